@@ -1,0 +1,58 @@
+"""Caffe networks as one graph, and that graph as ONNX and as PyTorch."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .build import build_graph, load_graph
+    from .errors import ConversionError, NeedsShape, UnsupportedLayers
+    from .graph import Graph, Node, Value
+    from .onnx_backend import DEFAULT_OPSET, TARGETS, to_onnx
+    from .passes.fold import fold
+    from .passes.split import split
+    from .registry import BlobSpec, LayerInfo, LayerType, layer_types, load_plugin, register
+    from .torch_backend import to_torch
+
+_HOMES = {
+    "build": ("build_graph", "load_graph"),
+    "errors": ("ConversionError", "NeedsShape", "UnsupportedLayers"),
+    "graph": ("Graph", "Node", "Value"),
+    "onnx_backend": ("DEFAULT_OPSET", "TARGETS", "to_onnx"),
+    "passes.fold": ("fold",),
+    "passes.split": ("split",),
+    "registry": ("BlobSpec", "LayerInfo", "LayerType", "layer_types", "load_plugin", "register"),
+    "torch_backend": ("to_torch",),
+}
+
+__all__ = [
+    "DEFAULT_OPSET",
+    "TARGETS",
+    "BlobSpec",
+    "ConversionError",
+    "Graph",
+    "LayerInfo",
+    "LayerType",
+    "NeedsShape",
+    "Node",
+    "UnsupportedLayers",
+    "Value",
+    "build_graph",
+    "fold",
+    "layer_types",
+    "load_graph",
+    "load_plugin",
+    "register",
+    "split",
+    "to_onnx",
+    "to_torch",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Looked up at first use, so that importing the package loads neither onnx nor torch.
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,120 @@
+"""Put learned arrays on a graph's nodes: from a caffemodel, a sharing layer or a filler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from prototxt.net import ParamSpec
+
+from .errors import ConversionError
+from .fillers import fill
+from .graph import Graph, Node
+from .registry import BlobSpec, find
+from .shapes import text
+
+__all__ = ["attach_blobs", "fits"]
+
+
+def attach_blobs(
+    graph: Graph,
+    weights: Mapping[str, Sequence[np.ndarray]] | None,
+    seed: int,
+    lenient: bool,
+    warn: Callable[[str], None],
+) -> None:
+    """Give every node its blobs; raises ConversionError where the file has none or others.
+
+    A blob that is shared (`param { name: "w" }`) is its first owner's very array.
+    """
+    owners: dict[str, tuple[Node, int]] = {}
+    drawn: list[str] = []
+    for node in graph.nodes:
+        kind = find(node.type)
+        assert kind is not None
+        wanted = kind.blobs(node)
+        node.specs = [*node.specs, *(ParamSpec() for _ in wanted)][: max(len(wanted), 0)]
+        if not wanted:
+            continue
+        stored = weights.get(node.name) if weights is not None else None
+        if weights is not None and not stored and not all(
+            node.specs[i].name in owners for i in range(len(wanted))
+        ):
+            error = node.error("the caffemodel has no weights for it", hint(node, weights))
+            if not lenient:
+                raise error
+            warn(str(error))
+        for index, spec in enumerate(wanted):
+            share = node.specs[index].name
+            if share and share in owners:
+                node.blobs.append(shared(node, index, spec, *owners[share]))
+                owner, place = owners[share]
+                node.shared[index] = (owner.name, place)
+                continue
+            if stored:
+                node.blobs.append(take(node, stored, index, wanted))
+            else:
+                node.blobs.append(draw(node, index, spec, seed))
+                drawn.append(node.name)
+            if share:
+                owners[share] = (node, index)
+    if drawn:
+        layers = list(dict.fromkeys(drawn))
+        which = "weights" if weights is None else f"weights of {', '.join(layers)}"
+        graph.notes.append(f"{which} drawn by the prototxt's fillers, seed {seed}")
+    if weights is not None and not any(n.name in weights for n in graph.nodes if n.blobs):
+        if any(n.blobs for n in graph.nodes) and not lenient:
+            raise ConversionError(f"{graph.name or 'network'}: no layer's weights are in the file")
+
+
+def hint(node: Node, weights: Mapping[str, Sequence[np.ndarray]]) -> str:
+    names = [name for name, blobs in weights.items() if blobs]
+    shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
+    return f"the file has {shown or 'no weights at all'}; --lenient draws them by the fillers"
+
+
+def draw(node: Node, index: int, spec: BlobSpec, seed: int) -> np.ndarray:
+    try:
+        return fill(spec.filler, spec.shape, seed, node.name, index)
+    except ValueError as error:
+        raise node.error(f"{spec.name}: {error}") from None
+
+
+def take(
+    node: Node, stored: Sequence[np.ndarray], index: int, wanted: Sequence[BlobSpec]
+) -> np.ndarray:
+    spec = wanted[index]
+    if len(stored) != len(wanted):
+        raise node.error(
+            f"the caffemodel has {len(stored)} blobs for it, the prototxt asks for {len(wanted)} "
+            f"({', '.join(b.name for b in wanted)})"
+        )
+    array = np.asarray(stored[index])
+    if not fits(array.shape, spec.shape):
+        raise node.error(
+            f"{spec.name} is {text(array.shape)} in the caffemodel, "
+            f"{text(spec.shape)} by the prototxt",
+            "the two files are not of the same network, or --shape differs",
+        )
+    return array.reshape(spec.shape)
+
+
+def shared(node: Node, index: int, spec: BlobSpec, owner: Node, place: int) -> np.ndarray:
+    array = owner.blobs[place]
+    if array.shape == spec.shape:
+        return array
+    if node.specs[index].share_mode == "PERMISSIVE" and array.size == np.prod(spec.shape):
+        return array.reshape(spec.shape)
+    raise node.error(
+        f"shares {node.specs[index].name!r} with layer {owner.name!r}, "
+        f"whose blob is {text(array.shape)}, not {text(spec.shape)}"
+    )
+
+
+def fits(stored: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Blob::ShapeEquals: equal, or equal but for leading ones of a legacy 4-number shape."""
+    if stored == wanted:
+        return True
+    width = max(len(stored), len(wanted))
+    return (1,) * (width - len(stored)) + stored == (1,) * (width - len(wanted)) + wanted

@@ -1,0 +1,272 @@
+"""Build a `Graph`: parameters read, shapes inferred by Caffe's arithmetic, blobs in place."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+import prototxt
+from prototxt.net import LayerDefinition, NetDefinition
+
+from .blobs import attach_blobs
+from .errors import ConversionError
+from .graph import Graph, Node, Shape, Value
+from .input_shapes import Sizes, own_shapes
+from .registry import LayerType, load_plugin
+from .resolve import Record, Version, resolve
+from .shapes import OpenDimension, text
+
+__all__ = ["build_graph", "load_graph"]
+
+Weights = Mapping[str, Sequence[np.ndarray]]
+Warn = Callable[[str], None]
+
+# The parameter messages of BVLC Caffe; Caffe ignores those that a layer's type does not use.
+MESSAGES = frozenset(
+    """accuracy_param argmax_param batch_norm_param bias_param clip_param concat_param
+    contrastive_loss_param convolution_param crop_param data_param dropout_param dummy_data_param
+    eltwise_param elu_param embed_param exp_param flatten_param hdf5_data_param hdf5_output_param
+    hinge_loss_param image_data_param infogain_loss_param inner_product_param input_param log_param
+    loss_param lrn_param memory_data_param mvn_param parameter_param pooling_param power_param
+    prelu_param python_param recurrent_param reduction_param relu_param reshape_param scale_param
+    sigmoid_param slice_param softmax_param spp_param swish_param tanh_param threshold_param
+    tile_param transform_param unpooling_param window_data_param""".split()
+)
+
+
+def load_graph(
+    path: str | Path,
+    weights: str | Path | None = None,
+    *,
+    phase: str = "test",
+    shapes: Mapping[str, Shape] | None = None,
+    outputs: Sequence[str] | None = None,
+    seed: int = 0,
+    open_dims: bool = True,
+    plugins: Iterable[str | Path] = (),
+    lenient: bool = False,
+    warn: Warn | None = None,
+) -> Graph:
+    """Read a prototxt (and a caffemodel) and build its graph. See `build_graph`."""
+    for plugin in plugins:
+        load_plugin(plugin)
+    net = prototxt.read_net(path, lenient=lenient, warn=warn).select(phase.upper())
+    arrays = prototxt.read_weights(weights) if weights is not None else None
+    graph = build_graph(
+        net,
+        arrays,
+        shapes=shapes,
+        seed=seed,
+        outputs=outputs,
+        open_dims=open_dims,
+        lenient=lenient,
+        warn=warn,
+    )
+    graph.name = graph.name or Path(path).stem
+    return graph
+
+
+def build_graph(
+    net: NetDefinition,
+    weights: Weights | None = None,
+    *,
+    shapes: Mapping[str, Shape] | None = None,
+    seed: int = 0,
+    outputs: Sequence[str] | None = None,
+    open_dims: bool = True,
+    lenient: bool = False,
+    warn: Warn | None = None,
+) -> Graph:
+    """Build the graph of a definition whose phase is selected.
+
+    `weights` are the blobs by layer name; without them Caffe's fillers draw, seeded by `seed`.
+    `shapes` fixes inputs by blob name; a text in place of a number leaves that dimension open.
+    With `open_dims` the other inputs leave batch, height and width open as far as the network
+    allows. `outputs` names blobs; the default is in `resolve`. Raises ConversionError.
+    """
+    warn = warn or (lambda message: warnings.warn(message, stacklevel=3))
+    records, wanted = resolve(net, outputs)
+    params = {id(r): read_params(r, lenient, warn) for r in records}
+    given = dict(shapes or {})
+    check_given(given, records, net)
+    notes: list[str] = []
+
+    def infer(
+        inputs: Mapping[str, Shape], nominal: Mapping[int, Shape] | None
+    ) -> tuple[Graph, dict[int, Shape]]:
+        return infer_shapes(net, records, wanted, params, inputs, nominal)
+
+    sizes = Sizes(records, params, weights, given)
+    own = own_shapes(sizes, lambda tried: infer(tried, None)[0], notes)
+    try:
+        _, nominal = infer(own, None)
+    except ConversionError:
+        if not given:
+            raise
+        _, nominal = infer({k: closed(given.get(k), v) for k, v in own.items()}, None)
+    graph = None
+    for batch, plane in [(True, True), (True, False), (False, False)] if open_dims else []:
+        try:
+            graph, _ = infer(opened(own, given, batch, plane), nominal)
+            break
+        except OpenDimension:
+            continue
+    if graph is None:
+        graph, _ = infer({k: closed(given.get(k), v) for k, v in own.items()}, nominal)
+    graph.notes = notes
+    attach_blobs(graph, weights, seed, lenient, warn)
+    return graph
+
+
+def read_params(record: Record, lenient: bool, warn: Warn) -> object:
+    """The layer's parameters as its type's dataclass; unknown fields are errors or warnings."""
+    kind, layer = record.kind, record.layer
+    assert kind is not None
+    for unknown in layer.extra_fields():
+        if unknown.name in MESSAGES or unknown.name in kind.messages():
+            continue
+        close = difflib.get_close_matches(unknown.name, {*MESSAGES, *kind.messages()}, 1)
+        message = f"layer {layer.name!r} ({layer.type}): unknown field {unknown.name!r}"
+        hint = f"did you mean {close[0]!r}?" if close else None
+        if not lenient:
+            raise prototxt.FormatError(message, unknown.position, hint)
+        warn(f"{unknown.position}: {message}")
+    return kind.read(layer, lenient, warn)
+
+
+def check_given(given: Mapping[str, Shape], records: list[Record], net: NetDefinition) -> None:
+    names = [v.blob for r in records if r.is_input for v in r.outputs]
+    for name in given:
+        if name not in names:
+            raise ConversionError(
+                f"{net.path}: --shape names {name!r}, which is not an input",
+                None,
+                f"the inputs are {', '.join(names)}",
+            )
+
+
+def closed(given: Shape | None, own: Shape) -> Shape:
+    """`given`, its open dimensions replaced by the network's own (or 1)."""
+    if given is None:
+        return own
+    spare = own if len(own) == len(given) else (1,) * len(given)
+    return tuple(d if isinstance(d, int) else s for d, s in zip(given, spare, strict=True))
+
+
+def opened(
+    own: Mapping[str, Shape], given: Mapping[str, Shape], batch: bool, plane: bool
+) -> dict[str, Shape]:
+    """The inputs' shapes with batch, height and width left open where nobody fixed them.
+
+    Inputs of one size share one symbol; another size gets a symbol of its own.
+    """
+    symbols: dict[tuple[str, object], str] = {}
+
+    def symbol(axis: str, dim: object, blob: str) -> str:
+        taken = {kind for kind, _ in symbols}
+        name = axis if axis not in taken else f"{blob}_{axis}"
+        return symbols.setdefault((axis, dim), name)
+
+    result: dict[str, Shape] = {}
+    for blob, shape in own.items():
+        if blob in given:
+            result[blob] = given[blob]
+            continue
+        dims = list(shape)
+        if dims and batch:
+            dims[0] = symbol("batch", shape[0], blob)
+        if len(dims) == 4 and plane:
+            dims[2], dims[3] = symbol("height", shape[2], blob), symbol("width", shape[3], blob)
+        result[blob] = tuple(dims)
+    return result
+
+
+def infer_shapes(
+    net: NetDefinition,
+    records: list[Record],
+    wanted: list[Version],
+    params: Mapping[int, object],
+    inputs: Mapping[str, Shape],
+    nominal: Mapping[int, Shape] | None,
+) -> tuple[Graph, dict[int, Shape]]:
+    """One pass of shape inference; nodes and values are new each time.
+
+    Also returns the shapes by blob version. Such a table from the pass over the prototxt's own
+    sizes is `nominal` in later ones, and becomes `Value.nominal`.
+    """
+    values: dict[int, Value] = {}
+    graph = Graph(net.name, [], [], [])
+    found: dict[int, Shape] = {}
+
+    def add(version: Version, value: Value) -> None:
+        values[id(version)] = value
+        found[id(version)] = value.shape
+        own = (nominal or found)[id(version)]
+        value.nominal = tuple(d for d in own if isinstance(d, int))
+
+    for record in records:
+        kind = record.kind
+        assert kind is not None
+        if record.is_input:
+            for version in record.outputs:
+                if version.blob in inputs:
+                    add(version, Value(version.blob, inputs[version.blob]))
+                    graph.inputs.append(values[id(version)])
+            continue
+        node = make_node(kind, record.layer, params[id(record)], net.phase or "TEST")
+        node.inputs = [values[id(v)] for v in record.inputs]
+        node.outputs = [Value(v.blob, (), node) for v in record.outputs]
+        kind.prepare(node)
+        shapes = kind.shapes(node)
+        check_positive(node, shapes)
+        for version, value, shape, dtype in zip(
+            record.outputs, node.outputs, shapes, kind.dtypes(node), strict=True
+        ):
+            value.shape, value.dtype = tuple(shape), dtype
+            add(version, value)
+        graph.nodes.append(node)
+    graph.outputs = [values[id(v)] for v in wanted]
+    rename_versions(graph)
+    return graph.without_dead_nodes(), found
+
+
+def make_node(kind: LayerType, layer: LayerDefinition, params: object, phase: str) -> Node:
+    return Node(
+        layer.name,
+        kind.type,
+        params,
+        [],
+        [],
+        specs=list(layer.specs),
+        position=layer.position,
+        loss_weights=list(layer.loss_weights),
+        phase=phase,
+    )
+
+
+def check_positive(node: Node, shapes: Sequence[Shape]) -> None:
+    for shape in shapes:
+        if any(isinstance(d, int) and d <= 0 for d in shape):
+            size = text(node.inputs[0].shape) if node.inputs else "()"
+            raise node.error(f"a {size} input gives an empty {text(shape)} output")
+
+
+def rename_versions(graph: Graph) -> None:
+    """The last writing of a blob keeps its name; earlier ones are called ``blob/layer``.
+
+    An input always keeps its own, since that is the name by which it is fed.
+    """
+    by_name: dict[str, list[Value]] = {}
+    for value in graph.values():
+        by_name.setdefault(value.name, []).append(value)
+    for name, versions in by_name.items():
+        if len(versions) == 1:
+            continue
+        keeper = versions[0] if versions[0].producer is None else versions[-1]
+        for value in versions:
+            if value is not keeper and value.producer is not None:
+                value.name = f"{name}/{value.producer.name}"

@@ -1,0 +1,42 @@
+"""Errors of converting a network.
+
+    ZooError (prototxt.errors)
+    └── ConversionError        the network cannot be built, or cannot be written as asked
+        ├── UnsupportedLayers  layer types that nobody registered, all of them at once
+        └── NeedsShape         the files at hand do not say how large the input is
+"""
+
+from __future__ import annotations
+
+from prototxt.errors import Position, ZooError
+
+__all__ = ["ConversionError", "NeedsShape", "UnsupportedLayers"]
+
+
+class ConversionError(ZooError):
+    """A network that cannot be built or written: what, where and what to do."""
+
+
+class UnsupportedLayers(ConversionError):
+    """One or more layer types are unknown; `layers` holds (name, type, position) of each."""
+
+    def __init__(self, layers: list[tuple[str, str, Position | None]]) -> None:
+        self.layers = layers
+        listed = ", ".join(
+            f"{layer!r} ({kind})" + (f" at {position.line}:{position.column}" if position else "")
+            for layer, kind, position in layers
+        )
+        plural = "s" if len({kind for _, kind, _ in layers}) > 1 else ""
+        super().__init__(
+            f"unknown layer type{plural}: {listed}",
+            layers[0][2],
+            "`zoo layers` lists the known types; register others with --plugin FILE.py",
+        )
+
+
+class NeedsShape(ConversionError):
+    """Nothing fixes the shape of the input blob named `blob`."""
+
+    def __init__(self, blob: str, message: str, position: Position | None = None) -> None:
+        self.blob = blob
+        super().__init__(message, position, f"give --shape {blob}=1x3x224x224")

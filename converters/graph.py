@@ -1,0 +1,136 @@
+"""The one graph that both backends translate.
+
+What is in a `Graph` is what Caffe would run: phases selected, old syntax upgraded, losses pruned,
+shapes inferred, blobs in place. A `Value` is an object, not a name, so an in-place layer makes a
+new one and nothing is ever overwritten.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from prototxt.errors import Position
+from prototxt.net import ParamSpec
+
+from .errors import ConversionError
+
+__all__ = ["Dim", "Graph", "Node", "Shape", "Value"]
+
+Dim = int | str
+"""A number, or the text of a symbol such as ``height`` where the size is left open."""
+
+Shape = tuple[Dim, ...]
+
+
+@dataclass(eq=False)
+class Value:
+    """One tensor between nodes: N×C×H×W float32 unless it says otherwise."""
+
+    name: str
+    shape: Shape
+    producer: Node | None = None
+    dtype: str = "float32"
+    nominal: tuple[int, ...] = ()
+    """The shape that the prototxt itself states, where `shape` leaves dimensions open."""
+
+    def __repr__(self) -> str:
+        return f"Value({self.name!r}, {'x'.join(map(str, self.shape))}, {self.dtype})"
+
+
+@dataclass(eq=False)
+class Node:
+    """One layer as Caffe runs it.
+
+    `params` is the dataclass of its layer type; `blobs` are its learned arrays in Caffe's order and
+    `specs` their learning-rate and decay multipliers.
+    """
+
+    name: str
+    type: str
+    params: Any
+    inputs: list[Value]
+    outputs: list[Value]
+    blobs: list[np.ndarray] = field(default_factory=list)
+    specs: list[ParamSpec] = field(default_factory=list)
+    position: Position | None = None
+    loss_weights: list[float] = field(default_factory=list)
+    phase: str = "TEST"
+    shared: dict[int, tuple[str, int]] = field(default_factory=dict)
+    """Blob index -> (layer, index) of the owner, where a `param { name }` shares it."""
+
+    def error(self, message: str, hint: str | None = None) -> ConversionError:
+        """A ConversionError that names this layer, its type and its place."""
+        return ConversionError(f"layer {self.name!r} ({self.type}): {message}", self.position, hint)
+
+    def __repr__(self) -> str:
+        return f"Node({self.name!r}, {self.type}, {self.inputs} -> {self.outputs})"
+
+
+@dataclass(eq=False)
+class Graph:
+    """A network: `nodes` stand in an order in which they can be run."""
+
+    name: str
+    inputs: list[Value]
+    nodes: list[Node]
+    outputs: list[Value]
+    notes: list[str] = field(default_factory=list)
+    """What a user should know of how it was made: where shapes and weights came from."""
+
+    def values(self) -> Iterator[Value]:
+        """Every value: the inputs, then each node's outputs in order."""
+        yield from self.inputs
+        for node in self.nodes:
+            yield from node.outputs
+
+    def value(self, name: str) -> Value:
+        """The value called `name`; KeyError where there is none."""
+        for value in self.values():
+            if value.name == name:
+                return value
+        raise KeyError(name)
+
+    def consumers(self, value: Value) -> list[Node]:
+        """The nodes that read `value`."""
+        return [node for node in self.nodes if any(v is value for v in node.inputs)]
+
+    def clone(self) -> Graph:
+        """A copy whose nodes and values are new; blobs and params are shared, never written."""
+        twins: dict[int, Value] = {}
+
+        def twin(value: Value) -> Value:
+            if id(value) not in twins:
+                twins[id(value)] = Value(
+                    value.name, value.shape, None, value.dtype, value.nominal
+                )
+            return twins[id(value)]
+
+        nodes = []
+        for node in self.nodes:
+            new = copy.copy(node)
+            new.inputs = [twin(v) for v in node.inputs]
+            new.outputs = [twin(v) for v in node.outputs]
+            new.blobs, new.specs = list(node.blobs), list(node.specs)
+            for output in new.outputs:
+                output.producer = new
+            nodes.append(new)
+        inputs = [twin(v) for v in self.inputs]
+        outputs = [twin(v) for v in self.outputs]
+        return Graph(self.name, inputs, nodes, outputs, list(self.notes))
+
+    def without_dead_nodes(self) -> Graph:
+        """This graph, less the nodes and inputs that no output depends on (changed in place)."""
+        wanted = {id(v) for v in self.outputs}
+        kept = []
+        for node in reversed(self.nodes):
+            if any(id(v) in wanted for v in node.outputs):
+                kept.append(node)
+                wanted.update(id(v) for v in node.inputs)
+        self.nodes = kept[::-1]
+        self.inputs = [v for v in self.inputs if id(v) in wanted]
+        return self

@@ -1,0 +1,149 @@
+"""How large the inputs are, when the prototxt says so only between the lines.
+
+In order: `--shape`; the input layer's own shape; for data layers `crop_size`, the mean file, and
+what the network itself fixes: the first convolution's weights or the loss's partner give the
+channels, `unpool_size` or the first inner product's weights the height and width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .errors import ConversionError, NeedsShape
+from .graph import Graph, Shape
+from .resolve import Record, Version
+from .shapes import product
+
+__all__ = ["Sizes", "own_shapes"]
+
+Build = Callable[[Mapping[str, Shape]], Graph]
+
+
+@dataclass
+class Sizes:
+    """What is known before the first shape inference."""
+
+    records: list[Record]
+    params: Mapping[int, Any]
+    weights: Mapping[str, Sequence[np.ndarray]] | None
+    given: Mapping[str, Shape]
+
+    def needed_tops(self, record: Record) -> list[Version]:
+        """The tops of an input layer that some kept layer reads (labels are mostly not)."""
+        read = {id(v) for r in self.records for v in r.inputs}
+        return [v for v in record.outputs if id(v) in read]
+
+    def readers(self, version: Version) -> list[Record]:
+        return [r for r in self.records if any(v is version for v in r.inputs)]
+
+
+def own_shapes(sizes: Sizes, build: Build, notes: list[str]) -> dict[str, Shape]:
+    """The shape of every input blob that is read, in numbers; NeedsShape where nothing fixes it."""
+    found: dict[str, Shape] = {}
+    guessed: list[tuple[Record, Version]] = []
+    for record in sizes.records:
+        if not record.is_input:
+            continue
+        assert record.kind is not None
+        tops = sizes.needed_tops(record)
+        for version in tops:
+            shape = record.kind.top_shape(sizes.params[id(record)], version.index)
+            if shape is not None:
+                found[version.blob] = shape
+            elif version.blob in sizes.given:
+                given = sizes.given[version.blob]
+                found[version.blob] = tuple(d if isinstance(d, int) else 1 for d in given)
+            else:
+                guessed.append((record, version))
+    for record, version in guessed:
+        found[version.blob] = guess(sizes, record, version, found, build, notes)
+    return found
+
+
+def guess(
+    sizes: Sizes,
+    record: Record,
+    version: Version,
+    found: Mapping[str, Shape],
+    build: Build,
+    notes: list[str],
+) -> Shape:
+    """The C×H×W of a data layer's top, by what reads it."""
+    params = sizes.params[id(record)]
+    blob, where = version.blob, record.layer.position
+    batch = params.batch() or 1
+    channels, why_channels = guess_channels(sizes, record, version)
+    if channels is None:
+        raise NeedsShape(
+            blob, f"layer {record.layer.name!r}: nothing fixes the shape of {blob!r}", where
+        )
+    size = params.plane()
+    if size is not None:
+        notes.append(f"input {blob} {channels}x{size[0]}x{size[1]}: crop_size, {why_channels}")
+        return (batch, channels, *size)
+    for height, width, why in planes(sizes):
+        shape = (batch, channels, height, width)
+        try:
+            graph = build({**found, blob: shape})
+        except ConversionError:
+            continue
+        if unpools_agree(graph) and weights_agree(graph, sizes.weights):
+            notes.append(f"input {blob} {channels}x{height}x{width}: {why}, {why_channels}")
+            return shape
+    raise NeedsShape(
+        blob, f"layer {record.layer.name!r}: nothing fixes the height and width of {blob!r}", where
+    )
+
+
+def guess_channels(sizes: Sizes, record: Record, version: Version) -> tuple[int | None, str]:
+    params = sizes.params[id(record)]
+    for reader in sizes.readers(version):
+        stored = (sizes.weights or {}).get(reader.layer.name)
+        if reader.layer.type == "Convolution" and stored is not None and len(stored):
+            group = getattr(sizes.params[id(reader)], "group", 1)
+            return int(stored[0].shape[1]) * group, f"channels by the weights of {reader.layer.name}"
+    if (channels := params.channels()) is not None:
+        return channels, f"channels by layer {record.layer.name}"
+    if (partner := record.partner) is not None:
+        return partner[1], f"channels by {partner[0]}, its partner in the loss"
+    return None, ""
+
+
+def planes(sizes: Sizes) -> list[tuple[int, int, str]]:
+    """Heights and widths worth a try, the most telling first."""
+    tries: list[tuple[int, int, str]] = []
+    for record in sizes.records:
+        if record.layer.type == "Unpooling":
+            height, width = sizes.params[id(record)].size()
+            if height and width:
+                tries.append((height, width, f"plane by unpool_size of {record.layer.name}"))
+    tries.sort(key=lambda t: -t[0] * t[1])
+    if sizes.weights and any(r.layer.type == "InnerProduct" for r in sizes.records):
+        usual = [224, 227, 299, 256, 128, 112, 96, 64, 48, 32, 28]
+        rest = [n for n in range(1, 513) if n not in usual]
+        tries += [(n, n, "plane by the inner product's weights") for n in usual + rest]
+    return tries
+
+
+def weights_agree(graph: Graph, weights: Mapping[str, Sequence[np.ndarray]] | None) -> bool:
+    """Whether every inner product finds as many inputs as its stored weights have."""
+    for node in graph.nodes:
+        stored = (weights or {}).get(node.name)
+        if node.type == "InnerProduct" and stored:
+            if product(node.inputs[0].shape[node.params.axis :]) != stored[0].shape[-1]:
+                return False
+    return True
+
+
+def unpools_agree(graph: Graph) -> bool:
+    """Whether every unpooling gives back the plane that its switches were taken from."""
+    for node in graph.nodes:
+        if node.type == "Unpooling" and len(node.inputs) == 2:
+            pool = node.inputs[1].producer
+            if pool is not None and pool.inputs[0].shape[2:] != node.outputs[0].shape[2:]:
+                return False
+    return True

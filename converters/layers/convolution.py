@@ -1,0 +1,342 @@
+"""Convolution and Deconvolution (base_conv_layer.cpp): N-d, groups, dilation."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prototxt.schema import UInt
+
+from ..fillers import Filler
+from ..graph import Dim, Node, Shape
+from ..registry import BlobSpec, LayerType, register
+from ..shapes import convolved, deconvolved, known, text
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..onnx_backend import OnnxBuilder
+
+
+class Engine(enum.Enum):
+    DEFAULT = 0
+    CAFFE = 1
+    CUDNN = 2
+
+
+@dataclass
+class ConvolutionParams:
+    """ConvolutionParameter."""
+
+    num_output: UInt = 0
+    bias_term: bool = True
+    pad: list[UInt] = field(default_factory=list)
+    kernel_size: list[UInt] = field(default_factory=list)
+    stride: list[UInt] = field(default_factory=list)
+    dilation: list[UInt] = field(default_factory=list)
+    pad_h: UInt | None = None
+    pad_w: UInt | None = None
+    kernel_h: UInt | None = None
+    kernel_w: UInt | None = None
+    stride_h: UInt | None = None
+    stride_w: UInt | None = None
+    group: UInt = 1
+    weight_filler: Filler = field(default_factory=Filler)
+    bias_filler: Filler = field(default_factory=Filler)
+    engine: Engine = Engine.DEFAULT
+    axis: int = 1
+    force_nd_im2col: bool = False
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """One number per spatial axis."""
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    pad: tuple[int, ...]
+    dilation: tuple[int, ...]
+
+
+class Convolutional(LayerType):
+    """What both directions share."""
+
+    bottoms = (1, None)
+    tops = (1, None)
+    Params = ConvolutionParams
+    out: Callable[..., Dim]
+    transposed = False
+
+    def prepare(self, node: Node) -> None:
+        if len(node.inputs) != len(node.outputs):
+            raise node.error(f"{len(node.inputs)} bottoms but {len(node.outputs)} tops")
+        p: ConvolutionParams = node.params
+        if p.num_output == 0:
+            raise node.error("num_output is missing or 0")
+        if p.group == 0 or p.num_output % p.group:
+            raise node.error(f"num_output {p.num_output} is not divisible by group {p.group}")
+
+    def axis(self, node: Node) -> int:
+        rank, axis = len(node.inputs[0].shape), node.params.axis
+        if not -rank <= axis < rank:
+            raise node.error(f"axis {axis} is outside a {text(node.inputs[0].shape)} input")
+        return axis % rank
+
+    def geometry(self, node: Node) -> Geometry:
+        """Kernel, stride, pad and dilation, each repeated over the axes as Caffe does."""
+        p: ConvolutionParams = node.params
+        axes = len(node.inputs[0].shape) - self.axis(node) - 1
+        kernel = self.spread(node, "kernel", p.kernel_size, p.kernel_h, p.kernel_w, axes, None)
+        return Geometry(
+            kernel,
+            self.spread(node, "stride", p.stride, p.stride_h, p.stride_w, axes, 1),
+            self.spread(node, "pad", p.pad, p.pad_h, p.pad_w, axes, 0),
+            self.spread(node, "dilation", p.dilation, None, None, axes, 1),
+        )
+
+    def spread(
+        self,
+        node: Node,
+        what: str,
+        given: list[int],
+        h: int | None,
+        w: int | None,
+        axes: int,
+        default: int | None,
+    ) -> tuple[int, ...]:
+        name = "kernel_size" if what == "kernel" else what
+        if h is not None or w is not None:
+            if axes != 2:
+                raise node.error(f"{what}_h and {what}_w need two spatial axes, there are {axes}")
+            if given:
+                raise node.error(f"give {name} or {what}_h and {what}_w, not both")
+            if what == "kernel" and (h is None or w is None):
+                raise node.error("kernel_h and kernel_w go together")
+            fallback = default if default is not None else 0
+            numbers = [h if h is not None else fallback, w if w is not None else fallback]
+        elif given:
+            if len(given) not in (1, axes):
+                raise node.error(f"{len(given)} values of {name} for {axes} spatial axes")
+            numbers = given * axes if len(given) == 1 else list(given)
+        elif default is None:
+            raise node.error("kernel_size is missing")
+        else:
+            numbers = [default] * axes
+        if what != "pad" and any(n == 0 for n in numbers):
+            raise node.error(f"{name} is 0")
+        return tuple(numbers)
+
+    def channels(self, node: Node) -> int:
+        channels = known(node.inputs[0].shape[self.axis(node)])
+        if channels % node.params.group:
+            raise node.error(f"{channels} channels are not divisible by group {node.params.group}")
+        return channels
+
+    def shapes(self, node: Node) -> list[Shape]:
+        axis, g = self.axis(node), self.geometry(node)
+        self.channels(node)
+        result = []
+        for value in node.inputs:
+            if len(value.shape) != len(node.inputs[0].shape):
+                raise node.error("its bottoms differ in their number of axes")
+            dims = [
+                type(self).out(d, k, p, s, dil)
+                for d, k, p, s, dil in zip(
+                    value.shape[axis + 1 :], g.kernel, g.pad, g.stride, g.dilation, strict=True
+                )
+            ]
+            if any(isinstance(d, int) and d <= 0 for d in dims):
+                raise node.error(
+                    f"kernel {text(g.kernel)} with dilation {text(g.dilation)} is larger than "
+                    f"its {text(value.shape[axis + 1 :])} input padded by {text(g.pad)}",
+                    "give a larger --shape",
+                )
+            result.append((*value.shape[:axis], node.params.num_output, *dims))
+        return result
+
+    def blobs(self, node: Node) -> list[BlobSpec]:
+        p: ConvolutionParams = node.params
+        channels, kernel = self.channels(node), self.geometry(node).kernel
+        outer, inner = (channels, p.num_output) if self.transposed else (p.num_output, channels)
+        specs = [BlobSpec("weight", (outer, inner // p.group, *kernel), p.weight_filler)]
+        if p.bias_term:
+            specs.append(BlobSpec("bias", (p.num_output,), p.bias_filler))
+        return specs
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        g, axis = self.geometry(node), self.axis(node)
+        rank = len(node.inputs[0].shape)
+        axes = rank - axis - 1
+        weights = [b.weight(node, i) for i in range(len(node.blobs))]
+        for value, out in zip(node.inputs, node.outputs, strict=True):
+            x = self.flatten(b, value, axis, axes)
+            attributes = dict(
+                kernel_shape=g.kernel or (1,),
+                strides=g.stride or (1,),
+                pads=[*g.pad, *g.pad] or (0, 0),
+                dilations=g.dilation or (1,),
+                group=node.params.group,
+            )
+            operator = "ConvTranspose" if self.transposed else "Conv"
+            if axes and axis == 1:
+                b.op(operator, x, *weights, out=out, **attributes)
+            else:
+                if not axes:
+                    weights[0] = b.array(node, "weight_3d", node.blobs[0][..., None])
+                y = b.op(operator, x, *weights, **attributes)
+                b.op("Reshape", y, b.join(*(b.symbol(d) or "" for d in out.shape)), out=out)
+
+    def flatten(self, b: OnnxBuilder, value: object, axis: int, axes: int) -> object:
+        """N×C×spatial, whatever the axis: leading axes become one, no spatial axis becomes 1."""
+        if axes and axis == 1:
+            return value
+        rank = axis + 1 + axes
+        dims = [b.dim(value, i) for i in range(axis, rank)]  # type: ignore[arg-type]
+        tail = dims if axes else [*dims, b.ints(1)]
+        return b.op("Reshape", value, b.join(b.ints(-1), *tail))  # type: ignore[arg-type]
+
+    def torch(self, node: Node) -> nn.Module:
+        from torch import nn
+
+        from ..torch_backend import parameter
+
+        p: ConvolutionParams = node.params
+        g, axis = self.geometry(node), self.axis(node)
+        axes = len(g.kernel)
+        if axis != 1 or axes not in (1, 2, 3) or len(node.inputs) > 1:
+            return general_module(self, node)
+        name = f"Conv{'Transpose' if self.transposed else ''}{axes}d"
+        module: nn.Module = getattr(nn, name)(
+            self.channels(node),
+            p.num_output,
+            g.kernel,
+            stride=g.stride,
+            padding=g.pad,
+            dilation=g.dilation,
+            groups=p.group,
+            bias=p.bias_term,
+        )
+        module.weight = parameter(node.blobs[0])
+        if p.bias_term:
+            module.bias = parameter(node.blobs[1])
+        return module
+
+
+def general_module(kind: Convolutional, node: Node) -> nn.Module:
+    """Convolution over any axis, of several bottoms, or over no spatial axis at all."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    from ..torch_backend import parameter
+
+    g, axis, group = kind.geometry(node), kind.axis(node), node.params.group
+    axes = len(g.kernel)
+    if axes > 3:
+        raise node.error(f"convolution over {axes} axes cannot be rebuilt in PyTorch")
+    name = f"conv{'_transpose' if kind.transposed else ''}{max(axes, 1)}d"
+    function = getattr(F, name)
+
+    class GeneralConvolution(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = parameter(node.blobs[0])
+            self.bias = parameter(node.blobs[1]) if len(node.blobs) > 1 else None
+
+        def one(self, x: torch.Tensor) -> torch.Tensor:
+            lead = x.shape[:axis]
+            x = x.reshape(math.prod(lead), *x.shape[axis:])
+            weight = self.weight
+            if not axes:
+                x, weight = x[..., None], weight[..., None]
+            y = function(
+                x,
+                weight,
+                self.bias,
+                stride=g.stride or 1,
+                padding=g.pad or 0,
+                dilation=g.dilation or 1,
+                groups=group,
+            )
+            return y.reshape(*lead, *y.shape[1 : 2 + axes])
+
+        def forward(self, *xs: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+            ys = tuple(self.one(x) for x in xs)
+            return ys if len(ys) > 1 else ys[0]
+
+    return GeneralConvolution()
+
+
+@register("Convolution", message="convolution_param")
+class Convolution(Convolutional):
+    """Cross-correlation over the axes after `axis`."""
+
+    out = staticmethod(convolved)
+
+
+@register("Deconvolution", message="convolution_param")
+class Deconvolution(Convolutional):
+    """The transpose of Convolution; its weights are input × output channels."""
+
+    out = staticmethod(deconvolved)
+    transposed = True
+
+
+def as_convolution(node: Node) -> np.ndarray | None:
+    """The weights of the Convolution that equals a stride-1 Deconvolution, None where none does.
+
+    The kernel is turned by half a circle and its channel axes exchanged within each group.
+    """
+    kind = Deconvolution()
+    if len(node.inputs) != 1 or kind.axis(node) != 1:
+        return None
+    g, group = kind.geometry(node), node.params.group
+    extents = [d * (k - 1) for k, d in zip(g.kernel, g.dilation, strict=True)]
+    if not g.kernel or set(g.stride) != {1} or any(e < p for e, p in zip(extents, g.pad, strict=True)):
+        return None
+    weight = node.blobs[0]
+    inner, outer = weight.shape[0] // group, weight.shape[1]
+    split = weight.reshape(group, inner, outer, *g.kernel).swapaxes(1, 2)
+    flipped = np.flip(split, axis=tuple(range(3, split.ndim)))
+    return np.ascontiguousarray(flipped.reshape(group * outer, inner, *g.kernel))
+
+
+@register("BiasLayer")
+class BiasLayer(LayerType):
+    """A convolution of zero weights, reduced to its bias over the plane of another blob.
+
+    Not a type of Caffe's: a decoder that stands alone has it in place of the paper's bias layer.
+    """
+
+    fork = "caffe-zoo (made by --split)"
+
+    def blobs(self, node: Node) -> list[BlobSpec]:
+        return [BlobSpec("weight", node.blobs[0].shape), BlobSpec("bias", node.blobs[1].shape)]
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        x, channels = node.inputs[0], node.blobs[1].shape[0]
+        bias = b.array(node, "bias", node.blobs[1].reshape(1, channels, 1, 1))
+        shape = b.join(b.dim(x, 0), b.ints(channels), b.dim(x, 2), b.dim(x, 3))
+        b.op("Expand", bias, shape, out=node.outputs[0])
+
+    def torch(self, node: Node) -> nn.Module:
+        import torch
+        from torch import nn
+
+        from ..torch_backend import parameter
+
+        class BiasPlane(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.bias = parameter(node.blobs[1])
+
+            def forward(self, like: torch.Tensor) -> torch.Tensor:
+                n, _, height, width = like.shape
+                return self.bias[None, :, None, None].expand(n, -1, height, width)
+
+        return BiasPlane()

@@ -1,0 +1,290 @@
+"""Layers that bring data in: their tops become the network's inputs."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from prototxt.net import LayerDefinition
+from prototxt.schema import UInt, decode
+
+from ..fillers import Filler
+from ..registry import LayerType, register
+
+
+@dataclass
+class BlobShape:
+    """BlobShape."""
+
+    dim: list[int] = field(default_factory=list)
+
+
+@dataclass
+class TransformParams:
+    """TransformationParameter."""
+
+    scale: float = 1.0
+    mirror: bool = False
+    crop_size: UInt = 0
+    mean_file: str = ""
+    mean_value: list[float] = field(default_factory=list)
+    force_color: bool = False
+    force_gray: bool = False
+
+
+class Backend(enum.Enum):
+    LEVELDB = 0
+    LMDB = 1
+
+
+@dataclass
+class DataParams:
+    """DataParameter."""
+
+    source: str = ""
+    batch_size: UInt = 0
+    rand_skip: UInt = 0
+    backend: Backend = Backend.LEVELDB
+    scale: float = 1.0
+    mean_file: str = ""
+    crop_size: UInt = 0
+    mirror: bool = False
+    force_encoded_color: bool = False
+    prefetch: UInt = 4
+
+
+@dataclass
+class ImageDataParams:
+    """ImageDataParameter."""
+
+    source: str = ""
+    batch_size: UInt = 1
+    rand_skip: UInt = 0
+    shuffle: bool = False
+    new_height: UInt = 0
+    new_width: UInt = 0
+    is_color: bool = True
+    scale: float = 1.0
+    mean_file: str = ""
+    crop_size: UInt = 0
+    mirror: bool = False
+    root_folder: str = ""
+
+
+@dataclass
+class WindowDataParams:
+    """WindowDataParameter."""
+
+    source: str = ""
+    scale: float = 1.0
+    mean_file: str = ""
+    batch_size: UInt = 0
+    crop_size: UInt = 0
+    mirror: bool = False
+    fg_threshold: float = 0.5
+    bg_threshold: float = 0.5
+    fg_fraction: float = 0.25
+    context_pad: UInt = 0
+    crop_mode: str = "warp"
+    cache_images: bool = False
+    root_folder: str = ""
+
+
+@dataclass
+class HDF5DataParams:
+    """HDF5DataParameter."""
+
+    source: str = ""
+    batch_size: UInt = 0
+    shuffle: bool = False
+
+
+@dataclass
+class MemoryDataParams:
+    """MemoryDataParameter."""
+
+    batch_size: UInt = 0
+    channels: UInt = 0
+    height: UInt = 0
+    width: UInt = 0
+
+
+@dataclass
+class InputParams:
+    """InputParameter."""
+
+    shape: list[BlobShape] = field(default_factory=list)
+
+
+@dataclass
+class DummyDataParams:
+    """DummyDataParameter."""
+
+    data_filler: list[Filler] = field(default_factory=list)
+    shape: list[BlobShape] = field(default_factory=list)
+    num: list[UInt] = field(default_factory=list)
+    channels: list[UInt] = field(default_factory=list)
+    height: list[UInt] = field(default_factory=list)
+    width: list[UInt] = field(default_factory=list)
+
+
+@dataclass
+class Source:
+    """A data layer's own message together with its `transform_param`."""
+
+    own: Any
+    transform: TransformParams
+
+    def batch(self) -> int:
+        return int(getattr(self.own, "batch_size", 0))
+
+    def plane(self) -> tuple[int, int] | None:
+        """The height and width that the layer states by cropping or resizing."""
+        crop = self.transform.crop_size or getattr(self.own, "crop_size", 0)
+        if crop:
+            return crop, crop
+        size = getattr(self.own, "new_height", 0), getattr(self.own, "new_width", 0)
+        return size if all(size) else None
+
+    def channels(self) -> int | None:
+        """The channels that the layer states: by its means, or by its colour."""
+        if len(self.transform.mean_value) > 1:
+            return len(self.transform.mean_value)
+        if self.transform.force_gray:
+            return 1
+        if self.transform.force_color or getattr(self.own, "is_color", False):
+            return 3
+        return None
+
+
+class InputLayer(LayerType):
+    """A layer without bottoms."""
+
+    bottoms = (0, 0)
+    tops = (1, None)
+    is_input = True
+
+
+class DataLayer(InputLayer):
+    """A layer that reads images and labels from files that a converted network has no need of."""
+
+    def messages(self) -> tuple[str, ...]:
+        return (self.message or "", "transform_param")
+
+    def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> Source:
+        def part(name: str, cls: type[Any]) -> Any:
+            return decode(layer.param(name), cls, name=name, lenient=lenient, warn=warn)
+
+        return Source(part(self.message or "", self.Params), part("transform_param", TransformParams))
+
+    def top_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
+        """Labels are one number an image."""
+        return (params.batch() or 1,) if index else None
+
+
+@register("Data", message="data_param")
+class Data(DataLayer):
+    """Images of an LMDB or LevelDB."""
+
+    Params = DataParams
+
+
+@register("ImageData", message="image_data_param")
+class ImageData(DataLayer):
+    """Images named in a list."""
+
+    Params = ImageDataParams
+
+
+@register("WindowData", message="window_data_param")
+class WindowData(DataLayer):
+    """Windows of images, for detection."""
+
+    Params = WindowDataParams
+
+    def top_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
+        crop = params.plane()
+        if index == 0:
+            return (params.batch() or 1, 3, *crop) if crop else None
+        return (params.batch() or 1,)
+
+
+@register("HDF5Data", message="hdf5_data_param")
+class HDF5Data(DataLayer):
+    """Arrays of HDF5 files, one top each."""
+
+    Params = HDF5DataParams
+
+    def top_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
+        return None
+
+
+@register("MemoryData", message="memory_data_param")
+class MemoryData(DataLayer):
+    """Images and labels handed over by the program."""
+
+    Params = MemoryDataParams
+    tops = (2, 2)
+
+    def top_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
+        own: MemoryDataParams = params.own
+        plane = params.transform.crop_size
+        shape = (own.batch_size, own.channels, plane or own.height, plane or own.width)
+        return shape[:1] if index else shape
+
+
+@register("Input", message="input_param")
+class Input(InputLayer):
+    """A blob of a stated shape."""
+
+    Params = InputParams
+
+    def top_shape(self, params: InputParams, index: int) -> tuple[int, ...] | None:
+        """One shape for all tops, or one for each."""
+        if not params.shape:
+            return None
+        return tuple(params.shape[index if len(params.shape) > 1 else 0].dim)
+
+    def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> InputParams:
+        params: InputParams = super().read(layer, lenient, warn)
+        return check_counts(layer, params, [len(params.shape)])
+
+
+@register("DummyData", message="dummy_data_param")
+class DummyData(InputLayer):
+    """Blobs filled once by a filler; here they are inputs."""
+
+    Params = DummyDataParams
+
+    def read(
+        self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]
+    ) -> DummyDataParams:
+        params: DummyDataParams = super().read(layer, lenient, warn)
+        legacy = [params.num, params.channels, params.height, params.width]
+        if params.shape and any(legacy):
+            raise_at(layer, "give shape, or num, channels, height and width")
+        return check_counts(layer, params, [len(params.shape or n) for n in legacy])
+
+    def top_shape(self, params: DummyDataParams, index: int) -> tuple[int, ...] | None:
+        if params.shape:
+            return tuple(params.shape[index if len(params.shape) > 1 else 0].dim)
+        legacy = [params.num, params.channels, params.height, params.width]
+        if not all(legacy):
+            return None
+        return tuple(n[index] if len(n) > 1 else n[0] for n in legacy)
+
+
+def check_counts(layer: LayerDefinition, params: Any, counts: list[int]) -> Any:
+    """As many shapes as tops, or one for all, or none."""
+    for count in counts:
+        if count not in (0, 1, len(layer.tops)):
+            raise_at(layer, f"{count} shapes for {len(layer.tops)} tops")
+    return params
+
+
+def raise_at(layer: LayerDefinition, message: str) -> None:
+    from ..errors import ConversionError
+
+    raise ConversionError(f"layer {layer.name!r} ({layer.type}): {message}", layer.position)

@@ -1,0 +1,310 @@
+"""Pooling (pooling_layer.cpp): MAX with an optional mask of switches, AVE."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prototxt.schema import UInt
+
+from ..graph import Node, Shape
+from ..registry import LayerType, register
+from ..shapes import OpenDimension, is_fixed, known, pooled, text
+from .convolution import Engine
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..onnx_backend import OnnxBuilder
+
+LOWEST = float(np.finfo(np.float32).min)
+"""Where Caffe's maximum starts, and what a window outside the image gives."""
+
+
+class Method(enum.Enum):
+    MAX = 0
+    AVE = 1
+    STOCHASTIC = 2
+
+
+class RoundMode(enum.Enum):
+    CEIL = 0
+    FLOOR = 1
+
+
+@dataclass
+class PoolingParams:
+    """PoolingParameter."""
+
+    pool: Method = Method.MAX
+    pad: UInt = 0
+    pad_h: UInt = 0
+    pad_w: UInt = 0
+    kernel_size: UInt | None = None
+    kernel_h: UInt | None = None
+    kernel_w: UInt | None = None
+    stride: UInt = 1
+    stride_h: UInt | None = None
+    stride_w: UInt | None = None
+    engine: Engine = Engine.DEFAULT
+    global_pooling: bool = False
+    round_mode: RoundMode = RoundMode.CEIL
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Where the windows lie, per axis (height, width)."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    pad: tuple[int, int]
+    ceil: bool
+
+    @property
+    def disjoint(self) -> bool:
+        """No position lies in two windows, so no switch can be named twice."""
+        return all(k <= s for k, s in zip(self.kernel, self.stride, strict=True))
+
+    def overhang(self, size: tuple[int, int], out: tuple[int, int]) -> tuple[int, int]:
+        """How far the last window reaches behind the image (at least 0), per axis."""
+        h, w = (
+            max(0, (o - 1) * s + k - n - p)
+            for o, s, k, n, p in zip(out, self.stride, self.kernel, size, self.pad, strict=True)
+        )
+        return h, w
+
+
+@register("Pooling", message="pooling_param")
+class Pooling(LayerType):
+    """Max (with switches as second top) or average over windows, rounded up."""
+
+    tops = (1, 2)
+    Params = PoolingParams
+
+    def prepare(self, node: Node) -> None:
+        p: PoolingParams = node.params
+        if len(node.inputs[0].shape) != 4:
+            raise node.error(f"needs a 4-D input, not {text(node.inputs[0].shape)}")
+        if p.pool is Method.STOCHASTIC:
+            raise node.error("STOCHASTIC pooling is not supported", "it draws at random")
+        if len(node.outputs) == 2 and p.pool is not Method.MAX:
+            raise node.error("only MAX pooling has a second top (the mask)")
+        sized = p.kernel_size is not None, p.kernel_h is not None and p.kernel_w is not None
+        if p.global_pooling:
+            if any(sized) or p.kernel_h is not None or p.kernel_w is not None:
+                raise node.error("global_pooling takes no kernel size")
+            if p.pad or p.pad_h or p.pad_w or p.stride != 1:
+                raise node.error("global_pooling needs pad 0 and stride 1")
+            return
+        if sized[0] == sized[1] or (sized[0] and (p.kernel_h or p.kernel_w)):
+            raise node.error("give kernel_size, or kernel_h and kernel_w")
+        w = self.windows(node)
+        if 0 in w.kernel or 0 in w.stride:
+            raise node.error("kernel_size and stride must not be 0")
+        if any(pad >= k for pad, k in zip(w.pad, w.kernel, strict=True)):
+            raise node.error(f"pad {text(w.pad)} must be smaller than the kernel {text(w.kernel)}")
+
+    def mask_tops(self, count: int) -> list[int]:
+        return [1] if count == 2 else []
+
+    def dtypes(self, node: Node) -> list[str]:
+        return ["float32", "int64"][: len(node.outputs)]
+
+    def windows(self, node: Node) -> Windows:
+        """The geometry; OpenDimension for a global pool of open size."""
+        p: PoolingParams = node.params
+        if p.global_pooling:
+            height, width = node.inputs[0].shape[2:]
+            return Windows((known(height), known(width)), (1, 1), (0, 0), True)
+        size = p.kernel_size or 0
+        kernel = (size or p.kernel_h or 0, size or p.kernel_w or 0)
+        stride = (
+            p.stride if p.stride_h is None else p.stride_h,
+            p.stride if p.stride_w is None else p.stride_w,
+        )
+        return Windows(
+            kernel, stride, (p.pad or p.pad_h, p.pad or p.pad_w), p.round_mode is RoundMode.CEIL
+        )
+
+    def shapes(self, node: Node) -> list[Shape]:
+        n, c, height, width = node.inputs[0].shape
+        if node.params.global_pooling:
+            if len(node.outputs) == 2:
+                known(height), known(width)
+            return [(n, c, 1, 1)] * len(node.outputs)
+        w = self.windows(node)
+        for size, kernel, pad in zip((height, width), w.kernel, w.pad, strict=True):
+            if isinstance(size, int) and size + 2 * pad < kernel:
+                raise node.error(
+                    f"kernel {text(w.kernel)} is larger than its {height}x{width} input "
+                    f"padded by {text(w.pad)}",
+                    "give a larger --shape",
+                )
+            if isinstance(size, str) and not self.any_size(w):
+                raise OpenDimension(size)
+        out = tuple(
+            pooled(size, w.kernel[i], w.pad[i], w.stride[i], w.ceil)
+            for i, size in enumerate((height, width))
+        )
+        return [(n, c, *out)] * len(node.outputs)
+
+    def any_size(self, w: Windows) -> bool:
+        """Whether ONNX can say these windows without knowing the input's size.
+
+        Not where Caffe's clip rule depends on it (padded, stride above 1), nor where a rounded-up
+        window may lie wholly outside (stride larger than the kernel).
+        """
+        if any(w.pad):
+            return w.stride == (1, 1)
+        return not w.ceil or all(s <= k for s, k in zip(w.stride, w.kernel, strict=True))
+
+    def pads(self, node: Node) -> tuple[list[int], bool]:
+        """ONNX pads and ceil_mode that give Caffe's windows."""
+        w = self.windows(node)
+        size, out = node.inputs[0].shape[2:], node.outputs[0].shape[2:]
+        if not is_fixed(*size):
+            return [*w.pad, *w.pad], w.ceil and not any(w.pad)
+        over = w.overhang((known(size[0]), known(size[1])), (known(out[0]), known(out[1])))
+        return [*w.pad, *over], False
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        p: PoolingParams = node.params
+        masked = len(node.outputs) == 2
+        if p.global_pooling and not masked:
+            kind = "GlobalMaxPool" if p.pool is Method.MAX else "GlobalAveragePool"
+            b.node(kind, node)
+        elif p.pool is Method.AVE:
+            self.average(node, b)
+        elif masked and b.target == "portable":
+            self.portable_mask(node, b)
+        else:
+            self.maximum(node, b)
+
+    def maximum(self, node: Node, b: OnnxBuilder) -> None:
+        w = self.windows(node)
+        x, pads, ceil = self.reachable(node, b)
+        attributes = dict(
+            kernel_shape=w.kernel, strides=w.stride, pads=pads, ceil_mode=int(ceil)
+        )
+        if len(node.outputs) == 1:
+            b.op("MaxPool", x, out=node.outputs[0], **attributes)
+            return
+        if x is not node.inputs[0]:
+            raise node.error("a window outside the image has no switch; change kernel or stride")
+        y, mask = node.outputs
+        flat = b.fresh(f"{mask.name}/flat")
+        b.op("MaxPool", x, out=[y, flat], **attributes)
+        b.flat[id(mask)] = flat
+        area = b.arithmetic("Mul", b.dim(node.inputs[0], 2), b.dim(node.inputs[0], 3))
+        b.op("Mod", flat, area, out=mask)
+
+    def reachable(self, node: Node, b: OnnxBuilder) -> tuple[object, list[int], bool]:
+        """The input and pads; ONNX pads must be smaller than the kernel, so more is put before."""
+        w = self.windows(node)
+        pads, ceil = self.pads(node)
+        if all(pads[2 + i] < w.kernel[i] for i in (0, 1)):
+            return node.inputs[0], pads, ceil
+        import warnings
+
+        warnings.warn(
+            str(node.error(f"its last window lies outside the image; Caffe gives {LOWEST:g} there")),
+            stacklevel=2,
+        )
+        all_pads = [0, 0, *pads[:2], 0, 0, *pads[2:]]
+        padded = b.op("Pad", node.inputs[0], b.ints(*all_pads), b.const(np.float32(LOWEST)))
+        return padded, [0, 0, 0, 0], ceil
+
+    def average(self, node: Node, b: OnnxBuilder) -> None:
+        """Caffe divides by the window with its padding, less what hangs over H + pad."""
+        w = self.windows(node)
+        pads, ceil = self.pads(node)
+        size, out = node.inputs[0].shape[2:], node.outputs[0].shape[2:]
+        if ceil or not any(pads):
+            b.node(
+                "AveragePool",
+                node,
+                kernel_shape=w.kernel,
+                strides=w.stride,
+                ceil_mode=int(ceil),
+            )
+            return
+        full = w.kernel[0] * w.kernel[1]
+        divisor = np.full((1, 1), full)
+        if is_fixed(*size):
+            rows, columns = (self.extents(known(size[i]), known(out[i]), w, i) for i in (0, 1))
+            divisor = np.outer(rows, columns)
+        attributes = dict(kernel_shape=w.kernel, strides=w.stride, count_include_pad=1)
+        x: object = node.inputs[0]
+        if any(pads[2 + i] >= w.kernel[i] for i in (0, 1)):
+            x = b.op("Pad", node.inputs[0], b.ints(0, 0, *pads[:2], 0, 0, *pads[2:]))
+            pads = [0, 0, 0, 0]
+        if (divisor == full).all():
+            b.op("AveragePool", x, out=node.outputs[0], pads=pads, **attributes)
+            return
+        mean = b.op("AveragePool", x, pads=pads, **attributes)
+        with np.errstate(divide="ignore"):
+            factor = (full / divisor).astype(np.float32)
+        b.op("Mul", mean, b.array(node, "window_share", factor[None, None]), out=node.outputs[0])
+
+    def extents(self, size: int, out: int, w: Windows, axis: int) -> np.ndarray:
+        """The divisor of each window along one axis."""
+        start = np.arange(out) * w.stride[axis] - w.pad[axis]
+        return np.minimum(start + w.kernel[axis], size + w.pad[axis]) - start
+
+    def portable_mask(self, node: Node, b: OnnxBuilder) -> None:
+        """The switches by ArgMax over the window's positions: no MaxPool with indices needed."""
+        w = self.windows(node)
+        x = node.inputs[0]
+        y, mask = node.outputs
+        attributes = dict(kernel_shape=w.kernel, strides=w.stride)
+        pads, ceil = self.pads(node)
+        b.op("MaxPool", x, out=y, pads=pads, ceil_mode=int(ceil), **attributes)
+        before, after = w.pad, [w.pad[i] + w.stride[i] - 1 for i in (0, 1)]
+        padded: object = x
+        if any(before) or any(after):
+            padded = b.op(
+                "Pad", x, b.ints(0, 0, *before, 0, 0, *after), b.const(np.float32(-np.inf))
+            )
+        out = [b.op("Shape", y, start=2 + i, end=3 + i) for i in (0, 1)]
+        if is_fixed(*y.shape[2:]):
+            out = [b.dim(y, 2), b.dim(y, 3)]
+        reach = [b.arithmetic("Mul", out[i], b.ints(w.stride[i])) for i in (0, 1)]
+        parts = []
+        for i in range(w.kernel[0]):
+            for j in range(w.kernel[1]):
+                ends = b.join(
+                    b.arithmetic("Add", reach[0], b.ints(i)), b.arithmetic("Add", reach[1], b.ints(j))
+                )
+                part = b.op(
+                    "Slice", padded, b.ints(i, j), ends, b.ints(2, 3), b.ints(*w.stride)
+                )
+                parts.append(b.op("Unsqueeze", part, b.ints(4)))
+        stacked = b.op("Concat", *parts, axis=4)
+        place = b.op("ArgMax", stacked, axis=4, keepdims=0, select_last_index=0)
+        row = b.op("Div", place, b.ints(w.kernel[1])) if w.kernel[0] > 1 else b.ints(0)
+        column = b.op("Mod", place, b.ints(w.kernel[1])) if w.kernel[1] > 1 else b.ints(0)
+        rows = b.op("Add", row, self.starts(b, out[0], w, 0))
+        columns = b.op("Add", column, self.starts(b, out[1], w, 1))
+        b.op("Add", b.op("Mul", rows, b.dim(x, 3)), columns, out=mask)
+
+    def starts(self, b: OnnxBuilder, count: str, w: Windows, axis: int) -> str:
+        """The first row (or column) of each window, shaped to add to N×C×H×W."""
+        zero, one = b.const(np.array(0, np.int64)), b.const(np.array(1, np.int64))
+        numbers = b.op("Range", zero, b.op("Squeeze", count, b.ints(0)), one)
+        numbers = b.op("Mul", numbers, b.ints(w.stride[axis]))
+        if w.pad[axis]:
+            numbers = b.op("Sub", numbers, b.ints(w.pad[axis]))
+        return b.op("Unsqueeze", numbers, b.ints(1)) if axis == 0 else numbers
+
+    def torch(self, node: Node) -> nn.Module:
+        from .pooling_torch import AveragePool, GlobalPool, MaxPool
+
+        p: PoolingParams = node.params
+        masked = len(node.outputs) == 2
+        if p.global_pooling:
+            return GlobalPool(p.pool is Method.MAX, masked)
+        w = self.windows(node)
+        return MaxPool(w, masked) if p.pool is Method.MAX else AveragePool(w)

@@ -1,0 +1,342 @@
+"""Unpooling of the DeconvNet fork (unpooling_layer.cpp of HyeonwooNoh/caffe): MAX, AVE, TILE.
+
+Caffe states the plane as `unpool_size`. Where that is the size of the plane that the switches were
+taken from, ours follows that plane, so that one model serves every size of image.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prototxt.schema import UInt
+
+from ..graph import Dim, Node, Shape, Value
+from ..registry import LayerType, register
+from ..shapes import OpenDimension, fixed, is_fixed, known, text
+from .convolution import Engine
+from .pooling import Pooling, Windows
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from ..onnx_backend import OnnxBuilder
+
+
+class Unpool(enum.Enum):
+    MAX = 0
+    AVE = 1
+    TILE = 2
+
+
+@dataclass
+class UnpoolingParams:
+    """UnpoolingParameter."""
+
+    unpool: Unpool = Unpool.MAX
+    pad: UInt = 0
+    pad_h: UInt = 0
+    pad_w: UInt = 0
+    kernel_size: UInt | None = None
+    kernel_h: UInt | None = None
+    kernel_w: UInt | None = None
+    stride: UInt = 1
+    stride_h: UInt | None = None
+    stride_w: UInt | None = None
+    unpool_size: UInt = 0
+    unpool_h: UInt = 0
+    unpool_w: UInt = 0
+    engine: Engine = Engine.DEFAULT
+
+    def size(self) -> tuple[int, int]:
+        """The plane that the prototxt states; 0 where it does not."""
+        return (self.unpool_size or self.unpool_h, self.unpool_size or self.unpool_w)
+
+    def windows(self) -> Windows:
+        size = self.kernel_size or 0
+        return Windows(
+            (size or self.kernel_h or 0, size or self.kernel_w or 0),
+            (
+                self.stride if self.stride_h is None else self.stride_h,
+                self.stride if self.stride_w is None else self.stride_w,
+            ),
+            (0, 0),
+            True,
+        )
+
+
+@register("Unpooling", message="unpooling_param")
+class Unpooling(LayerType):
+    """Put pooled values back: where a mask says, at each window's corner, or all over it."""
+
+    fork = "DeconvNet (HyeonwooNoh/caffe)"
+    bottoms = (1, 2)
+    Params = UnpoolingParams
+
+    def prepare(self, node: Node) -> None:
+        p: UnpoolingParams = node.params
+        shape = node.inputs[0].shape
+        if len(shape) != 4:
+            raise node.error(f"needs a 4-D input, not {text(shape)}")
+        if p.pad or p.pad_h or p.pad_w:
+            raise node.error("pad must be 0", "the fork refuses it too")
+        if 0 in p.windows().kernel or 0 in p.windows().stride:
+            raise node.error("give kernel_size, or kernel_h and kernel_w, and a stride above 0")
+        if 0 in p.size():
+            raise node.error("unpool_size (or unpool_h and unpool_w) is missing")
+        if len(node.inputs) == 2 and p.unpool is not Unpool.MAX:
+            raise node.error("only MAX unpooling takes a mask")
+        if len(node.inputs) == 2:
+            mask = node.inputs[1].shape
+            pairs = zip(shape, mask, strict=False)
+            if len(mask) != 4 or any(is_fixed(a, b) and a != b for a, b in pairs):
+                raise node.error(f"its mask is {text(mask)}, its input {text(shape)}")
+
+    def pool(self, node: Node) -> Node | None:
+        """The Pooling that made the mask, where it is in the graph."""
+        producer = node.inputs[1].producer if len(node.inputs) == 2 else None
+        return producer if producer is not None and producer.type == "Pooling" else None
+
+    def shapes(self, node: Node) -> list[Shape]:
+        n, c, height, width = node.inputs[0].shape
+        size: tuple[Dim, Dim] = node.params.size()
+        pool = self.pool(node)
+        if pool is not None:
+            plane = pool.inputs[0]
+            if plane.nominal[2:] in ((), size):
+                if plane.nominal:
+                    size = (plane.shape[2], plane.shape[3])
+            elif not is_fixed(height, width):
+                raise OpenDimension(height)
+        elif not is_fixed(height, width):
+            raise OpenDimension(height)
+        if pool is not None and all(isinstance(d, int) for d in (*plane.shape[2:], *size)):
+            if fixed(plane.shape)[2] * fixed(plane.shape)[3] > known(size[0]) * known(size[1]):
+                raise node.error(
+                    f"unpool_size {text(size)} is smaller than the {text(plane.shape[2:])} plane "
+                    "that its switches point into"
+                )
+        return [(n, c, *size)]
+
+    def disjoint(self, node: Node) -> bool:
+        """Whether no two switches can point to one place."""
+        pool = self.pool(node)
+        if pool is not None:
+            kind = Pooling()
+            return kind.windows(pool).disjoint
+        return len(node.inputs) == 2 and node.params.windows().disjoint
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        p: UnpoolingParams = node.params
+        if p.unpool is not Unpool.MAX:
+            self.spread(node, b)
+        elif len(node.inputs) == 1:
+            self.scatter(node, b, b.const(self.corners(node)))
+        elif b.target == "cpu" and self.disjoint(node):
+            self.max_unpool(node, b)
+        elif b.target == "portable" and (windows := self.mask_windows(node)) is not None:
+            self.compare(node, b, windows)
+        else:
+            self.scatter(node, b, b.name(node.inputs[1]))
+
+    def plane(self, node: Node, b: OnnxBuilder) -> list[str]:
+        """The output's height and width at run time, each a 1-element tensor."""
+        dims = []
+        for axis in (2, 3):
+            out, low = node.outputs[0].shape[axis], node.inputs[0].shape[axis]
+            stride = node.params.windows().stride[axis - 2]
+            found = b.symbol(out)
+            if found is None and low == f"ceil({out}/{stride})":
+                # A decoder on its own: the picture's size is no input, so a multiple is taken.
+                found = b.arithmetic("Mul", b.dim(node.inputs[0], axis), b.ints(stride))
+            if found is None:
+                raise node.error(f"cannot tell its output's size {out}", "give --shape")
+            dims.append(found)
+        return dims
+
+    def max_unpool(self, node: Node, b: OnnxBuilder) -> None:
+        """MaxUnpool with the plane stated: kernel 1 infers less than any plane, so all are taken.
+
+        ONNX Runtime refuses an `output_shape` smaller than the one that it infers.
+        """
+        x, mask = node.inputs
+        height, width = self.plane(node, b)
+        n, c = b.dim(x, 0), b.dim(x, 1)
+        flat = b.flat.get(id(mask))
+        if flat is None or self.moved(node):
+            area = b.arithmetic("Mul", height, width)
+            planes = b.arithmetic("Mul", n, c)
+            scalar = b.op("Squeeze", planes, b.ints(0))
+            zero, one = b.const(np.array(0, np.int64)), b.const(np.array(1, np.int64))
+            first = b.op("Mul", b.op("Range", zero, scalar, one), area)
+            first = b.op("Reshape", first, b.join(n, c, b.ints(1), b.ints(1)))
+            flat = b.op("Add", mask, first)
+        shape = b.join(n, c, height, width)
+        b.op("MaxUnpool", x, flat, shape, out=node.outputs[0], kernel_shape=[1, 1], strides=[1, 1])
+
+    def moved(self, node: Node) -> bool:
+        """Whether the output's plane is another than the one that the switches were taken from."""
+        pool = self.pool(node)
+        return pool is None or pool.inputs[0].shape[2:] != node.outputs[0].shape[2:]
+
+    def scatter(self, node: Node, b: OnnxBuilder, mask: str) -> None:
+        """ScatterElements within each plane; where switches coincide, the last write wins."""
+        x, out = node.inputs[0], node.outputs[0]
+        n, c = b.dim(x, 0), b.dim(x, 1)
+        height, width = self.plane(node, b)
+        area = b.arithmetic("Mul", height, width)
+        rows = b.ints(0, 0, -1)
+        values, index = b.op("Reshape", x, rows), b.op("Reshape", mask, rows)
+        shape = b.join(n, c, area)
+        if self.disjoint(node):
+            zeros = b.op("ConstantOfShape", shape)
+            flat = b.op("ScatterElements", zeros, index, values, axis=2)
+        else:
+            from onnx import helper
+
+            if len(node.inputs) == 1:
+                index = b.op("Expand", index, b.op("Shape", values))
+            minus = helper.make_tensor("value", 7, [1], [-1])
+            none = b.op("ConstantOfShape", shape, value=minus)
+            zero, one = b.const(np.array(0, np.int64)), b.const(np.array(1, np.int64))
+            count = b.op("Squeeze", b.op("Shape", values, start=2, end=3), b.ints(0))
+            order = b.op("Expand", b.op("Range", zero, count, one), b.op("Shape", index))
+            last = b.op("ScatterElements", none, index, order, axis=2, reduction="max")
+            source = b.op("Max", last, zero)
+            taken = b.op("GatherElements", values, source, axis=2)
+            hit = b.op("GreaterOrEqual", last, zero)
+            flat = b.op("Where", hit, taken, b.const(np.float32(0)))
+        b.op("Reshape", flat, b.join(n, c, height, width), out=out)
+
+    def mask_windows(self, node: Node) -> Windows | None:
+        """The disjoint, gapless windows that the mask points into, where that is known."""
+        pool = self.pool(node)
+        windows = Pooling().windows(pool) if pool is not None else node.params.windows()
+        plain = windows.kernel == windows.stride and windows.pad == (0, 0)
+        return windows if plain and not (pool is not None and self.moved(node)) else None
+
+    def compare(self, node: Node, b: OnnxBuilder, w: Windows) -> None:
+        """Without any scatter: each place of a window asks whether the switch means it."""
+        x, mask = node.inputs
+        n, c = b.dim(x, 0), b.dim(x, 1)
+        height, width = self.plane(node, b)
+        rows, columns = b.dim(x, 2), b.dim(x, 3)
+        index = b.op("Cast", mask, to=6)
+        tall, wide = (b.arithmetic("Mul", d, b.ints(s)) for d, s in ((rows, w.stride[0]), (columns, w.stride[1])))
+        grid = b.op(
+            "Add",
+            b.op("Mul", self.range32(b, tall, 1), b.op("Cast", width, to=6)),
+            self.range32(b, wide, 0),
+        )
+        one = b.ints(1)
+        six = b.join(one, one, rows, b.ints(w.stride[0]), columns, b.ints(w.stride[1]))
+        grid = b.op("Reshape", grid, six)
+        axes = b.ints(3, 5)
+        hit = b.op("Equal", b.op("Unsqueeze", index, axes), grid)
+        # A switch of the clipped last window could name a place that lies outside: none does.
+        spread = b.op("Where", hit, b.op("Unsqueeze", x, axes), b.const(np.float32(0)))
+        full = b.op("Reshape", spread, b.join(n, c, tall, wide))
+        zero = b.ints(0, 0)
+        b.op("Slice", full, zero, b.join(height, width), b.ints(2, 3), out=node.outputs[0])
+
+    def range32(self, b: OnnxBuilder, count: str, axis: int) -> str:
+        zero, one = b.const(np.array(0, np.int64)), b.const(np.array(1, np.int64))
+        numbers = b.op("Range", zero, b.op("Squeeze", count, b.ints(0)), one)
+        numbers = b.op("Cast", numbers, to=6)
+        return b.op("Unsqueeze", numbers, b.ints(axis)) if axis else numbers
+
+    def corners(self, node: Node) -> np.ndarray:
+        """The mask that MAX unpooling without one stands for: (ph*stride, pw*stride), clamped."""
+        _, _, rows, columns = node.inputs[0].shape
+        height, width = fixed(node.outputs[0].shape[2:])
+        w = node.params.windows()
+        row = np.minimum(np.arange(known(rows)) * w.stride[0], height - 1)
+        column = np.minimum(np.arange(known(columns)) * w.stride[1], width - 1)
+        return (row[:, None] * width + column[None]).astype(np.int64)[None, None]
+
+    def share(self, node: Node) -> np.ndarray:
+        """1 / (places of each window inside the plane), which AVE gives to each of them."""
+        w = node.params.windows()
+        extents = []
+        for axis in (0, 1):
+            start = np.arange(known(node.inputs[0].shape[2 + axis])) * w.stride[axis]
+            end = np.minimum(start + w.kernel[axis], known(node.outputs[0].shape[2 + axis]))
+            extents.append(np.maximum(end - start, 1))
+        return (1 / np.outer(*extents)).astype(np.float32)[None, None]
+
+    def fit(self, node: Node) -> list[int]:
+        """How much to add (or cut, where negative) behind the spread windows, per axis."""
+        w = node.params.windows()
+        return [
+            known(node.outputs[0].shape[2 + i])
+            - (known(node.inputs[0].shape[2 + i]) - 1) * w.stride[i]
+            - w.kernel[i]
+            for i in (0, 1)
+        ]
+
+    def spread(self, node: Node, b: OnnxBuilder) -> None:
+        """AVE and TILE: a transposed convolution with ones, cut to the plane; overlaps add up."""
+        w, channels = node.params.windows(), known(node.inputs[0].shape[1])
+        x: Value | str = node.inputs[0]
+        if node.params.unpool is Unpool.AVE:
+            x = b.op("Mul", x, b.array(node, "share", self.share(node)))
+        ones = b.array(node, "ones", np.ones((channels, 1, *w.kernel), np.float32))
+        y = b.op(
+            "ConvTranspose", x, ones, kernel_shape=w.kernel, strides=w.stride, group=channels
+        )
+        more = self.fit(node)
+        b.op("Pad", y, b.ints(0, 0, 0, 0, 0, 0, *more), out=node.outputs[0])
+
+    def torch_inputs(self, node: Node, available: Sequence[Value]) -> list[Value]:
+        """Also the blob whose plane the output follows, where its size is open."""
+        plane = node.outputs[0].shape[2:]
+        if is_fixed(*plane):
+            return node.inputs
+        for value in available:
+            if len(value.shape) == 4 and value.shape[2:] == plane:
+                return [*node.inputs, value]
+        raise node.error(f"cannot tell its output's size {text(plane)}", "give --shape")
+
+    def torch(self, node: Node) -> nn.Module:
+        import torch
+        from torch import nn
+        from torch.nn import functional as F
+
+        from .pooling_torch import MaxUnpool
+
+        plane = node.outputs[0].shape[2:]
+        size = (known(plane[0]), known(plane[1])) if is_fixed(*plane) else None
+        if node.params.unpool is Unpool.MAX and len(node.inputs) == 2:
+            return MaxUnpool(size, self.disjoint(node))
+        if node.params.unpool is Unpool.MAX:
+
+            class Corners(nn.Module):
+                def __init__(self, mask: np.ndarray) -> None:
+                    super().__init__()
+                    self.register_buffer("mask", torch.from_numpy(mask), persistent=False)
+                    self.unpool = MaxUnpool(size, False)
+
+                def forward(self, x: torch.Tensor) -> torch.Tensor:
+                    return self.unpool(x, self.mask.expand(*x.shape))  # type: ignore[no-any-return]
+
+            return Corners(self.corners(node))
+        w, more = node.params.windows(), self.fit(node)
+        average = node.params.unpool is Unpool.AVE
+        weight = self.share(node) if average else np.ones((1, 1, 1, 1), np.float32)
+
+        class Spread(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.register_buffer("share", torch.from_numpy(weight), persistent=False)
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                ones = x.new_ones(x.shape[1], 1, *w.kernel)
+                y = F.conv_transpose2d(x * self.share, ones, stride=w.stride, groups=x.shape[1])
+                return F.pad(y, (0, more[1], 0, more[0]))
+
+        return Spread()

@@ -1,0 +1,66 @@
+"""Layers that compute nothing when a network is run: Silence, Dropout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..graph import Node, Shape
+from ..registry import LayerType, register
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..onnx_backend import OnnxBuilder
+
+
+@register("Silence")
+class Silence(LayerType):
+    """Swallows blobs that nothing reads, so that Caffe does not print them."""
+
+    bottoms = (1, None)
+    tops = (0, 0)
+
+    def shapes(self, node: Node) -> list[Shape]:
+        return []
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        """Nothing: it has no output."""
+
+    def torch(self, node: Node) -> nn.Module:
+        from torch import nn
+
+        return nn.Identity()
+
+
+@dataclass
+class DropoutParams:
+    """DropoutParameter, with SegNet's `sample_weights_test` for Bayesian sampling."""
+
+    dropout_ratio: float = 0.5
+    scale_train: bool = True
+    sample_weights_test: bool = False
+
+
+@register("Dropout", message="dropout_param")
+class Dropout(LayerType):
+    """Drops at random in training, passes everything otherwise."""
+
+    Params = DropoutParams
+
+    def prepare(self, node: Node) -> None:
+        if not 0 <= node.params.dropout_ratio < 1:
+            raise node.error(f"dropout_ratio {node.params.dropout_ratio} is not in [0, 1)")
+        if node.params.sample_weights_test:
+            raise node.error("sample_weights_test (Bayesian SegNet) is not supported")
+
+    def shapes(self, node: Node) -> list[Shape]:
+        return [node.inputs[0].shape]
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        b.node("Identity", node)
+
+    def torch(self, node: Node) -> nn.Module:
+        from torch import nn
+
+        return nn.Dropout(node.params.dropout_ratio)

@@ -1,0 +1,1 @@
+"""Changes to a graph: Graph in, Graph out, one file each."""

@@ -1,0 +1,118 @@
+"""Split a network at its switches: an encoder that gives them, a decoder that takes them.
+
+What crosses the cut besides masks is passed as well, unless it carries nothing: a bias layer
+(a 1×1 convolution whose weights are zero) needs only the size of its input, which a mask has.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import ConversionError
+from ..graph import Graph, Node, Value
+
+__all__ = ["split"]
+
+
+def split(graph: Graph) -> tuple[Graph, Graph]:
+    """(encoder, decoder). The encoder's outputs are the decoder's inputs, by the same names.
+
+    Raises ConversionError where the graph has no mask that an Unpooling reads.
+    """
+    masks = {
+        id(node.inputs[1])
+        for node in graph.nodes
+        if node.type == "Unpooling" and len(node.inputs) == 2
+    }
+    if not masks:
+        raise ConversionError(
+            f"{graph.name}: nothing to split: no Unpooling reads a mask",
+            None,
+            "--split is for networks with Pooling masks and Unpooling",
+        )
+    return encoder(graph.clone(), graph), decoder(graph.clone())
+
+
+def decoder(graph: Graph) -> Graph:
+    """The part behind the switches; its inputs are the masks, and what else crosses the cut."""
+    cut = cut_values(graph)
+    for value in cut:
+        value.producer = None
+    shape_only(graph, cut)
+    after: set[int] = {id(v) for v in cut}
+    kept = []
+    for node in graph.nodes:
+        if any(id(v) in after for v in node.inputs):
+            kept.append(node)
+            after.update(id(v) for v in node.outputs)
+    kept = [n for n in kept if not any(v in n.outputs for v in cut)]
+    graph.nodes = kept
+    graph.inputs = list(cut) + [v for v in graph.inputs if v not in cut]
+    graph.outputs = [v for v in graph.outputs if id(v) in after and v not in cut]
+    graph.name = f"{graph.name}_decoder"
+    return graph.without_dead_nodes()
+
+
+def cut_values(graph: Graph) -> list[Value]:
+    """What the decoder reads from the encoder: masks first, then features that matter."""
+    masks: list[Value] = []
+    behind: set[int] = set()
+    for node in graph.nodes:
+        if node.type == "Unpooling" and len(node.inputs) == 2:
+            if not any(v is node.inputs[1] for v in masks):
+                masks.append(node.inputs[1])
+    order = {id(v): i for i, v in enumerate(graph.values())}
+    masks.sort(key=lambda v: order[id(v)])
+    # The encoder is what the masks depend on; everything else that is needed lies behind the cut.
+    needed: set[int] = set()
+    stack = [v.producer for v in masks if v.producer]
+    while stack:
+        node = stack.pop()
+        if id(node) not in needed:
+            needed.add(id(node))
+            stack.extend(v.producer for v in node.inputs if v.producer)
+    features: list[Value] = []
+    for node in graph.nodes:
+        if id(node) in needed:
+            continue
+        behind.add(id(node))
+        for value in node.inputs:
+            made_before = value.producer is None or id(value.producer) in needed
+            if made_before and not any(value is v for v in (*masks, *features)):
+                features.append(value)
+    return masks + features
+
+
+def shape_only(graph: Graph, cut: list[Value]) -> None:
+    """Let bias layers read a mask of the same shape, so that no feature crosses the cut."""
+    for value in list(cut):
+        if value.dtype != "float32":
+            continue
+        twin = next((v for v in cut if v.dtype == "int64" and v.shape == value.shape), None)
+        readers = graph.consumers(value)
+        if twin is None or not readers or not all(is_bias_layer(n) for n in readers):
+            continue
+        for node in readers:
+            node.type = "BiasLayer"
+            node.inputs = [twin]
+        cut.remove(value)
+
+
+def is_bias_layer(node: Node) -> bool:
+    """A 1×1 convolution that passes no feature: all its weights are zero."""
+    return (
+        node.type == "Convolution"
+        and len(node.blobs) == 2
+        and node.outputs[0].shape[2:] == node.inputs[0].shape[2:]
+        and not np.any(node.blobs[0])
+    )
+
+
+def encoder(graph: Graph, whole: Graph) -> Graph:
+    """The part in front of the switches; it gives the decoder's inputs."""
+    behind = decoder(whole.clone())
+    graph.outputs = [graph.value(v.name) for v in behind.inputs]
+    inputs = {id(v) for v in graph.inputs}
+    graph.outputs = [v for v in graph.outputs if id(v) not in inputs]
+    graph.name = f"{graph.name}_encoder"
+    return graph.without_dead_nodes()

@@ -1,0 +1,224 @@
+"""From layer definitions to a graph's skeleton: who reads which version of which blob.
+
+Here blob names end. Caffe's layers read and write named blobs, several times the same one when
+they work in place; each writing makes a new version. Then what an inference does not need is
+pruned: losses, accuracies, silenced blobs, labels.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from prototxt.net import LayerDefinition, NetDefinition
+from prototxt.text import Scalar
+
+from .errors import ConversionError, UnsupportedLayers
+from .registry import LayerType, find
+
+__all__ = ["Record", "Version", "describe", "resolve"]
+
+
+@dataclass(eq=False)
+class Version:
+    """One writing of a blob."""
+
+    blob: str
+    writer: Record | None
+    """None where no layer writes it, which is an error once somebody needs it."""
+    index: int = 0
+
+
+@dataclass(eq=False)
+class Record:
+    """A layer with its blobs resolved."""
+
+    layer: LayerDefinition
+    kind: LayerType | None
+    inputs: list[Version] = field(default_factory=list)
+    outputs: list[Version] = field(default_factory=list)
+    partner: tuple[str, int] | None = None
+    """Of an input layer: the layer that a loss compares it with, and that one's `num_output`."""
+
+    @property
+    def prunable(self) -> bool:
+        """A loss or an accuracy, known or (by its name) not."""
+        return self.kind.is_loss if self.kind else self.layer.type.endswith("Loss")
+
+    @property
+    def is_input(self) -> bool:
+        return self.kind is not None and self.kind.is_input
+
+
+def describe(layer: LayerDefinition) -> str:
+    """``layer 'conv1' (Convolution)``, as every message names a layer."""
+    return f"layer {layer.name!r} ({layer.type})"
+
+
+def resolve(
+    net: NetDefinition, outputs: Sequence[str] | None = None
+) -> tuple[list[Record], list[Version]]:
+    """The records that the outputs need, in Caffe's order, and the outputs.
+
+    Without `outputs`: every blob that no layer reads, losses and inputs aside, then every mask;
+    the losses themselves where nothing else would remain. Raises ConversionError for blobs that
+    are missing, written twice or only later, UnsupportedLayers for unknown types.
+    """
+    records, latest = connect(net)
+    find_partners(records)
+    wanted = named(outputs, latest, net) if outputs else defaults(records)
+    needed = reach(records, wanted)
+    unknown = [r.layer for r in needed if r.kind is None]
+    if unknown:
+        raise UnsupportedLayers([(u.name, u.type, u.position) for u in unknown])
+    for record in needed:
+        check_counts(record)
+    if not any(not r.is_input for r in needed) and not outputs:
+        raise ConversionError(f"{net.path}: the network has no layers besides its inputs")
+    return needed, wanted
+
+
+def connect(net: NetDefinition) -> tuple[list[Record], dict[str, Version]]:
+    latest: dict[str, Version] = {}
+    records: list[Record] = []
+    for layer in net.layers:
+        record = Record(layer, find(layer.type))
+        for name in layer.bottoms:
+            record.inputs.append(latest.get(name) or Version(name, None))
+        seen: set[str] = set()
+        for index, name in enumerate(layer.tops):
+            before = latest.get(name)
+            in_place = index < len(layer.bottoms) and layer.bottoms[index] == name
+            if name in seen or (before is not None and not in_place):
+                other = record if name in seen else before.writer if before else None
+                where = (
+                    f" by {describe(other.layer)} at line {other.layer.position.line}"
+                    if other is not None and other is not record
+                    else ""
+                )
+                raise ConversionError(
+                    f"{describe(layer)}: top {name!r} is written already{where}",
+                    layer.position,
+                    "give it another name, or make it the bottom as well to work in place",
+                )
+            seen.add(name)
+            record.outputs.append(Version(name, record, index))
+        for version in record.outputs:
+            latest[version.blob] = version
+        records.append(record)
+    return records, latest
+
+
+def find_partners(records: list[Record]) -> None:
+    """Note, for each input that a loss compares with a prediction, the prediction's channels."""
+    for loss in records:
+        if not loss.prunable or len(loss.inputs) < 2:
+            continue
+        for target in loss.inputs:
+            source = target.writer
+            if source is None or not source.is_input:
+                continue
+            for other in loss.inputs:
+                writer = other.writer
+                while writer is not None and not writer.is_input and writer.partner is None:
+                    count = num_output(writer.layer)
+                    if count is not None:
+                        source.partner = (writer.layer.name, count)
+                        break
+                    writer = writer.inputs[0].writer if writer.inputs else None
+
+
+def num_output(layer: LayerDefinition) -> int | None:
+    for message in ("convolution_param", "inner_product_param"):
+        param = layer.param(message)
+        stated = param.last("num_output") if param is not None else None
+        if stated is not None and isinstance(stated.value, Scalar) and stated.value.text.isdigit():
+            return int(stated.value.text)
+    return None
+
+
+def named(
+    outputs: Sequence[str], latest: dict[str, Version], net: NetDefinition
+) -> list[Version]:
+    wanted = []
+    for name in outputs:
+        if name not in latest:
+            close = difflib.get_close_matches(name, latest, 1)
+            raise ConversionError(
+                f"{net.path}: no blob {name!r} to output",
+                None,
+                f"did you mean {close[0]!r}?" if close else "`zoo inspect` lists the blobs",
+            )
+        wanted.append(latest[name])
+    return wanted
+
+
+def defaults(records: list[Record]) -> list[Version]:
+    read: set[int] = set()
+    for record in records:
+        if not record.prunable:
+            read.update(id(v) for v in record.inputs)
+    free: list[Version] = []
+    losses: list[Version] = []
+    masks: list[Version] = []
+    for record in records:
+        if record.is_input:
+            continue
+        mask_tops = record.kind.mask_tops(len(record.outputs)) if record.kind else []
+        for index, version in enumerate(record.outputs):
+            if index in mask_tops:
+                masks.append(version)
+            elif id(version) not in read:
+                (losses if record.prunable else free).append(version)
+    return (free or losses) + masks
+
+
+def reach(records: list[Record], wanted: list[Version]) -> list[Record]:
+    """The records that `wanted` depends on; here, and only here, a missing blob is an error."""
+    needed: set[int] = set()
+    stack = [v.writer for v in wanted if v.writer is not None]
+    while stack:
+        record = stack.pop()
+        if id(record) in needed:
+            continue
+        needed.add(id(record))
+        for version in record.inputs:
+            if version.writer is None:
+                raise missing(record, version.blob, records)
+            stack.append(version.writer)
+    return [r for r in records if id(r) in needed]
+
+
+def missing(record: Record, blob: str, records: list[Record]) -> ConversionError:
+    layer = record.layer
+    writers = [r.layer for r in records if blob in r.layer.tops]
+    message = f"{describe(layer)}: bottom {blob!r} is not there"
+    if writers:
+        later = writers[0]
+        message = (
+            f"{describe(layer)}: bottom {blob!r} is written only later, "
+            f"by {describe(later)} at line {later.position.line}"
+        )
+        return ConversionError(message, layer.position, "a cycle, or layers out of order")
+    above = {v.blob for r in records[: records.index(record)] for v in r.outputs}
+    close = difflib.get_close_matches(blob, above, 1)
+    hint = f"did you mean {close[0]!r}?" if close else "no layer of this phase writes it"
+    return ConversionError(message, layer.position, hint)
+
+
+def check_counts(record: Record) -> None:
+    kind, layer = record.kind, record.layer
+    assert kind is not None
+    for what, names, (least, most) in (
+        ("bottom", layer.bottoms, kind.bottoms),
+        ("top", layer.tops, kind.tops),
+    ):
+        count = len(names)
+        if count < least or (most is not None and count > most):
+            span = f"{least}" if least == most else f"{least} or more" if most is None else (
+                f"{least} to {most}"
+            )
+            raise ConversionError(
+                f"{describe(layer)}: has {count} {what}s, needs {span}", layer.position
+            )

@@ -1,0 +1,99 @@
+"""Arithmetic on dimensions that may be left open.
+
+An open dimension is the text of an expression in the input's symbols (``height``,
+``ceil(height/2)``); two dimensions are known to be equal when they are the same text.
+"""
+
+from __future__ import annotations
+
+import math
+
+from .graph import Dim, Shape
+
+__all__ = [
+    "OpenDimension",
+    "convolved",
+    "deconvolved",
+    "fixed",
+    "is_fixed",
+    "known",
+    "pooled",
+    "product",
+    "text",
+]
+
+
+class OpenDimension(Exception):
+    """A layer needs a number where the dimension was left open; the builder then fixes it."""
+
+
+def text(shape: Shape) -> str:
+    """``1x3x128x128``, as errors and tables print a shape; a scalar is ``()``."""
+    return "x".join(map(str, shape)) if shape else "()"
+
+
+def is_fixed(*dims: Dim) -> bool:
+    """Whether every dimension is a number."""
+    return all(isinstance(d, int) for d in dims)
+
+
+def known(dim: Dim) -> int:
+    """The number, or OpenDimension where it is a symbol."""
+    if isinstance(dim, int):
+        return dim
+    raise OpenDimension(dim)
+
+
+def fixed(shape: Shape) -> tuple[int, ...]:
+    """The shape as numbers, or OpenDimension where one is a symbol."""
+    return tuple(known(d) for d in shape)
+
+
+def product(dims: Shape) -> int:
+    """The number of elements; OpenDimension where a dimension is open."""
+    return math.prod(fixed(dims))
+
+
+def convolved(dim: Dim, kernel: int, pad: int, stride: int, dilation: int = 1) -> Dim:
+    """Output size of a convolution: floor((dim + 2 pad - extent) / stride) + 1."""
+    change = 2 * pad - (dilation * (kernel - 1) + 1)
+    if isinstance(dim, int):
+        return (dim + change) // stride + 1
+    if stride == 1:
+        return plus(dim, change + 1)
+    return f"floor(({plus(dim, change)})/{stride})+1"
+
+
+def deconvolved(dim: Dim, kernel: int, pad: int, stride: int, dilation: int = 1) -> Dim:
+    """Output size of a deconvolution: stride (dim - 1) + extent - 2 pad."""
+    extent = dilation * (kernel - 1) + 1
+    if isinstance(dim, int):
+        return stride * (dim - 1) + extent - 2 * pad
+    if stride == 1:
+        return plus(dim, extent - 1 - 2 * pad)
+    return plus(f"{stride}*({dim})", extent - stride - 2 * pad)
+
+
+def pooled(dim: Dim, kernel: int, pad: int, stride: int, ceil: bool = True) -> Dim:
+    """Output size of a pooling (pooling_layer.cpp): rounded up, and clipped where padded.
+
+    The clip drops a last window that would start in the padding behind the image.
+    """
+    change = 2 * pad - kernel
+    if isinstance(dim, int):
+        span = dim + change
+        out = (-(-span // stride) if ceil else span // stride) + 1
+        if pad and (out - 1) * stride >= dim + pad:
+            out -= 1
+        return out
+    if kernel == stride and pad == 0:
+        return f"{'ceil' if ceil else 'floor'}({dim}/{stride})"
+    if stride == 1 and not (pad and kernel <= pad):
+        return plus(dim, change + 1)
+    if pad:
+        return f"pooled({dim},{kernel},{pad},{stride},{'ceil' if ceil else 'floor'})"
+    return f"{'ceil' if ceil else 'floor'}(({plus(dim, change)})/{stride})+1"
+
+
+def plus(dim: str, change: int) -> str:
+    return dim if change == 0 else f"{dim}{change:+d}"

@@ -1,0 +1,102 @@
+"""Graph -> torch.fx.GraphModule: a module to train again, whose printed code reads as the network.
+
+Every layer is a submodule under its prototxt's name, so that the keys of the state_dict are
+``conv1_1.weight`` and the like. Calling it takes the inputs in the graph's order and returns a
+dict of the graph's outputs by blob name.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import fx, nn
+
+from .graph import Graph, Node, Value
+from .registry import find
+
+__all__ = ["parameter", "to_torch"]
+
+
+def to_torch(graph: Graph) -> fx.GraphModule:
+    """Rebuild a graph; blobs become float32 parameters, shared ones the same parameter."""
+    root = nn.Module()
+    tracer = fx.Graph()
+    made: dict[int, fx.Node] = {}
+    available: list[Value] = list(graph.inputs)
+    taken: dict[int, nn.Module] = {}
+    for value in graph.inputs:
+        made[id(value)] = tracer.placeholder(identifier(value.name))
+    for node in graph.nodes:
+        kind = find(node.type)
+        assert kind is not None
+        module = kind.torch(node)
+        target = attach(root, node.name, module)
+        tie_shared(root, node)
+        taken[id(node)] = module
+        inputs = kind.torch_inputs(node, available)
+        call = tracer.create_node(
+            "call_module",
+            target,
+            tuple(made[id(v)] for v in inputs),
+            name=identifier(node.outputs[0].name if len(node.outputs) == 1 else node.name),
+        )
+        if len(node.outputs) == 1:
+            made[id(node.outputs[0])] = call
+        else:
+            for index, value in enumerate(node.outputs):
+                made[id(value)] = tracer.create_node(
+                    "call_function", operator.getitem, (call, index), name=identifier(value.name)
+                )
+        available.extend(node.outputs)
+    tracer.output({value.name: made[id(value)] for value in graph.outputs})
+    return fx.GraphModule(root, tracer, class_name=identifier(graph.name or "Net"))
+
+
+def identifier(name: str) -> str:
+    """A Python name for a blob or layer: ``conv1/7x7_s2`` becomes ``conv1_7x7_s2``."""
+    clean = re.sub(r"\W", "_", name)
+    return clean if clean.isidentifier() else f"_{clean}"
+
+
+def attach(root: nn.Module, name: str, module: nn.Module) -> str:
+    """Hang a module under its layer's name; a dot in it makes a nested module, as torch has it."""
+    *path, leaf = [part or "_" for part in name.split(".")]
+    parent = root
+    for part in path:
+        if not isinstance(getattr(parent, part, None), nn.Module):
+            parent.add_module(part, nn.Module())
+        parent = getattr(parent, part)
+    unique, count = leaf, 1
+    while hasattr(parent, unique):
+        # A layer may be called as an attribute of nn.Module is, or as another layer.
+        count += 1
+        unique = f"{leaf}_{count}"
+    parent.add_module(unique, module)
+    return ".".join([*path, unique])
+
+
+def tie_shared(root: nn.Module, node: Node) -> None:
+    """Make a blob that `node` shares the very parameter of its owner."""
+    for index, (owner, place) in node.shared.items():
+        ours, theirs = root.get_submodule(node.name), root.get_submodule(owner)
+        name = list(dict(ours.named_parameters()))[index]
+        parameter = list(theirs.parameters())[place]
+        if dict(ours.named_parameters())[name].shape == parameter.shape:
+            setattr(ours, name, parameter)
+
+
+def parameter(array: np.ndarray) -> nn.Parameter:
+    """A trainable copy of a blob."""
+    return nn.Parameter(torch.from_numpy(np.array(array, np.float32)))
+
+
+def find_dims(available: Sequence[Value], dims: Sequence[int | str]) -> Value | None:
+    """The first value whose last dimensions are `dims`."""
+    for value in available:
+        if value.shape[-len(dims) :] == tuple(dims):
+            return value
+    return None

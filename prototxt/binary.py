@@ -1,0 +1,280 @@
+"""Caffe's binary files: .caffemodel, .binaryproto, .solverstate and the Datums of an LMDB.
+
+Everything is validated against its stated shape before an array is made of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from google.protobuf.message import DecodeError, EncodeError
+
+from .errors import FormatError
+from .files import atomic_write, read_bytes
+from .schema_pb import message_class
+from .upgrade import V0_TYPES, V1_NUMBERS, V1_TYPES
+
+__all__ = [
+    "Datum",
+    "LayerBlobs",
+    "SolverState",
+    "parse_datum",
+    "read_binaryproto",
+    "read_model",
+    "read_solverstate",
+    "read_weights",
+    "serialize_datum",
+    "write_binaryproto",
+    "write_solverstate",
+    "write_weights",
+]
+
+
+@dataclass
+class LayerBlobs:
+    """One layer of a caffemodel."""
+
+    name: str
+    type: str
+    blobs: list[np.ndarray]
+
+
+@dataclass
+class SolverState:
+    """Where a training stands: the iteration, the net's file, the solver's history blobs."""
+
+    iter: int
+    learned_net: str
+    history: list[np.ndarray]
+    current_step: int
+
+
+@dataclass
+class Datum:
+    """One record: C×H×W of uint8 or float32, or the bytes of an image file, and its label."""
+
+    array: np.ndarray | None
+    encoded: bytes
+    label: int
+
+
+def parse(data: bytes, name: str, path: str, what: str) -> Any:
+    """Parse a protobuf message; every way of being wrong is one line."""
+    if not data:
+        raise FormatError(f"{path}: not a {what}: the file is empty")
+    message = message_class(name)()
+    try:
+        message.ParseFromString(data)
+    except (DecodeError, RecursionError):
+        if data[:4096].isascii() and b"\0" not in data[:4096]:
+            raise FormatError(
+                f"{path}: not a {what}: it is a text file", None, "is it the prototxt?"
+            ) from None
+        raise FormatError(
+            f"{path}: not a {what}, or cut short: {len(data)} bytes do not parse"
+        ) from None
+    return message
+
+
+def read_weights(path: str | Path) -> dict[str, list[np.ndarray]]:
+    """The blobs of every layer that has some, float32, by layer name.
+
+    Arrays may be read-only views of the file's contents. Raises FormatError.
+    """
+    result: dict[str, list[np.ndarray]] = {}
+    for layer in read_model(path):
+        if layer.blobs:
+            result[layer.name] = layer.blobs
+    return result
+
+
+def read_model(path: str | Path) -> list[LayerBlobs]:
+    """Every layer of a caffemodel (V0, V1 or current), with or without blobs."""
+    data, where = read_bytes(path), str(path)
+    net = parse(data, "NetParameter", where, "caffemodel")
+    result = []
+    for layer in net.layers:
+        if layer.HasField("layer"):
+            inner = layer.layer
+            kind = inner.type.decode("utf-8", "replace")
+            kind = V0_TYPES.get(kind, kind)
+        else:
+            inner = layer
+            kind = V1_TYPES.get(V1_NUMBERS.get(layer.type, ""), str(layer.type))
+        result.append(blobs_of(inner, kind, where))
+    for layer in net.layer:
+        result.append(blobs_of(layer, layer.type.decode("utf-8", "replace"), where))
+    if not result:
+        raise FormatError(f"{where}: not a caffemodel: there are no layers in it")
+    return result
+
+
+def blobs_of(layer: Any, kind: str, path: str) -> LayerBlobs:
+    name = layer.name.decode("utf-8", "replace")
+    blobs = [
+        array_of(blob, f"{path}: layer {name!r}: blob {index}")
+        for index, blob in enumerate(layer.blobs)
+    ]
+    return LayerBlobs(name, kind, blobs)
+
+
+def array_of(blob: Any, where: str) -> np.ndarray:
+    """A blob's numbers as float32; FormatError where they do not fit its shape."""
+    legacy = any(blob.HasField(f) for f in ("num", "channels", "height", "width"))
+    if legacy:
+        shape = tuple(getattr(blob, f) for f in ("num", "channels", "height", "width"))
+    else:
+        shape = tuple(blob.shape.dim)
+    if any(d < 0 for d in shape):
+        raise FormatError(f"{where}: negative dimension in its shape {shown(shape)}")
+    count = math.prod(shape)
+    for field, dtype in (("data", "<f4"), ("double_data", "<f8")):
+        raw = getattr(blob, field)
+        if len(raw) == count * np.dtype(dtype).itemsize and raw:
+            return np.frombuffer(raw, dtype).reshape(shape).astype(np.float32, copy=False)
+    return slow_array(blob, shape, where)
+
+
+def slow_array(blob: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
+    """For blobs that are not packed, or packed in several pieces."""
+    again = message_class("RepeatedBlobProto")()
+    try:
+        again.ParseFromString(blob.SerializeToString())
+    except DecodeError:
+        raise FormatError(f"{where}: its numbers are not whole floats") from None
+    numbers = again.data or again.double_data
+    count = math.prod(shape)
+    if not shape and len(numbers) > 1:
+        raise FormatError(f"{where}: {len(numbers)} numbers and no shape")
+    if len(numbers) != count:
+        raise FormatError(
+            f"{where}: {len(numbers)} numbers for a shape of {shown(shape)} ({count})",
+            None,
+            "the file is damaged",
+        )
+    return np.array(numbers, np.float32).reshape(shape)
+
+
+def shown(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape)) or "()"
+
+
+def fill_blob(blob: Any, array: np.ndarray, legacy: bool = False) -> None:
+    """Write an array into a BlobProto; `legacy` as num, channels, height, width."""
+    array = np.asarray(array)
+    if legacy:
+        dims = (1,) * (4 - array.ndim) + array.shape
+        blob.num, blob.channels, blob.height, blob.width = dims
+    else:
+        blob.shape.dim.extend(array.shape)
+        # A scalar's empty shape must be there for Caffe to see it.
+        blob.shape.SetInParent()
+    blob.data = np.ascontiguousarray(array, "<f4").tobytes()
+
+
+def save(path: str | Path, message: Any) -> None:
+    try:
+        data = message.SerializeToString()
+    except (EncodeError, ValueError):
+        raise FormatError(f"{path}: too large for one protobuf message (2 GB)") from None
+    atomic_write(path, data)
+
+
+def write_weights(
+    path: str | Path,
+    weights: Mapping[str, Sequence[np.ndarray]],
+    types: Mapping[str, str] | None = None,
+    name: str = "",
+    v1: bool = False,
+) -> None:
+    """Write a caffemodel that Caffe loads, atomically; `types` are Caffe's, by layer name.
+
+    With `v1` in the form of 2014: layers numbered by type, four numbers for a shape.
+    """
+    net = message_class("NetParameter")()
+    net.name = name.encode()
+    numbers = {V1_TYPES[enum]: number for number, enum in V1_NUMBERS.items()}
+    for layer, blobs in weights.items():
+        kind = (types or {}).get(layer, "")
+        entry = net.layers.add() if v1 else net.layer.add()
+        entry.name = layer.encode()
+        if v1:
+            entry.type = numbers.get(kind, 0)
+        else:
+            entry.type = kind.encode()
+        for array in blobs:
+            if v1 and np.ndim(array) > 4:
+                raise FormatError(f"layer {layer!r}: a V1 blob has at most 4 dimensions")
+            fill_blob(entry.blobs.add(), array, legacy=v1)
+    save(path, net)
+
+
+def read_binaryproto(path: str | Path) -> np.ndarray:
+    """A mean file: C×H×W float32 (a leading 1 of the stored 1×C×H×W is dropped)."""
+    blob = parse(read_bytes(path), "BlobProto", str(path), "binaryproto")
+    array = array_of(blob, str(path))
+    if array.size == 0:
+        raise FormatError(f"{path}: not a binaryproto: there are no numbers in it")
+    return array[0] if array.ndim == 4 and array.shape[0] == 1 else array
+
+
+def write_binaryproto(path: str | Path, array: np.ndarray) -> None:
+    """Write a mean file as Caffe's compute_image_mean does: 1×C×H×W."""
+    blob = message_class("BlobProto")()
+    fill_blob(blob, array, legacy=np.ndim(array) <= 4)
+    save(path, blob)
+
+
+def read_solverstate(path: str | Path) -> SolverState:
+    """Read a snapshot of a solver."""
+    state = parse(read_bytes(path), "SolverState", str(path), "solverstate")
+    history = [array_of(b, f"{path}: history {i}") for i, b in enumerate(state.history)]
+    return SolverState(state.iter, state.learned_net, history, state.current_step)
+
+
+def write_solverstate(path: str | Path, state: SolverState) -> None:
+    """Write a snapshot of a solver that Caffe resumes from."""
+    message = message_class("SolverState")()
+    message.iter, message.learned_net = state.iter, state.learned_net
+    message.current_step = state.current_step
+    for array in state.history:
+        fill_blob(message.history.add(), array)
+    save(path, message)
+
+
+def parse_datum(data: bytes, where: str = "datum") -> Datum:
+    """One record of an LMDB."""
+    datum = parse(data, "Datum", where, "Datum")
+    if datum.encoded:
+        return Datum(None, datum.data, datum.label)
+    shape = (datum.channels, datum.height, datum.width)
+    if any(d < 0 for d in shape):
+        raise FormatError(f"{where}: negative dimension in its shape {shown(shape)}")
+    count = math.prod(shape)
+    if datum.data and len(datum.data) == count:
+        return Datum(np.frombuffer(datum.data, np.uint8).reshape(shape), b"", datum.label)
+    if len(datum.float_data) == count:
+        return Datum(np.array(datum.float_data, np.float32).reshape(shape), b"", datum.label)
+    raise FormatError(
+        f"{where}: {len(datum.data) or len(datum.float_data)} numbers for a shape of {shown(shape)}"
+    )
+
+
+def serialize_datum(datum: Datum) -> bytes:
+    """The bytes of one record, as convert_imageset writes them."""
+    message = message_class("Datum")()
+    message.label = datum.label
+    if datum.array is None:
+        message.data, message.encoded = datum.encoded, True
+        return bytes(message.SerializeToString())
+    message.channels, message.height, message.width = datum.array.shape
+    if datum.array.dtype == np.uint8:
+        message.data = datum.array.tobytes()
+    else:
+        message.float_data.extend(datum.array.ravel().tolist())
+    return bytes(message.SerializeToString())
