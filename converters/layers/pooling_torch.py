@@ -86,20 +86,29 @@ class GlobalPool(nn.Module):
 class MaxUnpool(nn.Module):
     """Write each value where its switch points, the rest 0.
 
-    `like` gives the plane where its size follows another blob, else `size` does. The last write
-    wins where switches coincide (`disjoint` says that they cannot); the gradient of every source
-    is its target's, as in unpooling_layer.cpp.
+    The plane is `size`; where that is open, that of `like`, else the input's times `stride`. The
+    last write wins where switches coincide (`disjoint` says that they cannot); the gradient of
+    every source is its target's, as in unpooling_layer.cpp.
     """
 
-    def __init__(self, size: tuple[int, int] | None, disjoint: bool) -> None:
+    def __init__(
+        self, size: tuple[int, int] | None, disjoint: bool, stride: tuple[int, int]
+    ) -> None:
         super().__init__()
-        self.size, self.disjoint = size, disjoint
+        self.size, self.disjoint, self.stride = size, disjoint, stride
+
+    def extra_repr(self) -> str:
+        return f"size={self.size}" if self.size else f"stride={self.stride}"
 
     def forward(
         self, x: torch.Tensor, mask: torch.Tensor, like: torch.Tensor | None = None
     ) -> torch.Tensor:
-        size = self.size if self.size is not None else like.shape[-2:]  # type: ignore[union-attr]
-        n, c = x.shape[:2]
+        n, c, rows, columns = x.shape
+        size: tuple[int, ...] = (rows * self.stride[0], columns * self.stride[1])
+        if self.size is not None:
+            size = self.size
+        elif like is not None:
+            size = tuple(like.shape[-2:])
         area = size[0] * size[1]
         index, values = mask.reshape(n, c, -1).long(), x.reshape(n, c, -1)
         if self.disjoint:

@@ -300,7 +300,15 @@ class Unpooling(LayerType):
         for value in available:
             if len(value.shape) == 4 and value.shape[2:] == plane:
                 return [*node.inputs, value]
-        raise node.error(f"cannot tell its output's size {text(plane)}", "give --shape")
+        if not self.multiple(node):
+            raise node.error(f"cannot tell its output's size {text(plane)}", "give --shape")
+        return node.inputs
+
+    def multiple(self, node: Node) -> bool:
+        """Whether its input is known to be its output's plane pooled by its own stride."""
+        low, plane = node.inputs[0].shape[2:], node.outputs[0].shape[2:]
+        stride = node.params.windows().stride
+        return all(low[i] == f"ceil({plane[i]}/{stride[i]})" for i in (0, 1))
 
     def torch(self, node: Node) -> nn.Module:
         import torch
@@ -312,14 +320,14 @@ class Unpooling(LayerType):
         plane = node.outputs[0].shape[2:]
         size = (known(plane[0]), known(plane[1])) if is_fixed(*plane) else None
         if node.params.unpool is Unpool.MAX and len(node.inputs) == 2:
-            return MaxUnpool(size, self.disjoint(node))
+            return MaxUnpool(size, self.disjoint(node), node.params.windows().stride)
         if node.params.unpool is Unpool.MAX:
 
             class Corners(nn.Module):
                 def __init__(self, mask: np.ndarray) -> None:
                     super().__init__()
                     self.register_buffer("mask", torch.from_numpy(mask), persistent=False)
-                    self.unpool = MaxUnpool(size, False)
+                    self.unpool = MaxUnpool(size, False, (1, 1))
 
                 def forward(self, x: torch.Tensor) -> torch.Tensor:
                     return self.unpool(x, self.mask.expand(*x.shape))  # type: ignore[no-any-return]

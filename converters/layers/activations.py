@@ -1,0 +1,363 @@
+"""Elementwise layers: the same function at every position (or of every channel, PReLU)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..fillers import Filler
+from ..graph import Node, Shape
+from ..registry import BlobSpec, LayerType, register
+from ..shapes import known
+from .convolution import Engine
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from ..onnx_backend import OnnxBuilder
+
+
+class Elementwise(LayerType):
+    """Its top is of its bottom's shape."""
+
+    def shapes(self, node: Node) -> list[Shape]:
+        return [node.inputs[0].shape]
+
+
+def scalar(value: float) -> np.ndarray:
+    return np.array(value, np.float32)
+
+
+def function_module(label: str, function: Callable[[torch.Tensor], torch.Tensor]) -> nn.Module:
+    """A module without parameters that applies `function`, shown as `label`."""
+    from torch import nn
+
+    class Function(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return function(x)
+
+        def extra_repr(self) -> str:
+            return label
+
+    return Function()
+
+
+@dataclass
+class ReLUParams:
+    """ReLUParameter."""
+
+    negative_slope: float = 0.0
+    engine: Engine = Engine.DEFAULT
+
+
+@register("ReLU", message="relu_param")
+class ReLU(Elementwise):
+    """max(x, 0), or with a slope below 0."""
+
+    Params = ReLUParams
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        slope = node.params.negative_slope
+        if slope:
+            b.node("LeakyRelu", node, alpha=slope)
+        else:
+            b.node("Relu", node)
+
+    def torch(self, node: Node) -> nn.Module:
+        from torch import nn
+
+        slope = node.params.negative_slope
+        return nn.LeakyReLU(slope) if slope else nn.ReLU()
+
+
+@dataclass
+class PReLUParams:
+    """PReLUParameter."""
+
+    filler: Filler = field(default_factory=lambda: Filler(value=0.25))
+    channel_shared: bool = False
+
+
+@register("PReLU", message="prelu_param")
+class PReLU(Elementwise):
+    """A slope below 0 that is learned, one for each channel or one for all."""
+
+    Params = PReLUParams
+
+    def prepare(self, node: Node) -> None:
+        if len(node.inputs[0].shape) < 2:
+            raise node.error("needs at least 2 dimensions")
+
+    def blobs(self, node: Node) -> list[BlobSpec]:
+        shape = () if node.params.channel_shared else (known(node.inputs[0].shape[1]),)
+        return [BlobSpec("weight", shape, node.params.filler)]
+
+    def shapes(self, node: Node) -> list[Shape]:
+        known(node.inputs[0].shape[1])
+        return [node.inputs[0].shape]
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        rank = len(node.inputs[0].shape)
+        slope = node.blobs[0].reshape(-1, *[1] * (rank - 2))
+        b.node("PRelu", node, b.array(node, "weight", np.ascontiguousarray(slope)))
+
+    def torch(self, node: Node) -> nn.Module:
+        from torch import nn
+
+        from ..torch_backend import parameter
+
+        module = nn.PReLU(max(1, node.blobs[0].size))
+        module.weight = parameter(node.blobs[0].reshape(-1))
+        return module
+
+
+@dataclass
+class ELUParams:
+    """ELUParameter."""
+
+    alpha: float = 1.0
+
+
+@register("ELU", message="elu_param")
+class ELU(Elementwise):
+    """x above 0, alpha (exp(x) - 1) below."""
+
+    Params = ELUParams
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        b.node("Elu", node, alpha=node.params.alpha)
+
+    def torch(self, node: Node) -> nn.Module:
+        from torch import nn
+
+        return nn.ELU(node.params.alpha)
+
+
+@dataclass
+class EngineParams:
+    """SigmoidParameter, TanHParameter."""
+
+    engine: Engine = Engine.DEFAULT
+
+
+@register("Sigmoid", message="sigmoid_param")
+class Sigmoid(Elementwise):
+    """1 / (1 + exp(-x))."""
+
+    Params = EngineParams
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        b.node("Sigmoid", node)
+
+    def torch(self, node: Node) -> nn.Module:
+        from torch import nn
+
+        return nn.Sigmoid()
+
+
+@register("TanH", message="tanh_param")
+class TanH(Elementwise):
+    """The hyperbolic tangent."""
+
+    Params = EngineParams
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        b.node("Tanh", node)
+
+    def torch(self, node: Node) -> nn.Module:
+        from torch import nn
+
+        return nn.Tanh()
+
+
+@register("AbsVal")
+class AbsVal(Elementwise):
+    """The absolute value."""
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        b.node("Abs", node)
+
+    def torch(self, node: Node) -> nn.Module:
+        import torch
+
+        return function_module("abs(x)", torch.abs)
+
+
+@register("BNLL")
+class BNLL(Elementwise):
+    """log(1 + exp(x))."""
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        b.node("Softplus", node)
+
+    def torch(self, node: Node) -> nn.Module:
+        from torch import nn
+
+        return nn.Softplus(threshold=1e9)
+
+
+@dataclass
+class PowerParams:
+    """PowerParameter."""
+
+    power: float = 1.0
+    scale: float = 1.0
+    shift: float = 0.0
+
+
+@register("Power", message="power_param")
+class Power(Elementwise):
+    """(shift + scale x) ^ power."""
+
+    Params = PowerParams
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        p: PowerParams = node.params
+        x: object = node.inputs[0]
+        last = "power" if p.power != 1 else "shift" if p.shift else "scale"
+        out = node.outputs[0]
+        if p.scale != 1 or last == "scale":
+            x = b.op("Mul", x, scalar(p.scale), out=out if last == "scale" else None)
+        if p.shift:
+            x = b.op("Add", x, scalar(p.shift), out=out if last == "shift" else None)
+        if last == "power":
+            b.op("Pow", x, scalar(p.power), out=out)
+
+    def torch(self, node: Node) -> nn.Module:
+        p: PowerParams = node.params
+        label = f"({p.shift:g} + {p.scale:g} x) ^ {p.power:g}"
+        return function_module(label, lambda x: (p.shift + p.scale * x) ** p.power)
+
+
+@dataclass
+class ExpParams:
+    """ExpParameter and LogParameter; base -1 is e."""
+
+    base: float = -1.0
+    scale: float = 1.0
+    shift: float = 0.0
+
+    def log_base(self, node: Node) -> float:
+        if self.base == -1:
+            return 1.0
+        if self.base <= 0:
+            raise node.error(f"base {self.base:g} must be above 0, or -1 for e")
+        return math.log(self.base)
+
+
+@register("Exp", message="exp_param")
+class Exp(Elementwise):
+    """base ^ (shift + scale x)."""
+
+    Params = ExpParams
+
+    def prepare(self, node: Node) -> None:
+        node.params.log_base(node)
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        p: ExpParams = node.params
+        log = p.log_base(node)
+        x = b.op("Mul", node.inputs[0], scalar(p.scale * log))
+        b.op("Exp", b.op("Add", x, scalar(p.shift * log)), out=node.outputs[0])
+
+    def torch(self, node: Node) -> nn.Module:
+        p, log = node.params, node.params.log_base(node)
+        label = f"exp({log:g} ({p.shift:g} + {p.scale:g} x))"
+        return function_module(label, lambda x: (log * (p.shift + p.scale * x)).exp())
+
+
+@register("Log", message="log_param")
+class Log(Elementwise):
+    """The logarithm of shift + scale x, to a base."""
+
+    Params = ExpParams
+
+    def prepare(self, node: Node) -> None:
+        if node.params.log_base(node) == 0:
+            raise node.error("base must not be 1")
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        p: ExpParams = node.params
+        x = b.op("Add", b.op("Mul", node.inputs[0], scalar(p.scale)), scalar(p.shift))
+        b.op("Mul", b.op("Log", x), scalar(1 / p.log_base(node)), out=node.outputs[0])
+
+    def torch(self, node: Node) -> nn.Module:
+        p, log = node.params, node.params.log_base(node)
+        label = f"log({p.shift:g} + {p.scale:g} x) / {log:g}"
+        return function_module(label, lambda x: (p.shift + p.scale * x).log() / log)
+
+
+@dataclass
+class ThresholdParams:
+    """ThresholdParameter."""
+
+    threshold: float = 0.0
+
+
+@register("Threshold", message="threshold_param")
+class Threshold(Elementwise):
+    """1 above the threshold, else 0."""
+
+    Params = ThresholdParams
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        above = b.op("Greater", node.inputs[0], scalar(node.params.threshold))
+        b.op("Cast", above, to=1, out=node.outputs[0])
+
+    def torch(self, node: Node) -> nn.Module:
+        limit = node.params.threshold
+        return function_module(f"x > {limit:g}", lambda x: (x > limit).to(x.dtype))
+
+
+@dataclass
+class ClipParams:
+    """ClipParameter; both bounds are required."""
+
+    min: float | None = None
+    max: float | None = None
+
+
+@register("Clip", message="clip_param")
+class Clip(Elementwise):
+    """x, kept between two bounds."""
+
+    Params = ClipParams
+
+    def prepare(self, node: Node) -> None:
+        if node.params.min is None or node.params.max is None:
+            raise node.error("min and max are both required")
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        b.node("Clip", node, scalar(node.params.min), scalar(node.params.max))
+
+    def torch(self, node: Node) -> nn.Module:
+        low, high = node.params.min, node.params.max
+        return function_module(f"min={low:g}, max={high:g}", lambda x: x.clamp(low, high))
+
+
+@dataclass
+class SwishParams:
+    """SwishParameter."""
+
+    beta: float = 1.0
+
+
+@register("Swish", message="swish_param")
+class Swish(Elementwise):
+    """x / (1 + exp(-beta x))."""
+
+    Params = SwishParams
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        x = node.inputs[0]
+        gate = b.op("Sigmoid", b.op("Mul", x, scalar(node.params.beta)))
+        b.op("Mul", x, gate, out=node.outputs[0])
+
+    def torch(self, node: Node) -> nn.Module:
+        beta = node.params.beta
+        return function_module(f"x sigmoid({beta:g} x)", lambda x: x * (beta * x).sigmoid())

@@ -1,0 +1,102 @@
+"""Eltwise: several blobs of one shape, position by position."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..graph import Dim, Node, Shape
+from ..registry import LayerType, register
+from ..shapes import text
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from ..onnx_backend import OnnxBuilder
+
+
+class Operation(enum.Enum):
+    PROD = 0
+    SUM = 1
+    MAX = 2
+
+
+@dataclass
+class EltwiseParams:
+    """EltwiseParameter."""
+
+    operation: Operation = Operation.SUM
+    coeff: list[float] = field(default_factory=list)
+    stable_prod_grad: bool = True
+
+
+@register("Eltwise", message="eltwise_param")
+class Eltwise(LayerType):
+    """Product, sum with coefficients, or maximum."""
+
+    bottoms = (2, None)
+    Params = EltwiseParams
+
+    def prepare(self, node: Node) -> None:
+        p: EltwiseParams = node.params
+        if p.coeff and len(p.coeff) != len(node.inputs):
+            raise node.error(f"{len(p.coeff)} coeff for {len(node.inputs)} bottoms")
+        if p.coeff and p.operation is not Operation.SUM:
+            raise node.error("coeff is for SUM only")
+
+    def shapes(self, node: Node) -> list[Shape]:
+        first = node.inputs[0].shape
+        dims: list[Dim] = list(first)
+        for other in node.inputs[1:]:
+            if len(other.shape) != len(first):
+                raise node.error(f"its bottoms differ: {text(first)} and {text(other.shape)}")
+            for axis, size in enumerate(other.shape):
+                have = dims[axis]
+                if isinstance(have, int) and isinstance(size, int) and have != size:
+                    raise node.error(f"its bottoms differ: {text(first)} and {text(other.shape)}")
+                if isinstance(size, int):
+                    dims[axis] = size
+        return [tuple(dims)]
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        p: EltwiseParams = node.params
+        if p.operation is Operation.MAX:
+            b.node("Max", node)
+            return
+        terms: list[object] = list(node.inputs)
+        for index, factor in enumerate(p.coeff):
+            if factor != 1:
+                terms[index] = b.op("Mul", node.inputs[index], np.array(factor, np.float32))
+        operator = "Mul" if p.operation is Operation.PROD else "Add"
+        total = terms[0]
+        for index, term in enumerate(terms[1:], 2):
+            last = node.outputs[0] if index == len(terms) else None
+            total = b.op(operator, total, term, out=last)
+
+    def torch(self, node: Node) -> nn.Module:
+        import torch
+        from torch import nn
+
+        p: EltwiseParams = node.params
+        coeff = p.coeff or [1.0] * len(node.inputs)
+
+        class EltwiseModule(nn.Module):
+            def extra_repr(self) -> str:
+                return p.operation.name + (f", coeff={p.coeff}" if p.coeff else "")
+
+            def forward(self, *xs: torch.Tensor) -> torch.Tensor:
+                result = xs[0] * coeff[0]
+                for factor, x in zip(coeff[1:], xs[1:], strict=True):
+                    if p.operation is Operation.SUM:
+                        result = result + factor * x
+                    elif p.operation is Operation.PROD:
+                        result = result * x
+                    else:
+                        result = torch.maximum(result, x)
+                return result
+
+        return EltwiseModule()

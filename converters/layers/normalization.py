@@ -1,0 +1,420 @@
+"""LRN, BatchNorm, Scale, Bias and MVN."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prototxt.schema import UInt
+
+from ..fillers import Filler
+from ..graph import Node, Shape
+from ..registry import BlobSpec, LayerType, register
+from ..shapes import fixed, is_fixed, known, text
+from .activations import Elementwise, scalar
+from .convolution import Engine
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from ..onnx_backend import OnnxBuilder
+
+
+class Region(enum.Enum):
+    ACROSS_CHANNELS = 0
+    WITHIN_CHANNEL = 1
+
+
+@dataclass
+class LRNParams:
+    """LRNParameter."""
+
+    local_size: UInt = 5
+    alpha: float = 1.0
+    beta: float = 0.75
+    norm_region: Region = Region.ACROSS_CHANNELS
+    k: float = 1.0
+    engine: Engine = Engine.DEFAULT
+
+
+@register("LRN", message="lrn_param")
+class LRN(Elementwise):
+    """Divides by a power of the mean square in the neighbourhood (lrn_layer.cpp).
+
+    Across channels the mean is over local_size channels, absent ones counted; within a channel it
+    is Caffe's AVE pooling over a square, and k is taken as 1 whatever the prototxt says.
+    """
+
+    Params = LRNParams
+
+    def prepare(self, node: Node) -> None:
+        if node.params.local_size % 2 == 0:
+            raise node.error(f"local_size {node.params.local_size} must be odd")
+        if len(node.inputs[0].shape) != 4:
+            raise node.error(f"needs a 4-D input, not {text(node.inputs[0].shape)}")
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        p: LRNParams = node.params
+        x = node.inputs[0]
+        if p.norm_region is Region.ACROSS_CHANNELS and b.target != "portable":
+            b.node("LRN", node, alpha=p.alpha, beta=p.beta, bias=p.k, size=p.local_size)
+            return
+        square, pad = b.op("Mul", x, x), p.local_size // 2
+        if p.norm_region is Region.WITHIN_CHANNEL:
+            k, kernel, pads = 1.0, [p.local_size] * 2, [pad] * 4
+            mean = b.op(
+                "AveragePool", square, kernel_shape=kernel, pads=pads, count_include_pad=1
+            )
+        else:
+            k, size = p.k, p.local_size
+            # Channels become an axis that an average pool can slide over.
+            shape = b.join(b.dim(x, 0), b.ints(1), b.dim(x, 1), b.ints(-1))
+            planes = b.op("Reshape", square, shape)
+            mean = b.op(
+                "AveragePool",
+                planes,
+                kernel_shape=[size, 1],
+                pads=[pad, 0, pad, 0],
+                count_include_pad=1,
+            )
+            mean = b.op("Reshape", mean, b.op("Shape", x))
+        base = b.op("Add", b.op("Mul", mean, scalar(p.alpha)), scalar(k))
+        b.op("Div", x, b.op("Pow", base, scalar(p.beta)), out=node.outputs[0])
+
+    def torch(self, node: Node) -> nn.Module:
+        from torch import nn
+        from torch.nn import functional as F
+
+        p: LRNParams = node.params
+        if p.norm_region is Region.ACROSS_CHANNELS:
+            return nn.LocalResponseNorm(p.local_size, p.alpha, p.beta, p.k)
+
+        class WithinChannel(nn.Module):
+            def extra_repr(self) -> str:
+                return f"size={p.local_size}, alpha={p.alpha:g}, beta={p.beta:g}"
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                mean = F.avg_pool2d(x * x, p.local_size, 1, p.local_size // 2)
+                return x / (1 + p.alpha * mean) ** p.beta
+
+        return WithinChannel()
+
+
+@dataclass
+class BatchNormParams:
+    """BatchNormParameter."""
+
+    use_global_stats: bool | None = None
+    moving_average_fraction: float = 0.999
+    eps: float = 1e-5
+
+
+@register("BatchNorm", message="batch_norm_param")
+class BatchNorm(Elementwise):
+    """Normalises each channel by stored statistics, or (in training) by the batch's own.
+
+    The stored mean and variance are divided by a third blob, the scale factor; 0 makes them 0.
+    """
+
+    Params = BatchNormParams
+
+    def channels(self, node: Node) -> int:
+        shape = node.inputs[0].shape
+        return known(shape[1]) if len(shape) > 1 else 1
+
+    def shapes(self, node: Node) -> list[Shape]:
+        self.channels(node)
+        return [node.inputs[0].shape]
+
+    def blobs(self, node: Node) -> list[BlobSpec]:
+        channels = self.channels(node)
+        names = ("mean", "variance", "scale_factor")
+        return [BlobSpec(n, (channels if n != "scale_factor" else 1,)) for n in names]
+
+    def stored(self, node: Node) -> bool:
+        chosen: bool | None = node.params.use_global_stats
+        return node.phase == "TEST" if chosen is None else chosen
+
+    def statistics(self, node: Node) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and 1/deviation of each channel, in float64."""
+        mean, variance, scale = (blob.astype(np.float64).ravel() for blob in node.blobs)
+        share = 0.0 if scale[0] == 0 else 1.0 / scale[0]
+        return mean * share, 1.0 / np.sqrt(variance * share + node.params.eps)
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        x = node.inputs[0]
+        rank = len(x.shape)
+        if self.stored(node):
+            mean, factor = self.statistics(node)
+            if rank == 1:
+                mean, factor = mean.reshape(1), factor.reshape(1)
+            columns = (-1, *[1] * (rank - 2)) if rank > 1 else (1,)
+            offset = b.array(node, "mean", mean.astype(np.float32).reshape(columns))
+            scale = b.array(node, "factor", factor.astype(np.float32).reshape(columns))
+            b.op("Mul", b.op("Sub", x, offset), scale, out=node.outputs[0])
+            return
+        axes = b.ints(*(i for i in range(rank) if i != 1))
+        mean_now = b.op("ReduceMean", x, axes, keepdims=1)
+        centred = b.op("Sub", x, mean_now)
+        variance = b.op("ReduceMean", b.op("Mul", centred, centred), axes, keepdims=1)
+        deviation = b.op("Sqrt", b.op("Add", variance, scalar(node.params.eps)))
+        b.op("Div", centred, deviation, out=node.outputs[0])
+
+    def torch(self, node: Node) -> nn.Module:
+        import torch
+        from torch import nn
+
+        p, rank = node.params, len(node.inputs[0].shape)
+        chosen = p.use_global_stats
+        if chosen is None and node.phase != "TEST":
+            chosen = False
+
+        class BatchNormModule(nn.Module):
+            """In training the batch's statistics, which Caffe sums into the running ones."""
+
+            mean: torch.Tensor
+            variance: torch.Tensor
+            scale_factor: torch.Tensor
+
+            def __init__(self) -> None:
+                super().__init__()
+                for name, blob in zip(("mean", "variance", "scale_factor"), node.blobs, strict=True):
+                    self.register_buffer(name, torch.from_numpy(np.array(blob, np.float32)))
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                columns = (-1, *[1] * (rank - 2)) if rank > 1 else (1,)
+                use_stored = (not self.training) if chosen is None else chosen
+                if use_stored:
+                    factor = self.scale_factor
+                    share = torch.where(factor == 0, torch.zeros_like(factor), 1 / factor)
+                    mean = (self.mean * share).reshape(columns)
+                    variance = (self.variance * share).reshape(columns)
+                else:
+                    axes = [i for i in range(rank) if i != 1]
+                    mean = x.mean(axes, keepdim=True)
+                    variance = (x - mean).pow(2).mean(axes, keepdim=True)
+                    if self.training:
+                        self.update(mean.flatten(), variance.flatten(), x.numel() // mean.numel())
+                return (x - mean) / (variance + p.eps).sqrt()
+
+            @torch.no_grad()
+            def update(self, mean: torch.Tensor, variance: torch.Tensor, count: int) -> None:
+                keep = p.moving_average_fraction
+                self.scale_factor.mul_(keep).add_(1)
+                self.mean.mul_(keep).add_(mean)
+                unbiased = count / (count - 1) if count > 1 else 1
+                self.variance.mul_(keep).add_(variance, alpha=unbiased)
+
+        return BatchNormModule()
+
+
+@dataclass
+class ScaleParams:
+    """ScaleParameter and BiasParameter."""
+
+    axis: int = 1
+    num_axes: int = 1
+    filler: Filler | None = None
+    bias_term: bool = False
+    bias_filler: Filler = field(default_factory=Filler)
+
+
+@dataclass
+class BiasParams:
+    """BiasParameter."""
+
+    axis: int = 1
+    num_axes: int = 1
+    filler: Filler = field(default_factory=Filler)
+
+
+class Broadcast(LayerType):
+    """A second operand, learned or a second bottom, that spans some axes of the first."""
+
+    bottoms = (1, 2)
+
+    def prepare(self, node: Node) -> None:
+        rank, axis = len(node.inputs[0].shape), node.params.axis
+        shape = node.inputs[0].shape
+        if len(node.inputs) == 2 and not node.inputs[1].shape:
+            return
+        if not -rank <= axis < rank:
+            raise node.error(f"axis {axis} is outside a {text(shape)} input")
+        if node.params.num_axes < -1:
+            raise node.error("num_axes must be at least -1")
+        start = axis % rank
+        if len(node.inputs) == 1:
+            if start + max(node.params.num_axes, 0) > rank:
+                raise node.error(f"num_axes {node.params.num_axes} from axis {axis} is too many")
+            return
+        other = node.inputs[1].shape
+        span = shape[start : start + len(other)]
+        if len(span) != len(other) or any(
+            is_fixed(a, b) and a != b for a, b in zip(span, other, strict=True)
+        ):
+            raise node.error(f"{text(other)} does not span {text(shape)} from axis {axis}")
+
+    def shapes(self, node: Node) -> list[Shape]:
+        self.operand_shape(node)
+        return [node.inputs[0].shape]
+
+    def operand_shape(self, node: Node) -> tuple[int, ...]:
+        if len(node.inputs) == 2:
+            return ()
+        p, shape = node.params, node.inputs[0].shape
+        start = p.axis % len(shape)
+        end = len(shape) if p.num_axes == -1 else start + p.num_axes
+        return fixed(shape[start:end])
+
+    def trailing(self, node: Node, rank: int) -> int:
+        """How many axes of the first bottom follow those that the operand spans."""
+        shape = node.inputs[0].shape
+        return len(shape) - node.params.axis % len(shape) - rank
+
+    def operand(self, node: Node, b: OnnxBuilder) -> str:
+        """The second operand, shaped to broadcast."""
+        if len(node.inputs) == 2:
+            other = node.inputs[1]
+            after = self.trailing(node, len(other.shape)) if other.shape else 0
+            if not after:
+                return b.name(other)
+            rank = len(other.shape)
+            return b.op("Unsqueeze", other, b.ints(*range(rank, rank + after)))
+        blob = node.blobs[0]
+        after = self.trailing(node, blob.ndim) if blob.ndim else 0
+        return b.array(node, self.blobs(node)[0].name, blob.reshape((*blob.shape, *[1] * after)))
+
+
+@register("Scale", message="scale_param")
+class Scale(Broadcast):
+    """A product along some axes, with a bias if asked."""
+
+    Params = ScaleParams
+
+    def blobs(self, node: Node) -> list[BlobSpec]:
+        p: ScaleParams = node.params
+        specs = []
+        if len(node.inputs) == 1:
+            specs.append(BlobSpec("weight", self.operand_shape(node), p.filler or Filler(value=1)))
+        if p.bias_term:
+            specs.append(BlobSpec("bias", self.bias_shape(node), p.bias_filler))
+        return specs
+
+    def bias_shape(self, node: Node) -> tuple[int, ...]:
+        return self.operand_shape(node) if len(node.inputs) == 1 else fixed(node.inputs[1].shape)
+
+    def shapes(self, node: Node) -> list[Shape]:
+        if node.params.bias_term:
+            self.bias_shape(node)
+        return super().shapes(node)
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        operand = self.operand(node, b)
+        if not node.params.bias_term:
+            b.op("Mul", node.inputs[0], operand, out=node.outputs[0])
+            return
+        bias = node.blobs[-1]
+        after = self.trailing(node, bias.ndim) if bias.ndim else 0
+        offset = b.array(node, "bias", bias.reshape((*bias.shape, *[1] * after)))
+        b.op("Add", b.op("Mul", node.inputs[0], operand), offset, out=node.outputs[0])
+
+    def torch(self, node: Node) -> nn.Module:
+        return broadcast_module(self, node, multiply=True)
+
+
+@register("Bias", message="bias_param")
+class Bias(Broadcast):
+    """A sum along some axes."""
+
+    Params = BiasParams
+
+    def blobs(self, node: Node) -> list[BlobSpec]:
+        if len(node.inputs) == 2:
+            return []
+        return [BlobSpec("bias", self.operand_shape(node), node.params.filler)]
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        b.op("Add", node.inputs[0], self.operand(node, b), out=node.outputs[0])
+
+    def torch(self, node: Node) -> nn.Module:
+        return broadcast_module(self, node, multiply=False)
+
+
+def broadcast_module(kind: Broadcast, node: Node, multiply: bool) -> nn.Module:
+    """Scale and Bias in PyTorch."""
+    import torch
+    from torch import nn
+
+    from ..torch_backend import parameter
+
+    names = [spec.name for spec in kind.blobs(node)]
+
+    def spread(operand: torch.Tensor) -> torch.Tensor:
+        after = kind.trailing(node, operand.dim()) if operand.dim() else 0
+        return operand.reshape((*operand.shape, *[1] * after))
+
+    class BroadcastModule(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            for name, blob in zip(names, node.blobs, strict=True):
+                self.register_parameter(name, parameter(blob))
+
+        def forward(self, x: torch.Tensor, *other: torch.Tensor) -> torch.Tensor:
+            operands = [*other, *(getattr(self, name) for name in names)]
+            for index, operand in enumerate(operands):
+                first = spread(operand)
+                x = x * first if multiply and index == 0 else x + first
+            return x
+
+    return BroadcastModule()
+
+
+@dataclass
+class MVNParams:
+    """MVNParameter."""
+
+    normalize_variance: bool = True
+    across_channels: bool = False
+    eps: float = 1e-9
+
+
+@register("MVN", message="mvn_param")
+class MVN(Elementwise):
+    """Subtracts each plane's mean; divides by its deviation plus eps (mvn_layer.cpp)."""
+
+    Params = MVNParams
+
+    def prepare(self, node: Node) -> None:
+        if len(node.inputs[0].shape) != 4:
+            raise node.error(f"needs a 4-D input, not {text(node.inputs[0].shape)}")
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        p: MVNParams = node.params
+        axes = b.ints(*((1, 2, 3) if p.across_channels else (2, 3)))
+        mean = b.op("ReduceMean", node.inputs[0], axes, keepdims=1)
+        if not p.normalize_variance:
+            b.op("Sub", node.inputs[0], mean, out=node.outputs[0])
+            return
+        centred = b.op("Sub", node.inputs[0], mean)
+        variance = b.op("ReduceMean", b.op("Mul", centred, centred), axes, keepdims=1)
+        deviation = b.op("Add", b.op("Sqrt", variance), scalar(p.eps))
+        b.op("Div", centred, deviation, out=node.outputs[0])
+
+    def torch(self, node: Node) -> nn.Module:
+        from torch import nn
+
+        p: MVNParams = node.params
+        axes = (1, 2, 3) if p.across_channels else (2, 3)
+
+        class MVNModule(nn.Module):
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                centred = x - x.mean(axes, keepdim=True)
+                if not p.normalize_variance:
+                    return centred
+                return centred / (centred.pow(2).mean(axes, keepdim=True).sqrt() + p.eps)
+
+        return MVNModule()

@@ -1,0 +1,392 @@
+"""Layers that move numbers and compute none: Concat, Slice, Flatten, Reshape, Crop, Tile, Split."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from prototxt.schema import UInt
+
+from ..graph import Dim, Node, Shape
+from ..registry import LayerType, register
+from ..shapes import OpenDimension, fixed, is_fixed, known, product, text
+from .activations import function_module
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from ..onnx_backend import OnnxBuilder
+
+
+def canonical(node: Node, axis: int, rank: int | None = None) -> int:
+    """The axis counted from the front; `node.error` where there is none such."""
+    rank = len(node.inputs[0].shape) if rank is None else rank
+    if not -rank <= axis < rank:
+        raise node.error(f"axis {axis} is outside a {text(node.inputs[0].shape)} input")
+    return axis % rank
+
+
+@dataclass
+class ConcatParams:
+    """ConcatParameter."""
+
+    axis: int = 1
+    concat_dim: UInt | None = None
+
+
+@register("Concat", message="concat_param")
+class Concat(LayerType):
+    """Blobs one behind the other along an axis."""
+
+    bottoms = (1, None)
+    Params = ConcatParams
+
+    def axis(self, node: Node) -> int:
+        p: ConcatParams = node.params
+        return canonical(node, p.axis if p.concat_dim is None else p.concat_dim)
+
+    def shapes(self, node: Node) -> list[Shape]:
+        axis, first = self.axis(node), node.inputs[0].shape
+        dims: list[Dim] = list(first)
+        for value in node.inputs[1:]:
+            clash = len(value.shape) != len(first) or any(
+                i != axis and is_fixed(a, b) and a != b
+                for i, (a, b) in enumerate(zip(dims, value.shape, strict=False))
+            )
+            if clash:
+                raise node.error(
+                    f"its bottoms differ outside axis {axis}: {text(first)} and {text(value.shape)}"
+                )
+            for i, size in enumerate(value.shape):
+                if i != axis and isinstance(size, int):
+                    dims[i] = size
+        if len(node.inputs) > 1:
+            dims[axis] = sum(known(v.shape[axis]) for v in node.inputs)
+        return [tuple(dims)]
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        b.node("Concat", node, axis=self.axis(node))
+
+    def torch(self, node: Node) -> nn.Module:
+        import torch
+        from torch import nn
+
+        axis = self.axis(node)
+
+        class ConcatModule(nn.Module):
+            def extra_repr(self) -> str:
+                return f"axis={axis}"
+
+            def forward(self, *xs: torch.Tensor) -> torch.Tensor:
+                return torch.cat(xs, axis)
+
+        return ConcatModule()
+
+
+@dataclass
+class SliceParams:
+    """SliceParameter."""
+
+    axis: int = 1
+    slice_point: list[UInt] = field(default_factory=list)
+    slice_dim: UInt | None = None
+
+
+@register("Slice", message="slice_param")
+class Slice(LayerType):
+    """A blob cut along an axis, at given points or into equal parts."""
+
+    tops = (1, None)
+    Params = SliceParams
+
+    def axis(self, node: Node) -> int:
+        p: SliceParams = node.params
+        return canonical(node, p.axis if p.slice_dim is None else p.slice_dim)
+
+    def sizes(self, node: Node) -> list[int]:
+        total, count = known(node.inputs[0].shape[self.axis(node)]), len(node.outputs)
+        points: list[int] = node.params.slice_point
+        if points:
+            if len(points) != count - 1:
+                raise node.error(f"{len(points)} slice_point for {count} tops")
+            ends = [*points, total]
+            sizes = [b - a for a, b in zip([0, *points], ends, strict=True)]
+            if min(sizes) <= 0:
+                raise node.error(f"slice_point {points} does not cut {total} in order")
+            return sizes
+        if total % count:
+            raise node.error(f"{total} cannot be cut into {count} equal parts")
+        return [total // count] * count
+
+    def shapes(self, node: Node) -> list[Shape]:
+        axis, shape = self.axis(node), node.inputs[0].shape
+        return [(*shape[:axis], size, *shape[axis + 1 :]) for size in self.sizes(node)]
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        if len(node.outputs) == 1:
+            b.node("Identity", node)
+            return
+        sizes = b.ints(*self.sizes(node))
+        b.op("Split", node.inputs[0], sizes, axis=self.axis(node), out=node.outputs)
+
+    def torch(self, node: Node) -> nn.Module:
+        axis, sizes = self.axis(node), self.sizes(node)
+
+        def cut(x: torch.Tensor) -> torch.Tensor:
+            return x.split(sizes, axis) if len(sizes) > 1 else x  # type: ignore[return-value]
+
+        return function_module(f"{sizes}, axis={axis}", cut)
+
+
+@register("Split")
+class Split(LayerType):
+    """The same blob under several names."""
+
+    tops = (1, None)
+
+    def shapes(self, node: Node) -> list[Shape]:
+        return [node.inputs[0].shape] * len(node.outputs)
+
+    def dtypes(self, node: Node) -> list[str]:
+        return [node.inputs[0].dtype] * len(node.outputs)
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        for output in node.outputs:
+            b.op("Identity", node.inputs[0], out=output)
+
+    def torch(self, node: Node) -> nn.Module:
+        count = len(node.outputs)
+        return function_module(
+            f"{count} times",
+            lambda x: (x,) * count if count > 1 else x,  # type: ignore[arg-type,return-value]
+        )
+
+
+@dataclass
+class FlattenParams:
+    """FlattenParameter."""
+
+    axis: int = 1
+    end_axis: int = -1
+
+
+@register("Flatten", message="flatten_param")
+class Flatten(LayerType):
+    """The axes from one to another as a single one."""
+
+    Params = FlattenParams
+
+    def span(self, node: Node) -> tuple[int, int]:
+        start, end = canonical(node, node.params.axis), canonical(node, node.params.end_axis)
+        if end < start:
+            raise node.error(f"end_axis {node.params.end_axis} is before axis {node.params.axis}")
+        return start, end
+
+    def shapes(self, node: Node) -> list[Shape]:
+        start, end = self.span(node)
+        shape = node.inputs[0].shape
+        return [(*shape[:start], self.joined(shape[start : end + 1]), *shape[end + 1 :])]
+
+    def joined(self, dims: Shape) -> Dim:
+        if is_fixed(*dims):
+            return math.prod(fixed(dims))
+        return dims[0] if len(dims) == 1 else "*".join(f"({d})" for d in dims)
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        start, end = self.span(node)
+        x = node.inputs[0]
+        if start == 1 and end == len(x.shape) - 1:
+            b.node("Flatten", node, axis=1)
+            return
+        dims = [b.dim(x, i) for i in range(len(x.shape))]
+        shape = b.join(*dims[:start], b.ints(-1), *dims[end + 1 :])
+        b.op("Reshape", x, shape, out=node.outputs[0])
+
+    def torch(self, node: Node) -> nn.Module:
+        from torch import nn
+
+        return nn.Flatten(*self.span(node))
+
+
+@dataclass
+class BlobShape:
+    """BlobShape."""
+
+    dim: list[int] = field(default_factory=list)
+
+
+@dataclass
+class ReshapeParams:
+    """ReshapeParameter."""
+
+    shape: BlobShape = field(default_factory=BlobShape)
+    axis: int = 0
+    num_axes: int = -1
+
+
+@register("Reshape", message="reshape_param")
+class Reshape(LayerType):
+    """The same numbers under other dimensions; 0 keeps one, -1 takes what is left."""
+
+    Params = ReshapeParams
+
+    def span(self, node: Node) -> tuple[int, int]:
+        """The axes that are replaced: from the first to before the last."""
+        p: ReshapeParams = node.params
+        rank = len(node.inputs[0].shape)
+        start = p.axis if p.axis >= 0 else rank + p.axis + 1
+        if not 0 <= start <= rank:
+            raise node.error(f"axis {p.axis} is outside a {text(node.inputs[0].shape)} input")
+        if p.num_axes < -1 or start + max(p.num_axes, 0) > rank:
+            raise node.error(f"num_axes {p.num_axes} from axis {p.axis} is too many")
+        return start, rank if p.num_axes == -1 else start + p.num_axes
+
+    def dims(self, node: Node) -> list[Dim]:
+        """The new dimensions, 0 replaced by those they keep."""
+        start, end = self.span(node)
+        shape, result = node.inputs[0].shape, []
+        for index, size in enumerate(node.params.shape.dim):
+            if size == 0 and start + index >= end:
+                raise node.error(f"dim 0 at {index} has no dimension to keep")
+            result.append(shape[start + index] if size == 0 else size)
+        if result.count(-1) > 1 or any(isinstance(d, int) and d < -1 for d in result):
+            raise node.error(f"dim {node.params.shape.dim}: one -1 at most")
+        return result
+
+    def shapes(self, node: Node) -> list[Shape]:
+        start, end = self.span(node)
+        shape, dims = node.inputs[0].shape, self.dims(node)
+        old, new = list(shape[start:end]), list(dims)
+        # What is kept symbol for symbol cancels; the rest must be numbers.
+        for symbol in [d for d in new if isinstance(d, str)]:
+            if symbol in old:
+                old.remove(symbol)
+                new.remove(symbol)
+        count, known_count = product(tuple(old)), product(tuple(d for d in new if d != -1))
+        if -1 in new:
+            if not known_count or count % known_count:
+                raise node.error(f"{text(shape)} cannot be reshaped to {text(tuple(dims))}")
+            dims[dims.index(-1)] = count // known_count
+        elif count != known_count:
+            raise node.error(f"{text(shape)} cannot be reshaped to {text(tuple(dims))}")
+        return [(*shape[:start], *dims, *shape[end:])]
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        dims = []
+        for size in node.outputs[0].shape:
+            dim = b.symbol(size)
+            if dim is None:
+                raise node.error(f"cannot tell its size {size}", "give --shape")
+            dims.append(dim)
+        b.op("Reshape", node.inputs[0], b.join(*dims) if dims else b.ints(), out=node.outputs[0])
+
+    def torch(self, node: Node) -> nn.Module:
+        start, end = self.span(node)
+        wanted = list(node.params.shape.dim)
+
+        def reshape(x: torch.Tensor) -> torch.Tensor:
+            middle = [x.shape[start + i] if d == 0 else d for i, d in enumerate(wanted)]
+            return x.reshape(*x.shape[:start], *middle, *x.shape[end:])
+
+        return function_module(f"dim={wanted}, axis={start}", reshape)
+
+
+@dataclass
+class CropParams:
+    """CropParameter."""
+
+    axis: int = 2
+    offset: list[UInt] = field(default_factory=list)
+
+
+@register("Crop", message="crop_param")
+class Crop(LayerType):
+    """The first bottom cut to the second's size, from `axis` on."""
+
+    bottoms = (2, 2)
+    Params = CropParams
+
+    def offsets(self, node: Node) -> tuple[int, list[int]]:
+        axis = canonical(node, node.params.axis)
+        count = len(node.inputs[0].shape) - axis
+        given: list[int] = node.params.offset
+        if len(given) > 1 and len(given) != count:
+            raise node.error(f"{len(given)} offset for {count} axes")
+        return axis, given * count if len(given) == 1 else given or [0] * count
+
+    def shapes(self, node: Node) -> list[Shape]:
+        axis, offsets = self.offsets(node)
+        a, like = (v.shape for v in node.inputs)
+        if len(a) != len(like):
+            raise node.error(f"its bottoms differ in their axes: {text(a)} and {text(like)}")
+        for size, wanted, offset in zip(a[axis:], like[axis:], offsets, strict=True):
+            if isinstance(size, int) and isinstance(wanted, int) and wanted + offset > size:
+                raise node.error(f"cannot cut {text(like)} from {text(a)} at offset {offsets}")
+        return [(*a[:axis], *like[axis:])]
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        axis, offsets = self.offsets(node)
+        x, like = node.inputs
+        starts = b.ints(*offsets)
+        size = b.join(*(b.dim(like, i) for i in range(axis, len(x.shape))))
+        ends = b.arithmetic("Add", starts, size)
+        axes = b.ints(*range(axis, len(x.shape)))
+        b.op("Slice", x, starts, ends, axes, out=node.outputs[0])
+
+    def torch(self, node: Node) -> nn.Module:
+        from torch import nn
+
+        axis, offsets = self.offsets(node)
+
+        class CropModule(nn.Module):
+            def extra_repr(self) -> str:
+                return f"axis={axis}, offset={offsets}"
+
+            def forward(self, x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+                for index, offset in enumerate(offsets, axis):
+                    x = x.narrow(index, offset, like.shape[index])
+                return x
+
+        return CropModule()
+
+
+@dataclass
+class TileParams:
+    """TileParameter."""
+
+    axis: int = 1
+    tiles: int = 0
+
+
+@register("Tile", message="tile_param")
+class Tile(LayerType):
+    """A blob repeated along an axis."""
+
+    Params = TileParams
+
+    def prepare(self, node: Node) -> None:
+        canonical(node, node.params.axis)
+        if node.params.tiles < 1:
+            raise node.error("tiles must be at least 1")
+
+    def repeats(self, node: Node) -> list[int]:
+        rank = len(node.inputs[0].shape)
+        return [node.params.tiles if i == node.params.axis % rank else 1 for i in range(rank)]
+
+    def shapes(self, node: Node) -> list[Shape]:
+        shape, repeats = node.inputs[0].shape, self.repeats(node)
+        dims = []
+        for size, times in zip(shape, repeats, strict=True):
+            if times != 1 and not isinstance(size, int):
+                raise OpenDimension(size)
+            dims.append(known(size) * times if times != 1 else size)
+        return [tuple(dims)]
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        b.node("Tile", node, b.ints(*self.repeats(node)))
+
+    def torch(self, node: Node) -> nn.Module:
+        repeats = self.repeats(node)
+        return function_module(f"{repeats}", lambda x: x.repeat(repeats))

@@ -1,0 +1,62 @@
+"""Run ONNX models: providers, images, metrics, evaluation, pictures. Never loads torch."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import InferenceError
+    from .evaluation import Evaluation, evaluate, image_output
+    from .images import (
+        deprocess,
+        list_images,
+        preprocess,
+        read_image,
+        read_mean,
+        resize,
+        sample_images,
+    )
+    from .metrics import RMSE, bits_per_pixel
+    from .pictures import side_by_side, write_png
+    from .session import IOSpec, Model, load
+
+_HOMES = {
+    "errors": "InferenceError",
+    "evaluation": "Evaluation evaluate image_output",
+    "images": (
+        "deprocess list_images preprocess read_image read_mean resize sample_images"
+    ),
+    "metrics": "RMSE bits_per_pixel",
+    "pictures": "side_by_side write_png",
+    "session": "IOSpec Model load",
+}
+
+__all__ = [
+    "RMSE",
+    "Evaluation",
+    "IOSpec",
+    "InferenceError",
+    "Model",
+    "bits_per_pixel",
+    "deprocess",
+    "evaluate",
+    "image_output",
+    "list_images",
+    "load",
+    "preprocess",
+    "read_image",
+    "read_mean",
+    "resize",
+    "sample_images",
+    "side_by_side",
+    "write_png",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Looked up at first use, so that importing the package loads neither onnxruntime nor OpenCV.
+    for module, names in _HOMES.items():
+        if name in names.split():
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

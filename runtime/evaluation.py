@@ -1,0 +1,120 @@
+"""Run a reconstruction network over images and measure how far off it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from .errors import InferenceError
+from .images import preprocess, read_image
+from .metrics import RMSE
+from .session import Model
+
+__all__ = ["Evaluation", "evaluate", "image_output"]
+
+Item = str | Path | tuple[str, np.ndarray]
+
+
+@dataclass
+class Evaluation:
+    """The outcome; RMSE over pixels in [0, 1]. `skipped` has (name, reason) of broken images."""
+
+    rmse: float
+    images: int
+    per_image: list[tuple[str, float]]
+    seconds: float
+    images_per_second: float
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+
+def image_output(model: Model, output: str | None = None) -> str:
+    """The output that is an image like the input: rank 4 and as many channels."""
+    source = model.inputs[0]
+    fitting = [
+        o.name
+        for o in model.outputs
+        if len(o.shape) == 4 and o.dtype == "float32" and o.shape[1] == source.shape[1]
+        and all(a == b or not (isinstance(a, int) and isinstance(b, int))
+                for a, b in zip(o.shape[2:], source.shape[2:], strict=True))
+    ]  # fmt: skip
+    if output is not None:
+        if output not in [o.name for o in model.outputs]:
+            raise InferenceError(f"{model.source}: no output {output!r}")
+        return output
+    if len(fitting) != 1:
+        listed = ", ".join(o.name for o in model.outputs)
+        raise InferenceError(
+            f"{model.source}: {'no' if not fitting else 'more than one'} output is an image "
+            f"like the input (it has {listed})",
+            None,
+            "give a network that reconstructs its input",
+        )
+    return fitting[0]
+
+
+def evaluate(
+    model: Model,
+    images: Iterable[Item],
+    mean: np.ndarray,
+    size: tuple[int, int] = (128, 128),
+    batch: int = 16,
+    limit: int | None = None,
+    on_progress: Callable[[int], object] | None = None,
+    output: str | None = None,
+) -> Evaluation:
+    """RMSE of a network's reconstruction of its own input.
+
+    `images` are paths or (name, H×W×3 uint8 BGR); broken files are skipped and counted. As in the
+    paper the mean stays subtracted on both sides and nothing is clipped. `on_progress` is called
+    after each image with the number done. Raises InferenceError where no image can be read.
+    """
+    name, measure = image_output(model, output), RMSE()
+    skipped: list[tuple[str, str]] = []
+    labels: list[str] = []
+    started = time.perf_counter()
+    fixed = model.inputs[0].shape[0]
+    if isinstance(fixed, int):
+        batch = fixed
+
+    def blobs() -> Iterator[np.ndarray]:
+        for index, item in enumerate(images):
+            if limit is not None and index >= limit:
+                return
+            try:
+                label, image = item if isinstance(item, tuple) else (str(item), read_image(item))
+            except InferenceError as error:
+                skipped.append((str(item), str(error).rpartition(": ")[2]))
+                continue
+            labels.append(label)
+            yield preprocess(image, mean, size)
+
+    def run(group: list[np.ndarray]) -> None:
+        data = np.stack(group)
+        if isinstance(fixed, int) and len(group) < fixed:
+            data = np.concatenate([data, np.repeat(data[-1:], fixed - len(group), 0)])
+        found = model.run({model.inputs[0].name: data}, [name])[name]
+        measure.add(found[: len(group)], data[: len(group)])
+        if on_progress:
+            for done in range(len(measure.per_image) - len(group), len(measure.per_image)):
+                on_progress(done + 1)
+
+    group: list[np.ndarray] = []
+    for blob in blobs():
+        group.append(blob)
+        if len(group) == batch:
+            run(group)
+            group = []
+    if group:
+        run(group)
+    count = len(measure.per_image)
+    if not count:
+        raise InferenceError(
+            f"none of the {len(skipped)} images can be read" if skipped else "no images to evaluate"
+        )
+    seconds = time.perf_counter() - started
+    per_image = list(zip(labels, measure.per_image, strict=True))
+    return Evaluation(measure.value, count, per_image, seconds, count / seconds, skipped)

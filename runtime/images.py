@@ -1,0 +1,158 @@
+"""Images as Caffe takes them: BGR, 0..255, plain bilinear, minus the mean."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+
+import prototxt
+
+from .errors import InferenceError
+
+__all__ = [
+    "deprocess",
+    "list_images",
+    "preprocess",
+    "read_image",
+    "read_mean",
+    "resize",
+    "sample_images",
+]
+
+SUFFIXES = frozenset(".jpg .jpeg .png .bmp .tif .tiff .webp .ppm .pgm".split())
+
+SAMPLES = {
+    "astronaut": "astronaut.png",
+    "chelsea": "chelsea.png",
+    "coffee": "coffee.png",
+    "rocket": "rocket.jpg",
+    "motorcycle": "motorcycle_left.png",
+}
+"""Public-domain colour photographs that scikit-image's wheel carries."""
+
+
+def list_images(path: str | Path) -> list[Path]:
+    """The image files of a folder and those below it, sorted; or the one file named."""
+    path = Path(path)
+    if path.is_file():
+        return [path]
+    if not path.exists():
+        raise InferenceError(f"{path}: no such file or folder")
+    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not found:
+        raise InferenceError(f"{path}: no images in it", None, f"looked for {' '.join(sorted(SUFFIXES))}")
+    return found
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Decode a file: H×W×3 uint8, BGR."""
+    import cv2
+
+    path = Path(path)
+    if path.is_dir():
+        raise InferenceError(f"{path}: is a directory", None, "name an image file")
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise InferenceError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InferenceError(f"{path}: cannot be read: {error.strerror}") from None
+    image = None
+    if data:
+        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        try:
+            # As Caffe reads: a JPEG's orientation tag is not obeyed by its OpenCV 2.
+            flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        except cv2.error:
+            image = None
+        finally:
+            cv2.utils.logging.setLogLevel(level)
+    if image is None:
+        raise InferenceError(f"{path}: not an image, or a broken one")
+    return np.asarray(image)
+
+
+def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """OpenCV's plain bilinear filter, without antialiasing, as convert_imageset has it."""
+    import cv2
+
+    if image.shape[:2] == (height, width):
+        return image
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+def read_mean(spec: str | Path | None, channels: int = 3) -> np.ndarray:
+    """A mean to subtract: .binaryproto or .npy (C×H×W), or numbers `b,g,r` (C×1×1); None is 0."""
+    if spec is None or spec == "":
+        return np.zeros((channels, 1, 1), np.float32)
+    text = str(spec)
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if numbers:
+        if len(numbers) not in (1, channels) or not np.isfinite(numbers).all():
+            raise InferenceError(f"mean {text}: give {channels} numbers", None, "as in 104,117,123")
+        return np.resize(np.array(numbers, np.float32), channels).reshape(channels, 1, 1)
+    if text.endswith(".npy"):
+        mean = read_array(Path(text))
+    else:
+        mean = prototxt.read_binaryproto(text)
+    mean = np.asarray(mean, np.float32)
+    if mean.ndim == 4 and mean.shape[0] == 1:
+        mean = mean[0]
+    if mean.ndim == 1 and mean.size == channels:
+        mean = mean.reshape(channels, 1, 1)
+    if mean.ndim != 3 or mean.shape[0] != channels:
+        shown = "x".join(map(str, mean.shape))
+        raise InferenceError(f"{text}: the mean is {shown}, not {channels}xHxW")
+    return mean
+
+
+def read_array(path: Path) -> np.ndarray:
+    try:
+        return np.asarray(np.load(path, allow_pickle=False))
+    except FileNotFoundError:
+        raise InferenceError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InferenceError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (ValueError, EOFError):
+        raise InferenceError(f"{path}: not a plain .npy array") from None
+
+
+def fitted(mean: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The mean at an image's size; a mean image of another size is resized."""
+    if mean.shape[1:] in ((1, 1), (height, width)):
+        return mean
+    import cv2
+
+    planes = [cv2.resize(p, (width, height), interpolation=cv2.INTER_LINEAR) for p in mean]
+    return np.stack(planes)
+
+
+def preprocess(image: np.ndarray, mean: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """H×W×3 uint8 BGR -> C×height×width float32, 0..255 minus the mean."""
+    small = resize(image, *size)
+    blob = small.transpose(2, 0, 1).astype(np.float32)
+    return np.asarray(blob - fitted(mean, *size), np.float32)
+
+
+def deprocess(blob: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """The inverse: C×H×W float32 -> H×W×3 uint8 BGR, rounded and clipped."""
+    values = blob + fitted(mean, *blob.shape[1:])
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8).transpose(1, 2, 0)
+
+
+def sample_images() -> list[tuple[str, np.ndarray]]:
+    """(name, H×W×3 uint8 BGR) of scikit-image's own photographs; nothing is downloaded."""
+    found = importlib.util.find_spec("skimage")
+    if found is None or found.origin is None:
+        raise InferenceError("scikit-image is not installed", None, "give images with --data")
+    folder = Path(found.origin).parent / "data"
+    samples = [(n, read_image(folder / f)) for n, f in SAMPLES.items() if (folder / f).is_file()]
+    if not samples:
+        raise InferenceError(f"{folder}: no sample photographs", None, "give images with --data")
+    return samples

@@ -1,0 +1,62 @@
+"""Pictures for people: original beside reconstruction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+import prototxt
+
+from .errors import InferenceError
+
+__all__ = ["side_by_side", "write_png"]
+
+MARGIN, CAPTION, GAP = 12, 30, 12
+BACKGROUND, INK, QUIET = (252, 252, 252), (40, 40, 40), (110, 110, 110)
+
+
+def enlarged(image: np.ndarray, least: int = 256) -> np.ndarray:
+    """Small pictures are shown by whole multiples, pixel by pixel, so that nothing is smoothed."""
+    factor = max(1, least // max(image.shape[:2]))
+    return image.repeat(factor, 0).repeat(factor, 1)
+
+
+def side_by_side(
+    original: np.ndarray,
+    reconstruction: np.ndarray,
+    rmse: float | None = None,
+    bits: float | None = None,
+) -> np.ndarray:
+    """Two H×W×3 uint8 BGR pictures on one sheet, with what the second cost and how far off it is."""
+    import cv2
+
+    left, right = enlarged(original), enlarged(reconstruction)
+    height, width = left.shape[:2]
+    sheet = np.full(
+        (height + MARGIN + CAPTION, 2 * width + GAP + 2 * MARGIN, 3), BACKGROUND, np.uint8
+    )
+    places = (MARGIN, MARGIN + width + GAP)
+    facts = [f"{bits:g} bits/pixel"] if bits is not None else []
+    facts += [f"RMSE {rmse:.4f}"] if rmse is not None else []
+    captions = (("original", ""), ("from switches", ", ".join(facts)))
+    for picture, place, (title, fact) in zip((left, right), places, captions, strict=True):
+        sheet[MARGIN : MARGIN + height, place : place + width] = picture
+        base = MARGIN + height + 20
+        font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.42
+        cv2.putText(sheet, title, (place, base), font, scale, INK, 1, cv2.LINE_AA)
+        if fact:
+            (wide, _), _ = cv2.getTextSize(fact, font, scale * 0.9, 1)
+            start = place + max(110, width - wide)
+            cv2.putText(sheet, fact, (start, base), font, scale * 0.9, QUIET, 1, cv2.LINE_AA)
+    return sheet
+
+
+def write_png(path: str | Path, image: np.ndarray) -> None:
+    """Write an H×W×3 uint8 BGR picture, whole or not at all."""
+    import cv2
+
+    done, data = cv2.imencode(".png", image)
+    if not done:
+        raise InferenceError(f"{path}: the picture cannot be encoded as PNG")
+    prototxt.atomic_write(path, data.tobytes())

@@ -1,0 +1,191 @@
+"""ONNX Runtime sessions: which provider really runs, and inputs checked before they are fed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import InferenceError
+
+__all__ = ["PROVIDERS", "IOSpec", "Model", "load"]
+
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
+
+_TYPES = {
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(float16)": np.float16,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(uint8)": np.uint8,
+    "tensor(bool)": np.bool_,
+}
+
+
+@dataclass(frozen=True)
+class IOSpec:
+    """An input or output; a dimension that is left open is a text."""
+
+    name: str
+    shape: tuple[int | str, ...]
+    dtype: str
+
+
+class Model:
+    """A loaded model. `provider` is the one that really runs it; `note` says why, if asked."""
+
+    def __init__(self, session: Any, provider: str, note: str, source: str) -> None:
+        self._session = session
+        self.provider, self.note, self.source = provider, note, source
+        self.inputs = [spec(i) for i in session.get_inputs()]
+        self.outputs = [spec(o) for o in session.get_outputs()]
+        self.metadata: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
+
+    def run(
+        self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Run once; all outputs, or those named. Raises InferenceError for what does not fit."""
+        known = {o.name for o in self.outputs}
+        wanted = [o.name for o in self.outputs] if outputs is None else list(outputs)
+        for name in wanted:
+            if name not in known:
+                raise InferenceError(
+                    f"{self.source}: no output {name!r}", None, f"it has {', '.join(sorted(known))}"
+                )
+        checked = {i.name: self._check(i, feeds) for i in self.inputs}
+        extra = set(feeds) - set(checked)
+        if extra:
+            raise InferenceError(
+                f"{self.source}: no input {sorted(extra)[0]!r}",
+                None,
+                f"it takes {', '.join(checked) or 'nothing'}",
+            )
+        try:
+            found = self._session.run(wanted, checked)
+        except Exception as error:
+            raise InferenceError(f"{self.source}: {first_line(error)}") from error
+        return dict(zip(wanted, found, strict=True))
+
+    def _check(self, wanted: IOSpec, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
+        if wanted.name not in feeds:
+            raise InferenceError(f"{self.source}: input {wanted.name!r} is not given")
+        array = np.asarray(feeds[wanted.name])
+        if str(array.dtype) != wanted.dtype:
+            raise InferenceError(
+                f"{self.source}: input {wanted.name!r} must be {wanted.dtype}, not {array.dtype}"
+            )
+        fits = len(array.shape) == len(wanted.shape) and all(
+            isinstance(dim, str) or dim == size
+            for dim, size in zip(wanted.shape, array.shape, strict=True)
+        )
+        if not fits:
+            shown = "x".join(map(str, wanted.shape))
+            raise InferenceError(
+                f"{self.source}: input {wanted.name!r} must be {shown}, "
+                f"not {'x'.join(map(str, array.shape)) or 'a scalar'}"
+            )
+        return np.ascontiguousarray(array) if array.ndim else array
+
+
+def spec(item: Any) -> IOSpec:
+    dims = tuple(d if isinstance(d, int) else str(d or "?") for d in item.shape)
+    kind = _TYPES.get(item.type)
+    return IOSpec(item.name, dims, np.dtype(kind).name if kind else item.type)
+
+
+def load(
+    model: str | Path | bytes, provider: str = "auto", threads: int | None = None
+) -> Model:
+    """Open an ONNX model from a file or from bytes.
+
+    `auto` takes CUDA where it really works: a machine without it still lists the provider, so the
+    session is asked which one it got. Another provider that does not work raises InferenceError.
+    `threads` limits the operators' threads (default: one for each core).
+    """
+    source = "model" if isinstance(model, bytes) else str(model)
+    if not isinstance(model, bytes):
+        if Path(model).is_dir():
+            raise InferenceError(f"{source}: is a directory", None, "name an .onnx file")
+        if not Path(model).is_file():
+            raise InferenceError(f"{source}: no such file")
+    if provider not in ("auto", *PROVIDERS):
+        raise InferenceError(
+            f"unknown provider {provider!r}", None, f"one of auto, {', '.join(PROVIDERS)}"
+        )
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    data = model if isinstance(model, bytes) else str(model)
+
+    def session(name: str) -> Any:
+        chain = [PROVIDERS[name]] + ([PROVIDERS["cpu"]] if name != "cpu" else [])
+        try:
+            with silenced():
+                return onnxruntime.InferenceSession(data, options, providers=chain)
+        except Exception as error:
+            raise InferenceError(
+                f"{source}: cannot be loaded: {first_line(error)}", None, "is it an ONNX model?"
+            ) from error
+
+    available = set(onnxruntime.get_available_providers())
+    wanted = "cuda" if provider == "auto" else provider
+    note = ""
+    if wanted != "cpu":
+        if PROVIDERS[wanted] in available and device_is_there():
+            opened = session(wanted)
+            if PROVIDERS[wanted] in opened.get_providers():
+                return Model(opened, wanted, "", source)
+        if provider != "auto":
+            raise InferenceError(
+                f"{wanted}: the provider does not work here: no usable GPU",
+                None,
+                "use --provider cpu or auto",
+            )
+        note = "no usable CUDA device: running on the CPU"
+    return Model(session("cpu"), "cpu", note, source)
+
+
+def device_is_there() -> bool:
+    """Whether there is an NVIDIA device at all; without one the provider only prints errors."""
+    return sys.platform == "win32" or any(
+        Path(name).exists() for name in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg")
+    )
+
+
+@contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """Keep a library's own messages (written by C++) off stderr for a while."""
+    try:
+        saved = os.dup(2)
+    except OSError:
+        yield
+        return
+    sink = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(sink, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(sink)
+
+
+def first_line(error: BaseException) -> str:
+    """ONNX Runtime's messages, without their bracketed prefix and further lines."""
+    text = str(error).strip().splitlines()
+    line = text[0] if text else type(error).__name__
+    return line.rpartition("] : ")[2] or line
