@@ -8,7 +8,6 @@ import numpy as np
 
 from prototxt.net import ParamSpec
 
-from .errors import ConversionError
 from .fillers import fill
 from .graph import Graph, Node
 from .registry import BlobSpec, find
@@ -38,8 +37,10 @@ def attach_blobs(
         if not wanted:
             continue
         stored = weights.get(node.name) if weights is not None else None
-        if weights is not None and not stored and not all(
-            node.specs[i].name in owners for i in range(len(wanted))
+        if (
+            weights is not None
+            and not stored
+            and not all(node.specs[i].name in owners for i in range(len(wanted)))
         ):
             error = node.error("the caffemodel has no weights for it", hint(node, weights))
             if not lenient:
@@ -63,9 +64,6 @@ def attach_blobs(
         layers = list(dict.fromkeys(drawn))
         which = "weights" if weights is None else f"weights of {', '.join(layers)}"
         graph.notes.append(f"{which} drawn by the prototxt's fillers, seed {seed}")
-    if weights is not None and not any(n.name in weights for n in graph.nodes if n.blobs):
-        if any(n.blobs for n in graph.nodes) and not lenient:
-            raise ConversionError(f"{graph.name or 'network'}: no layer's weights are in the file")
 
 
 def hint(node: Node, weights: Mapping[str, Sequence[np.ndarray]]) -> str:

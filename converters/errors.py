@@ -1,9 +1,9 @@
 """Errors of converting a network.
 
-    ZooError (prototxt.errors)
-    └── ConversionError        the network cannot be built, or cannot be written as asked
-        ├── UnsupportedLayers  layer types that nobody registered, all of them at once
-        └── NeedsShape         the files at hand do not say how large the input is
+ZooError (prototxt.errors)
+└── ConversionError        the network cannot be built, or cannot be written as asked
+    ├── UnsupportedLayers  layer types that nobody registered, all of them at once
+    └── NeedsShape         the files at hand do not say how large the input is
 """
 
 from __future__ import annotations

@@ -105,9 +105,7 @@ class Graph:
 
         def twin(value: Value) -> Value:
             if id(value) not in twins:
-                twins[id(value)] = Value(
-                    value.name, value.shape, None, value.dtype, value.nominal
-                )
+                twins[id(value)] = Value(value.name, value.shape, None, value.dtype, value.nominal)
             return twins[id(value)]
 
         nodes = []

@@ -75,7 +75,6 @@ def guess(
     """The C×H×W of a data layer's top, by what reads it."""
     params = sizes.params[id(record)]
     blob, where = version.blob, record.layer.position
-    batch = params.batch() or 1
     channels, why_channels = guess_channels(sizes, record, version)
     if channels is None:
         raise NeedsShape(
@@ -84,9 +83,9 @@ def guess(
     size = params.plane()
     if size is not None:
         notes.append(f"input {blob} {channels}x{size[0]}x{size[1]}: crop_size, {why_channels}")
-        return (batch, channels, *size)
+        return (1, channels, *size)
     for height, width, why in planes(sizes):
-        shape = (batch, channels, height, width)
+        shape = (1, channels, height, width)
         try:
             graph = build({**found, blob: shape})
         except ConversionError:
@@ -105,7 +104,9 @@ def guess_channels(sizes: Sizes, record: Record, version: Version) -> tuple[int 
         stored = (sizes.weights or {}).get(reader.layer.name)
         if reader.layer.type == "Convolution" and stored is not None and len(stored):
             group = getattr(sizes.params[id(reader)], "group", 1)
-            return int(stored[0].shape[1]) * group, f"channels by the weights of {reader.layer.name}"
+            return int(
+                stored[0].shape[1]
+            ) * group, f"channels by the weights of {reader.layer.name}"
     if (channels := params.channels()) is not None:
         return channels, f"channels by layer {record.layer.name}"
     if (partner := record.partner) is not None:
@@ -133,9 +134,10 @@ def weights_agree(graph: Graph, weights: Mapping[str, Sequence[np.ndarray]] | No
     """Whether every inner product finds as many inputs as its stored weights have."""
     for node in graph.nodes:
         stored = (weights or {}).get(node.name)
-        if node.type == "InnerProduct" and stored:
-            if product(node.inputs[0].shape[node.params.axis :]) != stored[0].shape[-1]:
-                return False
+        if node.type != "InnerProduct" or not stored:
+            continue
+        if product(node.inputs[0].shape[node.params.axis :]) != stored[0].shape[-1]:
+            return False
     return True
 
 

@@ -23,7 +23,7 @@ TARGETS = ("cpu", "cuda", "portable")
 
 _DTYPES = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64}
 
-Operand = str | Value | np.ndarray
+Operand = str | Value | np.ndarray | np.generic
 
 
 def to_onnx(
@@ -80,7 +80,7 @@ class OnnxBuilder:
         """The tensor name of an operand; arrays become initializers."""
         if isinstance(operand, Value):
             return self._names[id(operand)]
-        return self.const(operand) if isinstance(operand, np.ndarray) else operand
+        return self.const(operand) if isinstance(operand, (np.ndarray, np.generic)) else operand
 
     def fresh(self, wish: str) -> str:
         """`wish`, or `wish_2` and so on where it is taken."""
@@ -121,10 +121,12 @@ class OnnxBuilder:
         """Emit one ONNX node from all inputs of `node` (and `more`) to its first output."""
         return self.op(op_type, *node.inputs, *more, out=node.outputs[0], **attributes)
 
-    def const(self, array: np.ndarray, wish: str | None = None) -> str:
+    def const(self, array: np.ndarray | np.generic, wish: str | None = None) -> str:
         """An initializer with these numbers; equal small arrays are stored once."""
-        array = np.ascontiguousarray(array) if array.ndim else array
-        key = ("const", array.dtype.str, array.shape, array.tobytes()) if array.nbytes < 4096 else ()
+        array = np.ascontiguousarray(array) if array.ndim else np.asarray(array)
+        key = (
+            ("const", array.dtype.str, array.shape, array.tobytes()) if array.nbytes < 4096 else ()
+        )
         if key and key in self._cache:
             return self._cache[key]
         name = self.fresh(wish or f"{self._layer}/const")
@@ -138,7 +140,7 @@ class OnnxBuilder:
         return self.const(np.array(numbers, np.int64))
 
     def weight(self, node: Node, index: int) -> str:
-        """The initializer of a node's blob, called ``layer.weight``; shared blobs are stored once."""
+        """The initializer of a node's blob, ``layer.weight``; shared blobs are stored once."""
         array = node.blobs[index]
         if id(array) not in self._weights:
             kind = find(node.type)

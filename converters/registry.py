@@ -16,6 +16,7 @@ under its Caffe name:
 
 from __future__ import annotations
 
+import builtins
 import importlib
 import importlib.util
 from collections.abc import Callable, Sequence
@@ -85,7 +86,7 @@ class LayerType:
     bottoms: ClassVar[tuple[int, int | None]] = (1, 1)
     """Least and greatest number of bottoms; None is no limit."""
     tops: ClassVar[tuple[int, int | None]] = (1, 1)
-    Params: ClassVar[type] = NoParams
+    Params: ClassVar[builtins.type] = NoParams
     is_input: ClassVar[bool] = False
     """Its tops are inputs of the network (Data, Input, ...)."""
     is_loss: ClassVar[bool] = False
@@ -126,7 +127,7 @@ class LayerType:
         )
 
     def top_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
-        """Of an input layer: the shape of a top as the prototxt states it, None where it does not."""
+        """Of an input layer: a top's shape as the prototxt states it, None where it does not."""
         return None
 
     def torch_inputs(self, node: Node, available: Sequence[Value]) -> list[Value]:
@@ -157,13 +158,15 @@ class LayerInfo:
 _types: dict[str, LayerType] = {}
 
 
-def register(*names: str, message: str | None = None) -> Callable[[type[Any]], type[Any]]:
+def register(
+    *names: str, message: str | None = None
+) -> Callable[[builtins.type[Any]], builtins.type[Any]]:
     """Register a LayerType class under its Caffe name(s); a name that is taken is refused."""
 
-    def decorate(cls: type[LayerType]) -> type[LayerType]:
+    def decorate(cls: builtins.type[Any]) -> builtins.type[Any]:
         for name in names:
             if name in _types:
-                taken = type(_types[name])
+                taken = builtins.type(_types[name])
                 raise ConversionError(
                     f"layer type {name!r} is registered already, "
                     f"by {taken.__module__}.{taken.__qualname__}"

@@ -56,6 +56,10 @@ def describe(layer: LayerDefinition) -> str:
     return f"layer {layer.name!r} ({layer.type})"
 
 
+def line_of(layer: LayerDefinition) -> str:
+    return f" at line {layer.position.line}" if layer.position else ""
+
+
 def resolve(
     net: NetDefinition, outputs: Sequence[str] | None = None
 ) -> tuple[list[Record], list[Version]]:
@@ -93,7 +97,7 @@ def connect(net: NetDefinition) -> tuple[list[Record], dict[str, Version]]:
             if name in seen or (before is not None and not in_place):
                 other = record if name in seen else before.writer if before else None
                 where = (
-                    f" by {describe(other.layer)} at line {other.layer.position.line}"
+                    f" by {describe(other.layer)}{line_of(other.layer)}"
                     if other is not None and other is not record
                     else ""
                 )
@@ -138,9 +142,7 @@ def num_output(layer: LayerDefinition) -> int | None:
     return None
 
 
-def named(
-    outputs: Sequence[str], latest: dict[str, Version], net: NetDefinition
-) -> list[Version]:
+def named(outputs: Sequence[str], latest: dict[str, Version], net: NetDefinition) -> list[Version]:
     wanted = []
     for name in outputs:
         if name not in latest:
@@ -198,7 +200,7 @@ def missing(record: Record, blob: str, records: list[Record]) -> ConversionError
         later = writers[0]
         message = (
             f"{describe(layer)}: bottom {blob!r} is written only later, "
-            f"by {describe(later)} at line {later.position.line}"
+            f"by {describe(later)}{line_of(later)}"
         )
         return ConversionError(message, layer.position, "a cycle, or layers out of order")
     above = {v.blob for r in records[: records.index(record)] for v in r.outputs}
@@ -216,8 +218,12 @@ def check_counts(record: Record) -> None:
     ):
         count = len(names)
         if count < least or (most is not None and count > most):
-            span = f"{least}" if least == most else f"{least} or more" if most is None else (
-                f"{least} to {most}"
+            span = (
+                f"{least}"
+                if least == most
+                else f"{least} or more"
+                if most is None
+                else (f"{least} to {most}")
             )
             raise ConversionError(
                 f"{describe(layer)}: has {count} {what}s, needs {span}", layer.position

@@ -24,9 +24,7 @@ __all__ = [
     "write_net",
 ]
 
-NET_FIELDS = (
-    "name input input_shape input_dim force_backward state debug_info layer layers".split()
-)
+NET_FIELDS = "name input input_shape input_dim force_backward state debug_info layer layers".split()
 SOLVER_FIELDS = frozenset(
     """net net_param train_net test_net train_net_param test_net_param base_lr lr_policy max_iter
     test_iter test_interval snapshot snapshot_prefix solver_mode solver_type stepsize stepvalue
@@ -217,7 +215,8 @@ def inputs(net: Message) -> list[LayerDefinition]:
         ]
     if shapes and len(shapes) != len(names):
         raise FormatError(
-            f"{len(shapes)} input_shape for {len(names)} inputs", net.all("input_shape")[-1].position
+            f"{len(shapes)} input_shape for {len(names)} inputs",
+            net.all("input_shape")[-1].position,
         )
     result = []
     for index, item in enumerate(names):

@@ -38,7 +38,7 @@ def decode(
     repeated messages merge. An unknown field raises FormatError with the nearest known name, or
     is handed to `warn` where `lenient`.
     """
-    hints = hints_of(cls)
+    hints = hints_of(typing.cast(typing.Hashable, cls))
     label = name or cls.__name__
     values: dict[str, Any] = {}
     groups: dict[str, list[Field]] = {}
@@ -69,7 +69,7 @@ def decode(
 
 
 @functools.cache
-def hints_of(cls: type) -> dict[str, Any]:
+def hints_of(cls: Any) -> dict[str, Any]:
     hints = typing.get_type_hints(cls, include_extras=True)
     return {f.name: hints[f.name] for f in dataclasses.fields(cls) if f.init}
 
@@ -94,9 +94,7 @@ def one(field: Field, hint: Any, label: str, lenient: bool, warn: Warn | None) -
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, Message):
             raise FormatError(f"{field.name} must be a message {{ ... }}", field.position)
-        return decode(
-            value, typing.cast(type, hint), name=field.name, lenient=lenient, warn=warn
-        )
+        return decode(value, typing.cast(type, hint), name=field.name, lenient=lenient, warn=warn)
     if hint is Message:
         if not isinstance(value, Message):
             raise FormatError(f"{field.name} must be a message {{ ... }}", field.position)

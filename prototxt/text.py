@@ -67,7 +67,9 @@ class Message:
         return None
 
     def add(
-        self, name: str, value: Message | Scalar | str | int | float | bool,
+        self,
+        name: str,
+        value: Message | Scalar | str | int | float | bool,
         position: Position | None = None,
     ) -> Field:
         """Append a field; Python values become scalars (text becomes a quoted string)."""
@@ -245,8 +247,10 @@ class Parser:
         if kind == "number" or (kind == "identifier" and sign):
             token = self.advance()
             assert token is not None
-            if self.next is not None and self.next.kind == "identifier" and (
-                self.next.offset == token.offset + len(token.text)
+            if (
+                self.next is not None
+                and self.next.kind == "identifier"
+                and (self.next.offset == token.offset + len(token.text))
             ):
                 raise self.error(f"malformed number {token.text + self.next.text!r}", token.offset)
             return Scalar(sign + token.text, "number")

@@ -242,7 +242,11 @@ def upgrade_v0(connection: Message) -> Message:
 
 def move_transform(layer: Message) -> Message:
     """Before transform_param, data layers had scale, mean_file, crop_size and mirror."""
-    kinds = {"Data": "data_param", "ImageData": "image_data_param", "WindowData": "window_data_param"}
+    kinds = {
+        "Data": "data_param",
+        "ImageData": "image_data_param",
+        "WindowData": "window_data_param",
+    }
     home = kinds.get(scalar_text(layer, "type") or "")
     if home is None:
         return layer

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "errors": "InferenceError",
     "evaluation": "Evaluation evaluate image_output",
-    "images": (
-        "deprocess list_images preprocess read_image read_mean resize sample_images"
-    ),
+    "images": ("deprocess list_images preprocess read_image read_mean resize sample_images"),
     "metrics": "RMSE bits_per_pixel",
     "pictures": "side_by_side write_png",
     "session": "IOSpec Model load",

@@ -1,7 +1,7 @@
 """Errors of running a model.
 
-    ZooError (prototxt.errors)
-    └── InferenceError     a model that cannot be run, or an image or array that does not fit it
+ZooError (prototxt.errors)
+└── InferenceError     a model that cannot be run, or an image or array that does not fit it
 """
 
 from __future__ import annotations

@@ -42,7 +42,9 @@ def list_images(path: str | Path) -> list[Path]:
         raise InferenceError(f"{path}: no such file or folder")
     found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     if not found:
-        raise InferenceError(f"{path}: no images in it", None, f"looked for {' '.join(sorted(SUFFIXES))}")
+        raise InferenceError(
+            f"{path}: no images in it", None, f"looked for {' '.join(sorted(SUFFIXES))}"
+        )
     return found
 
 
@@ -97,11 +99,8 @@ def read_mean(spec: str | Path | None, channels: int = 3) -> np.ndarray:
         if len(numbers) not in (1, channels) or not np.isfinite(numbers).all():
             raise InferenceError(f"mean {text}: give {channels} numbers", None, "as in 104,117,123")
         return np.resize(np.array(numbers, np.float32), channels).reshape(channels, 1, 1)
-    if text.endswith(".npy"):
-        mean = read_array(Path(text))
-    else:
-        mean = prototxt.read_binaryproto(text)
-    mean = np.asarray(mean, np.float32)
+    stored = read_array(Path(text)) if text.endswith(".npy") else prototxt.read_binaryproto(text)
+    mean = np.asarray(stored, np.float32)
     if mean.ndim == 4 and mean.shape[0] == 1:
         mean = mean[0]
     if mean.ndim == 1 and mean.size == channels:

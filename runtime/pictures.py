@@ -28,7 +28,7 @@ def side_by_side(
     rmse: float | None = None,
     bits: float | None = None,
 ) -> np.ndarray:
-    """Two H×W×3 uint8 BGR pictures on one sheet, with what the second cost and how far off it is."""
+    """Two H×W×3 uint8 BGR pictures on one sheet, with the second's cost and error beneath."""
     import cv2
 
     left, right = enlarged(original), enlarged(reconstruction)

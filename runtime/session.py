@@ -104,9 +104,7 @@ def spec(item: Any) -> IOSpec:
     return IOSpec(item.name, dims, np.dtype(kind).name if kind else item.type)
 
 
-def load(
-    model: str | Path | bytes, provider: str = "auto", threads: int | None = None
-) -> Model:
+def load(model: str | Path | bytes, provider: str = "auto", threads: int | None = None) -> Model:
     """Open an ONNX model from a file or from bytes.
 
     `auto` takes CUDA where it really works: a machine without it still lists the provider, so the

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder
+    from ..onnx_backend import OnnxBuilder, Operand
 
 
 class Elementwise(LayerType):
@@ -218,7 +218,7 @@ class Power(Elementwise):
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         p: PowerParams = node.params
-        x: object = node.inputs[0]
+        x: Operand = node.inputs[0]
         last = "power" if p.power != 1 else "shift" if p.shift else "scale"
         out = node.outputs[0]
         if p.scale != 1 or last == "scale":

@@ -6,21 +6,21 @@ import enum
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from prototxt.schema import UInt
 
 from ..fillers import Filler
-from ..graph import Dim, Node, Shape
+from ..graph import Dim, Node, Shape, Value
 from ..registry import BlobSpec, LayerType, register
 from ..shapes import convolved, deconvolved, known, text
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder
+    from ..onnx_backend import OnnxBuilder, Operand
 
 
 class Engine(enum.Enum):
@@ -175,7 +175,7 @@ class Convolutional(LayerType):
         weights = [b.weight(node, i) for i in range(len(node.blobs))]
         for value, out in zip(node.inputs, node.outputs, strict=True):
             x = self.flatten(b, value, axis, axes)
-            attributes = dict(
+            attributes: dict[str, Any] = dict(
                 kernel_shape=g.kernel or (1,),
                 strides=g.stride or (1,),
                 pads=[*g.pad, *g.pad] or (0, 0),
@@ -191,14 +191,14 @@ class Convolutional(LayerType):
                 y = b.op(operator, x, *weights, **attributes)
                 b.op("Reshape", y, b.join(*(b.symbol(d) or "" for d in out.shape)), out=out)
 
-    def flatten(self, b: OnnxBuilder, value: object, axis: int, axes: int) -> object:
+    def flatten(self, b: OnnxBuilder, value: Value, axis: int, axes: int) -> Operand:
         """N×C×spatial, whatever the axis: leading axes become one, no spatial axis becomes 1."""
         if axes and axis == 1:
             return value
         rank = axis + 1 + axes
-        dims = [b.dim(value, i) for i in range(axis, rank)]  # type: ignore[arg-type]
+        dims = [b.dim(value, i) for i in range(axis, rank)]
         tail = dims if axes else [*dims, b.ints(1)]
-        return b.op("Reshape", value, b.join(b.ints(-1), *tail))  # type: ignore[arg-type]
+        return b.op("Reshape", value, b.join(b.ints(-1), *tail))
 
     def torch(self, node: Node) -> nn.Module:
         from torch import nn
@@ -297,7 +297,11 @@ def as_convolution(node: Node) -> np.ndarray | None:
         return None
     g, group = kind.geometry(node), node.params.group
     extents = [d * (k - 1) for k, d in zip(g.kernel, g.dilation, strict=True)]
-    if not g.kernel or set(g.stride) != {1} or any(e < p for e, p in zip(extents, g.pad, strict=True)):
+    if (
+        not g.kernel
+        or set(g.stride) != {1}
+        or any(e < p for e, p in zip(extents, g.pad, strict=True))
+    ):
         return None
     weight = node.blobs[0]
     inner, outer = weight.shape[0] // group, weight.shape[1]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder
+    from ..onnx_backend import OnnxBuilder, Operand
 
 
 class Operation(enum.Enum):
@@ -67,7 +67,7 @@ class Eltwise(LayerType):
         if p.operation is Operation.MAX:
             b.node("Max", node)
             return
-        terms: list[object] = list(node.inputs)
+        terms: list[Operand] = list(node.inputs)
         for index, factor in enumerate(p.coeff):
             if factor != 1:
                 terms[index] = b.op("Mul", node.inputs[index], np.array(factor, np.float32))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder
+    from ..onnx_backend import OnnxBuilder, Operand
 
 
 @dataclass
@@ -69,7 +69,7 @@ class InnerProduct(LayerType):
         transposed = int(not node.params.transpose)
         inner = product(x.shape[axis:])
         flat = x.shape if len(x.shape) == 2 and axis == 1 else None
-        rows: object = x if flat else b.op("Reshape", x, b.ints(-1, inner))
+        rows: Operand = x if flat else b.op("Reshape", x, b.ints(-1, inner))
         weights = [b.weight(node, i) for i in range(len(node.blobs))]
         if axis == 1:
             b.op("Gemm", rows, *weights, out=node.outputs[0], transB=transposed)

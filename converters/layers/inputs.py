@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from prototxt.net import LayerDefinition
 from prototxt.schema import UInt, decode
@@ -137,9 +137,6 @@ class Source:
     own: Any
     transform: TransformParams
 
-    def batch(self) -> int:
-        return int(getattr(self.own, "batch_size", 0))
-
     def plane(self) -> tuple[int, int] | None:
         """The height and width that the layer states by cropping or resizing."""
         crop = self.transform.crop_size or getattr(self.own, "crop_size", 0)
@@ -163,12 +160,15 @@ class InputLayer(LayerType):
     """A layer without bottoms."""
 
     bottoms = (0, 0)
-    tops = (1, None)
+    tops: ClassVar[tuple[int, int | None]] = (1, None)
     is_input = True
 
 
 class DataLayer(InputLayer):
-    """A layer that reads images and labels from files that a converted network has no need of."""
+    """A layer that reads images and labels from files, of which a converted network has no need.
+
+    Its batch_size is a matter of training: here one image is a batch, where none is stated.
+    """
 
     def messages(self) -> tuple[str, ...]:
         return (self.message or "", "transform_param")
@@ -177,11 +177,13 @@ class DataLayer(InputLayer):
         def part(name: str, cls: type[Any]) -> Any:
             return decode(layer.param(name), cls, name=name, lenient=lenient, warn=warn)
 
-        return Source(part(self.message or "", self.Params), part("transform_param", TransformParams))
+        return Source(
+            part(self.message or "", self.Params), part("transform_param", TransformParams)
+        )
 
     def top_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
         """Labels are one number an image."""
-        return (params.batch() or 1,) if index else None
+        return (1,) if index else None
 
 
 @register("Data", message="data_param")
@@ -207,8 +209,8 @@ class WindowData(DataLayer):
     def top_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
         crop = params.plane()
         if index == 0:
-            return (params.batch() or 1, 3, *crop) if crop else None
-        return (params.batch() or 1,)
+            return (1, 3, *crop) if crop else None
+        return (1,)
 
 
 @register("HDF5Data", message="hdf5_data_param")
@@ -247,7 +249,9 @@ class Input(InputLayer):
             return None
         return tuple(params.shape[index if len(params.shape) > 1 else 0].dim)
 
-    def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> InputParams:
+    def read(
+        self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]
+    ) -> InputParams:
         params: InputParams = super().read(layer, lenient, warn)
         return check_counts(layer, params, [len(params.shape)])
 

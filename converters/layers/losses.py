@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder
+    from ..onnx_backend import OnnxBuilder, Operand
 
 
 SMALLEST_LOG = np.float32(np.log(np.finfo(np.float32).tiny))
@@ -134,7 +134,7 @@ class SoftmaxWithLoss(Loss):
         if len(node.outputs) == 2:
             b.op("Softmax", scores, axis=axis, out=node.outputs[1])
         perm = [*(i for i in range(rank) if i != axis), axis]
-        logs: object = b.op("LogSoftmax", scores, axis=axis)
+        logs: Operand = b.op("LogSoftmax", scores, axis=axis)
         logs = b.op("Transpose", logs, perm=perm) if perm != list(range(rank)) else logs
         rows = b.op("Reshape", logs, b.ints(-1, known(scores.shape[axis])))
         index = b.op("Cast", b.op("Reshape", labels, b.ints(-1, 1)), to=7)
@@ -271,5 +271,3 @@ class Accuracy(Loss):
                 return hit.sum().float() / counted.sum().float()
 
         return AccuracyModule()
-
-

@@ -66,9 +66,7 @@ class LRN(Elementwise):
         square, pad = b.op("Mul", x, x), p.local_size // 2
         if p.norm_region is Region.WITHIN_CHANNEL:
             k, kernel, pads = 1.0, [p.local_size] * 2, [pad] * 4
-            mean = b.op(
-                "AveragePool", square, kernel_shape=kernel, pads=pads, count_include_pad=1
-            )
+            mean = b.op("AveragePool", square, kernel_shape=kernel, pads=pads, count_include_pad=1)
         else:
             k, size = p.k, p.local_size
             # Channels become an axis that an average pool can slide over.
@@ -182,7 +180,9 @@ class BatchNorm(Elementwise):
 
             def __init__(self) -> None:
                 super().__init__()
-                for name, blob in zip(("mean", "variance", "scale_factor"), node.blobs, strict=True):
+                for name, blob in zip(
+                    ("mean", "variance", "scale_factor"), node.blobs, strict=True
+                ):
                     self.register_buffer(name, torch.from_numpy(np.array(blob, np.float32)))
 
             def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -346,7 +346,6 @@ class Bias(Broadcast):
 
 def broadcast_module(kind: Broadcast, node: Node, multiply: bool) -> nn.Module:
     """Scale and Bias in PyTorch."""
-    import torch
     from torch import nn
 
     from ..torch_backend import parameter

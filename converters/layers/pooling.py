@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from .convolution import Engine
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder
+    from ..onnx_backend import OnnxBuilder, Operand
 
 LOWEST = float(np.finfo(np.float32).min)
 """Where Caffe's maximum starts, and what a window outside the image gives."""
@@ -186,7 +186,7 @@ class Pooling(LayerType):
     def maximum(self, node: Node, b: OnnxBuilder) -> None:
         w = self.windows(node)
         x, pads, ceil = self.reachable(node, b)
-        attributes = dict(
+        attributes: dict[str, Any] = dict(
             kernel_shape=w.kernel, strides=w.stride, pads=pads, ceil_mode=int(ceil)
         )
         if len(node.outputs) == 1:
@@ -201,7 +201,7 @@ class Pooling(LayerType):
         area = b.arithmetic("Mul", b.dim(node.inputs[0], 2), b.dim(node.inputs[0], 3))
         b.op("Mod", flat, area, out=mask)
 
-    def reachable(self, node: Node, b: OnnxBuilder) -> tuple[object, list[int], bool]:
+    def reachable(self, node: Node, b: OnnxBuilder) -> tuple[Operand, list[int], bool]:
         """The input and pads; ONNX pads must be smaller than the kernel, so more is put before."""
         w = self.windows(node)
         pads, ceil = self.pads(node)
@@ -210,7 +210,9 @@ class Pooling(LayerType):
         import warnings
 
         warnings.warn(
-            str(node.error(f"its last window lies outside the image; Caffe gives {LOWEST:g} there")),
+            str(
+                node.error(f"its last window lies outside the image; Caffe gives {LOWEST:g} there")
+            ),
             stacklevel=2,
         )
         all_pads = [0, 0, *pads[:2], 0, 0, *pads[2:]]
@@ -236,8 +238,10 @@ class Pooling(LayerType):
         if is_fixed(*size):
             rows, columns = (self.extents(known(size[i]), known(out[i]), w, i) for i in (0, 1))
             divisor = np.outer(rows, columns)
-        attributes = dict(kernel_shape=w.kernel, strides=w.stride, count_include_pad=1)
-        x: object = node.inputs[0]
+        attributes: dict[str, Any] = dict(
+            kernel_shape=w.kernel, strides=w.stride, count_include_pad=1
+        )
+        x: Operand = node.inputs[0]
         if any(pads[2 + i] >= w.kernel[i] for i in (0, 1)):
             x = b.op("Pad", node.inputs[0], b.ints(0, 0, *pads[:2], 0, 0, *pads[2:]))
             pads = [0, 0, 0, 0]
@@ -259,11 +263,11 @@ class Pooling(LayerType):
         w = self.windows(node)
         x = node.inputs[0]
         y, mask = node.outputs
-        attributes = dict(kernel_shape=w.kernel, strides=w.stride)
+        attributes: dict[str, Any] = dict(kernel_shape=w.kernel, strides=w.stride)
         pads, ceil = self.pads(node)
         b.op("MaxPool", x, out=y, pads=pads, ceil_mode=int(ceil), **attributes)
         before, after = w.pad, [w.pad[i] + w.stride[i] - 1 for i in (0, 1)]
-        padded: object = x
+        padded: Operand = x
         if any(before) or any(after):
             padded = b.op(
                 "Pad", x, b.ints(0, 0, *before, 0, 0, *after), b.const(np.float32(-np.inf))
@@ -276,11 +280,10 @@ class Pooling(LayerType):
         for i in range(w.kernel[0]):
             for j in range(w.kernel[1]):
                 ends = b.join(
-                    b.arithmetic("Add", reach[0], b.ints(i)), b.arithmetic("Add", reach[1], b.ints(j))
+                    b.arithmetic("Add", reach[0], b.ints(i)),
+                    b.arithmetic("Add", reach[1], b.ints(j)),
                 )
-                part = b.op(
-                    "Slice", padded, b.ints(i, j), ends, b.ints(2, 3), b.ints(*w.stride)
-                )
+                part = b.op("Slice", padded, b.ints(i, j), ends, b.ints(2, 3), b.ints(*w.stride))
                 parts.append(b.op("Unsqueeze", part, b.ints(4)))
         stacked = b.op("Concat", *parts, axis=4)
         place = b.op("ArgMax", stacked, axis=4, keepdims=0, select_last_index=0)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder
+    from ..onnx_backend import OnnxBuilder, Operand
 
 
 @dataclass
@@ -88,7 +88,7 @@ class ArgMax(LayerType):
         """TopK over the reversed axis: it prefers the smallest index, which is then the largest."""
         p, x = node.params, node.inputs[0]
         axis = 1 if p.axis is None else p.axis % len(x.shape)
-        flat: object = x if p.axis is not None else b.op("Flatten", x, axis=1)
+        flat: Operand = x if p.axis is not None else b.op("Flatten", x, axis=1)
         size = product(x.shape[1:]) if p.axis is None else known(x.shape[axis])
         back = b.op("Slice", flat, b.ints(-1), b.ints(-(2**62)), b.ints(axis), b.ints(-1))
         values, places = b.fresh(f"{node.name}/values"), b.fresh(f"{node.name}/places")

@@ -17,7 +17,7 @@ from prototxt.schema import UInt
 
 from ..graph import Dim, Node, Shape, Value
 from ..registry import LayerType, register
-from ..shapes import OpenDimension, fixed, is_fixed, known, text
+from ..shapes import OpenDimension, fixed, is_fixed, known, product, text
 from .convolution import Engine
 from .pooling import Pooling, Windows
 
@@ -115,13 +115,17 @@ class Unpooling(LayerType):
                 raise OpenDimension(height)
         elif not is_fixed(height, width):
             raise OpenDimension(height)
-        if pool is not None and all(isinstance(d, int) for d in (*plane.shape[2:], *size)):
-            if fixed(plane.shape)[2] * fixed(plane.shape)[3] > known(size[0]) * known(size[1]):
-                raise node.error(
-                    f"unpool_size {text(size)} is smaller than the {text(plane.shape[2:])} plane "
-                    "that its switches point into"
-                )
+        if pool is not None and is_fixed(*plane.shape[2:], *size):
+            self.check_reach(node, plane.shape[2:], size)
         return [(n, c, *size)]
+
+    def check_reach(self, node: Node, plane: Shape, size: Shape) -> None:
+        """A switch must not point behind the plane; Caffe would write outside its memory."""
+        if product(plane) > product(size):
+            raise node.error(
+                f"unpool_size {text(size)} is smaller than the {text(plane)} plane that its "
+                "switches point into"
+            )
 
     def disjoint(self, node: Node) -> bool:
         """Whether no two switches can point to one place."""
@@ -227,7 +231,10 @@ class Unpooling(LayerType):
         height, width = self.plane(node, b)
         rows, columns = b.dim(x, 2), b.dim(x, 3)
         index = b.op("Cast", mask, to=6)
-        tall, wide = (b.arithmetic("Mul", d, b.ints(s)) for d, s in ((rows, w.stride[0]), (columns, w.stride[1])))
+        tall, wide = (
+            b.arithmetic("Mul", d, b.ints(s))
+            for d, s in ((rows, w.stride[0]), (columns, w.stride[1]))
+        )
         grid = b.op(
             "Add",
             b.op("Mul", self.range32(b, tall, 1), b.op("Cast", width, to=6)),
@@ -286,9 +293,7 @@ class Unpooling(LayerType):
         if node.params.unpool is Unpool.AVE:
             x = b.op("Mul", x, b.array(node, "share", self.share(node)))
         ones = b.array(node, "ones", np.ones((channels, 1, *w.kernel), np.float32))
-        y = b.op(
-            "ConvTranspose", x, ones, kernel_shape=w.kernel, strides=w.stride, group=channels
-        )
+        y = b.op("ConvTranspose", x, ones, kernel_shape=w.kernel, strides=w.stride, group=channels)
         more = self.fit(node)
         b.op("Pad", y, b.ints(0, 0, 0, 0, 0, 0, *more), out=node.outputs[0])
 

@@ -58,9 +58,9 @@ def cut_values(graph: Graph) -> list[Value]:
     masks: list[Value] = []
     behind: set[int] = set()
     for node in graph.nodes:
-        if node.type == "Unpooling" and len(node.inputs) == 2:
-            if not any(v is node.inputs[1] for v in masks):
-                masks.append(node.inputs[1])
+        masked = node.type == "Unpooling" and len(node.inputs) == 2
+        if masked and not any(v is node.inputs[1] for v in masks):
+            masks.append(node.inputs[1])
     order = {id(v): i for i, v in enumerate(graph.values())}
     masks.sort(key=lambda v: order[id(v)])
     # The encoder is what the masks depend on; everything else that is needed lies behind the cut.

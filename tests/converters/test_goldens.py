@@ -8,8 +8,7 @@ import pytest
 
 import converters
 from converters import UnsupportedLayers
-
-from .checker import Case, run_onnx, run_torch
+from tests.converters.checker import Case, run_onnx, run_torch
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
 SHARED = Path(__file__).parents[3] / "shared" / "caffe"

@@ -1,0 +1,16 @@
+"""Fixtures that every folder of tests uses."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of Caffe's own files and numbers beside the checkout; skips without it."""
+    folder = ROOT.parent / "shared"
+    if not (folder / "caffe").is_dir():
+        pytest.skip("needs ../shared (Caffe's own files), which is not here")
+    return folder

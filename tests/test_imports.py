@@ -1,0 +1,166 @@
+"""The import directions of the four packages, and what the commands must not load."""
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ALLOWED = {
+    "prototxt": set(),
+    "converters": {"prototxt"},
+    "runtime": {"prototxt"},
+    "zoo": {"prototxt", "converters", "runtime"},
+}
+HEAVY = {"torch", "onnxruntime", "onnx", "cv2", "skimage", "numpy", "rich", "google"}
+FILES = [
+    pytest.param(package, path, id=str(path.relative_to(ROOT)))
+    for package in ALLOWED
+    for path in sorted((ROOT / package).rglob("*.py"))
+]
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[str, bool]]:
+    """The top-level package of every absolute import, and whether loading the file runs it."""
+
+    def walk(node: ast.AST, loading: bool) -> Iterator[tuple[str, bool]]:
+        for child in ast.iter_child_nodes(node):
+            inner = loading
+            if isinstance(child, ast.Import):
+                for alias in child.names:
+                    yield alias.name.partition(".")[0], loading
+            elif isinstance(child, ast.ImportFrom) and child.level == 0:
+                yield (child.module or "").partition(".")[0], loading
+            elif _runs_later(child):
+                inner = False
+            yield from walk(child, inner)
+
+    return walk(tree, True)
+
+
+def _runs_later(node: ast.AST) -> bool:
+    if isinstance(node, ast.If):
+        return ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+
+
+def test_the_walk_tells_loading_from_running():
+    source = """
+import a
+from b.c import d
+from . import e
+if TYPE_CHECKING:
+    import f
+class G:
+    import g
+    def method(self):
+        import h
+try:
+    import i
+except ImportError:
+    pass
+"""
+    assert dict(imports(ast.parse(source))) == {
+        "a": True,
+        "b": True,
+        "f": False,
+        "g": True,
+        "h": False,
+        "i": True,
+    }
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_every_package_is_there(package):
+    assert (ROOT / package / "__init__.py").is_file()
+
+
+@pytest.mark.parametrize(("package", "path"), FILES)
+def test_imports_point_one_way(package, path):
+    found = {name for name, _ in imports(ast.parse(path.read_text()))}
+    ours = (found & set(ALLOWED)) - {package}
+    assert ours <= ALLOWED[package], f"{package} must not import {ours - ALLOWED[package]}"
+    if package in ("prototxt", "runtime"):
+        assert "torch" not in found
+
+
+@pytest.mark.parametrize(("package", "path"), FILES)
+def test_torch_and_onnxruntime_are_not_loaded_with_a_module(package, path):
+    loaded = {name for name, loading in imports(ast.parse(path.read_text())) if loading}
+    room = path.relative_to(ROOT).as_posix()
+    # The two rooms: files that are themselves imported only by a function that needs them.
+    if room in ROOMS:
+        loaded -= ROOMS[room]
+    assert not loaded & {"torch", "onnxruntime"}
+
+
+ROOMS = {
+    "converters/torch_backend.py": {"torch"},
+    "converters/layers/pooling_torch.py": {"torch"},
+    "runtime/session.py": {"onnxruntime"},
+}
+
+
+@pytest.mark.parametrize(
+    "path", [param.values[1] for param in FILES if param.values[0] == "zoo"], ids=lambda p: p.name
+)
+def test_zoo_loads_nothing_heavy_with_a_module(path):
+    allowed = {"numpy"} if path.name in NUMPY_ROOMS else set()
+    loaded = {name for name, loading in imports(ast.parse(path.read_text())) if loading}
+    assert not (loaded & (HEAVY | {"converters", "runtime"})) - allowed
+
+
+NUMPY_ROOMS = {"comparison.py", "report.py", "reconstruction.py"}
+
+
+def loaded_by(statement: str, folder: Path) -> set[str]:
+    """The top-level modules that a fresh Python has loaded after a statement."""
+    script = f"""
+import json, sys
+try:
+    {statement}
+except SystemExit as stop:
+    assert not stop.code, stop.code
+print(json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})))
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, timeout=120
+    )
+    assert run.returncode == 0, run.stderr
+    return set(json.loads(run.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("package", ["prototxt", "converters", "runtime", "zoo", "zoo.cli"])
+def test_importing_a_package_loads_nothing_heavy(package, tmp_path):
+    found = loaded_by(f"sys.path.insert(0, {str(ROOT)!r}); import {package}", tmp_path)
+    assert not found & HEAVY
+
+
+def command(*arguments: str) -> str:
+    return (
+        f"sys.path.insert(0, {str(ROOT)!r}); sys.argv = {['zoo', *arguments]!r}; "
+        "import zoo.cli; zoo.cli.main()"
+    )
+
+
+def test_help_loads_nothing_heavy(tmp_path):
+    assert not loaded_by(command("--help"), tmp_path) & HEAVY
+
+
+def test_converting_evaluating_and_listing_never_load_torch(tmp_path):
+    from zoo import architectures
+
+    (tmp_path / "net.prototxt").write_text(architectures.definition("2_2_2", 16))
+    converted = loaded_by(command("convert", "net.prototxt", "--json"), tmp_path)
+    assert "onnx" in converted
+    assert not converted & {"torch", "onnxruntime", "cv2"}
+    assert (tmp_path / "net.onnx").is_file()
+    evaluated = loaded_by(command("eval", "--model", "net.onnx", "--json"), tmp_path)
+    assert "onnxruntime" in evaluated
+    assert "torch" not in evaluated
+    for arguments in (["layers"], ["inspect", "net.prototxt"], ["inspect", "net.onnx"]):
+        assert "torch" not in loaded_by(command(*arguments), tmp_path)

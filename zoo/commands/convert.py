@@ -1,0 +1,224 @@
+"""`zoo convert`: a Caffe definition, and its weights, to ONNX."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zoo.commands import options
+from zoo.commands.options import Phase, Target
+
+if TYPE_CHECKING:
+    from converters import Graph
+    from converters.graph import Value
+    from prototxt.net import NetDefinition
+    from zoo.architectures import Recognised
+
+
+def convert(
+    net: Annotated[Path, typer.Argument(metavar="NET.prototxt", help="The definition.")],
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights",
+            metavar="W.caffemodel",
+            help="The trained weights; without them the definition's fillers draw.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            metavar="OUT.onnx",
+            help="Where to write; default: NET.onnx in the current folder.",
+        ),
+    ] = None,
+    target: Annotated[
+        Target,
+        typer.Option(
+            "--target",
+            help="How unpooling is written: cpu MaxUnpool, cuda ScatterElements, "
+            "portable what every runtime has.",
+        ),
+    ] = Target.cpu,
+    split: Annotated[
+        bool,
+        typer.Option("--split", help="Write OUT.encoder.onnx and OUT.decoder.onnx instead."),
+    ] = False,
+    phase: options.PhaseOption = Phase.test,
+    shape: options.Shapes = None,
+    blobs: Annotated[
+        list[str] | None,
+        typer.Option("--output", metavar="BLOB", help="A blob to give out; repeat for more."),
+    ] = None,
+    opset: Annotated[int | None, typer.Option("--opset", help="ONNX opset; default 18.")] = None,
+    no_fold: Annotated[bool, typer.Option("--no-fold", help="Keep the layers one to one.")] = False,
+    mean: options.Mean = None,
+    plugin: options.Plugins = None,
+    lenient: options.Lenient = False,
+    seed: options.Seed = 0,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Convert a Caffe network to ONNX.
+
+    Batch stays open, and height and width where the network allows it. Masks of max pooling are
+    outputs under the definition's own names. What was read, and how to feed the model, is recorded
+    in its metadata.
+    """
+    started = time.perf_counter()
+    shapes = options.parse_shapes(shape)
+    output = output or Path(f"{net.stem}.onnx")
+    options.refuse_overwriting(output, [net, weights])
+
+    import converters
+    import prototxt
+    from zoo import metadata
+    from zoo.console import Printer
+
+    say = Printer(json, quiet)
+    for path in plugin or ():
+        converters.load_plugin(path)
+    read = prototxt.read_net(net, lenient=lenient, warn=say.warn).select(phase.upper())
+    arrays = prototxt.read_weights(weights) if weights is not None else None
+    graph, recognised, notes = build(
+        read,
+        arrays,
+        shapes=shapes,
+        outputs=blobs,
+        seed=seed,
+        lenient=lenient,
+        warn=say.warn,
+    )
+    graph.name = graph.name or net.stem
+    described = metadata.describe(
+        net,
+        weights,
+        read,
+        phase=phase.value,
+        seed=seed,
+        mean=mean,
+        recognised=recognised,
+        input_shape=graph.inputs[0].nominal if graph.inputs else None,
+    )
+    parts = {"": graph}
+    if split:
+        parts = dict(zip(("encoder", "decoder"), converters.split(graph), strict=True))
+    files: list[dict[str, Any]] = []
+    contents: list[tuple[Path, bytes]] = []
+    for part, piece in parts.items():
+        path = output if not part else output.with_name(f"{_stem(output)}.{part}.onnx")
+        piece = piece if no_fold else converters.fold(piece)
+        model = converters.to_onnx(
+            piece,
+            target.value,
+            converters.DEFAULT_OPSET if opset is None else opset,
+            {**described, "zoo.part": part} if part else described,
+        )
+        content = model.SerializeToString()
+        contents.append((path, content))
+        files.append(
+            {
+                "path": str(path),
+                "part": part or "whole",
+                "bytes": len(content),
+                "nodes": len(model.graph.node),
+                "parameters": sum(blob.size for node in piece.nodes for blob in node.blobs),
+                "inputs": _values(piece.inputs),
+                "outputs": _values(piece.outputs),
+            }
+        )
+    write_all(contents)
+    _report(
+        say,
+        {
+            "files": files,
+            "arch": recognised.arch if recognised else None,
+            "target": target.value,
+            "opset": converters.DEFAULT_OPSET if opset is None else opset,
+            "weights": str(weights) if weights else None,
+            "notes": notes,
+            "warnings": say.warnings,
+            "seconds": round(time.perf_counter() - started, 3),
+        },
+    )
+
+
+def build(
+    net: NetDefinition,
+    weights: dict[str, list[Any]] | None,
+    *,
+    shapes: dict[str, tuple[int | str, ...]] | None,
+    open_dims: bool = True,
+    **how: Any,
+) -> tuple[Graph, Recognised | None, list[str]]:
+    """The graph of a definition, which of the paper's it is, and what a person should know.
+
+    Where nothing in the files fixes the input's size (the paper's classifiers name none), a network
+    of the paper is recognised and given the size that the paper uses.
+    """
+    import converters
+    from zoo import architectures
+
+    recognised = architectures.recognise(net)
+    notes = []
+
+    def graph_of(given: dict[str, tuple[int | str, ...]] | None) -> Graph:
+        return converters.build_graph(net, weights, shapes=given, open_dims=open_dims, **how)
+
+    try:
+        graph = graph_of(shapes)
+    except converters.NeedsShape as error:
+        if recognised is None or shapes:
+            raise
+        side = recognised.size
+        graph = graph_of({error.blob: ("batch" if open_dims else 1, 3, side, side)})
+        notes.append(
+            f"input {error.blob} 3x{side}x{side}: nothing fixes it, but this is the paper's "
+            f"{'classify' if recognised.classify else 'net'}{recognised.arch}"
+        )
+    return graph, recognised, notes + graph.notes
+
+
+def write_all(contents: Sequence[tuple[Path, bytes]]) -> None:
+    """Write every file, or none of those that were not there before."""
+    from prototxt.files import atomic_write
+
+    new = [path for path, _ in contents if not path.exists()]
+    try:
+        for path, content in contents:
+            atomic_write(path, content)
+    except BaseException:
+        for path in new:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _stem(path: Path) -> str:
+    return path.stem if path.suffix == ".onnx" else path.name
+
+
+def _values(values: Sequence[Value]) -> list[dict[str, Any]]:
+    return [{"name": v.name, "shape": list(v.shape), "dtype": v.dtype} for v in values]
+
+
+def _report(say: Any, data: dict[str, Any]) -> None:
+    from zoo import console
+
+    say.result(data)
+    for file in data["files"]:
+        pairs: list[tuple[str, Any]] = [
+            ("wrote", f"{file['path']} ({console.size(file['bytes'])})"),
+            *((side, [console.value(v) for v in file[side]]) for side in ("inputs", "outputs")),
+            ("size", f"{file['nodes']} nodes, {console.count(file['parameters'])} parameters"),
+        ]
+        say.fields(pairs)
+    if data["arch"]:
+        say.fields([("arch", f"{data['arch']}, of the paper")])
+    for note in data["notes"]:
+        say.note(note)
+    say.line(f"{data['seconds']:.2f} s")

@@ -1,0 +1,115 @@
+"""Options that several commands take, and how their texts are read."""
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo.errors import UsageError
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the fillers.")]
+Shapes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shape",
+        metavar="NAME=1x3x224x224",
+        help="Fix an input's shape; a word in place of a number (Nx3x224x224) leaves it open.",
+    ),
+]
+Lenient = Annotated[
+    bool, typer.Option("--lenient", help="Unknown fields are warnings instead of errors.")
+]
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin", metavar="FILE.py", help="Python file that registers layer types of its own."
+    ),
+]
+Mean = Annotated[
+    str | None,
+    typer.Option(
+        "--mean",
+        metavar="FILE|b,g,r",
+        help="What is subtracted from the pixels: a .binaryproto, a .npy or three numbers.",
+    ),
+]
+Arch = Annotated[
+    str | None,
+    typer.Option("--arch", metavar="n1_n2_n3", help="A network of the paper, as 64_64_64."),
+]
+Size = Annotated[
+    str | None,
+    typer.Option(
+        "--size",
+        metavar="HxW",
+        help="Size the images are resized to; default: what the model states, else 128x128.",
+    ),
+]
+Batch = Annotated[int, typer.Option("--batch", min=1, help="Images at a time.")]
+
+
+class Phase(StrEnum):
+    """Caffe's phases."""
+
+    test = "test"
+    train = "train"
+
+
+class Target(StrEnum):
+    """How unpooling is written."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+    portable = "portable"
+
+
+class Provider(StrEnum):
+    """Where ONNX Runtime runs a model."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    tensorrt = "tensorrt"
+
+
+PhaseOption = Annotated[Phase, typer.Option("--phase", help="Which phase's layers.")]
+ProviderOption = Annotated[
+    Provider, typer.Option("--provider", help="auto takes CUDA where it really works.")
+]
+
+
+def parse_shapes(texts: Iterable[str] | None) -> dict[str, tuple[int | str, ...]] | None:
+    """`data=1x3x224x224` as {"data": (1, 3, 224, 224)}; None where there is none."""
+    shapes: dict[str, tuple[int | str, ...]] = {}
+    for text in texts or ():
+        name, equals, dims = text.rpartition("=")
+        parts = [part.strip() for part in dims.split("x")]
+        if not (name and equals and all(map(_is_dim, parts))):
+            raise UsageError(f"--shape {text!r} is not of the form NAME=1x3x224x224")
+        if name in shapes:
+            raise UsageError(f"--shape names {name!r} twice")
+        shapes[name] = tuple(int(part) if part.isdecimal() else part for part in parts)
+    return shapes or None
+
+
+def _is_dim(part: str) -> bool:
+    return int(part) > 0 if part.isdecimal() else part.isidentifier()
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """`96x160` as (96, 160), height first; one number is a square."""
+    parts = text.lower().split("x")
+    if not (1 <= len(parts) <= 2 and all(part.isdecimal() and int(part) > 0 for part in parts)):
+        raise UsageError(f"--size {text!r} is neither a number nor HEIGHTxWIDTH")
+    return int(parts[0]), int(parts[-1])
+
+
+def refuse_overwriting(output: Path, inputs: Sequence[Path | None]) -> None:
+    """UsageError where the output is one of the files that are read."""
+    for path in inputs:
+        if path is not None and output.exists() and path.exists() and output.samefile(path):
+            raise UsageError(f"{output}: would overwrite its own input", hint="give another -o")

@@ -1,0 +1,70 @@
+"""`zoo reconstruct`: images through a network and back, as pictures."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zoo.commands import options
+from zoo.commands.options import Provider
+
+
+def reconstruct(
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="Images, or folders of them.")
+    ],
+    model: Annotated[Path, typer.Option("--model", metavar="M.onnx", help="A converted network.")],
+    output: Annotated[
+        Path,
+        typer.Option("-o", metavar="DIR", help="The folder for the pictures; made if need be."),
+    ],
+    mean: options.Mean = None,
+    size: options.Size = None,
+    provider: options.ProviderOption = Provider.auto,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Draw what a network rebuilds of images.
+
+    Writes one PNG for each: the image shown as the network saw it (resized) beside what came
+    back, with the RMSE and what the code costs.
+    """
+    sides = options.parse_size(size) if size else None
+    import runtime
+    from zoo import metadata
+    from zoo import reconstruction as drawing
+    from zoo.commands.evaluate import fixed_size
+    from zoo.console import Printer
+
+    say = Printer(json, quiet)
+    loaded = runtime.load(model, provider.value)
+    how = metadata.preprocessing(
+        loaded.metadata, mean=mean, size=sides, fixed=fixed_size(loaded, model)
+    )
+    average = runtime.read_mean(how.mean)
+    paths = [path for item in images for path in runtime.list_images(item)]
+    arch = loaded.metadata.get("zoo.arch")
+    drawn: list[dict[str, Any]] = []
+    taken: set[str] = set()
+    pictures = []
+    with say.progress("reconstructing", len(paths)) as advance:
+        for path in paths:
+            found = drawing.reconstruct(loaded, runtime.read_image(path), average, how.size)
+            target = output / f"{drawing.free_name(path.stem, taken)}.png"
+            pictures.append((target, drawing.picture(found, arch)))
+            drawn.append({"image": str(path), "picture": str(target), "rmse": found.rmse})
+            advance()
+    # Only now, so that one bad image leaves no folder half full.
+    drawing.make_folder(output)
+    for target, content in pictures:
+        runtime.write_png(target, content)
+    notes = [
+        note for note in (*how.notes, loaded.note, metadata.untrained(loaded.metadata)) if note
+    ]
+    say.result({"pictures": drawn, "size": list(how.size), "notes": notes})
+    say.table(
+        ["image", "picture", "RMSE"],
+        [[row["image"], row["picture"], f"{row['rmse']:.4f}"] for row in drawn],
+    )
+    for note in notes:
+        say.note(note)

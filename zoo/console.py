@@ -1,0 +1,194 @@
+"""The only module that prints: for people (rich in a terminal, plain text elsewhere), as one JSON
+object (`--json`), or nothing but errors (`--quiet`).
+
+Results go to stdout. Errors, warnings and progress go to stderr, progress only to a terminal.
+"""
+
+import contextlib
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+Advance = Callable[[], None]
+
+
+class Printer:
+    """What one command says.
+
+    A command calls `table`, `fields` and `line` for people and `result` once for programs; which
+    of them comes out is decided here.
+    """
+
+    def __init__(self, json: bool = False, quiet: bool = False) -> None:
+        self.json = json
+        self.quiet = quiet
+        self.warnings: list[str] = []
+
+    @property
+    def for_people(self) -> bool:
+        return not (self.json or self.quiet)
+
+    def result(self, data: Mapping[str, Any]) -> None:
+        """The whole result as one JSON object, when `--json` asks for it.
+
+        Numbers that JSON lacks (nan, inf) become null.
+        """
+        if self.json:
+            text = json.dumps(_plain(data), indent=2 if _is_terminal(sys.stdout) else None)
+            print(text, flush=True)
+
+    def line(self, text: str = "") -> None:
+        if self.for_people:
+            print(text, flush=True)
+
+    def note(self, text: str) -> None:
+        """Something a person should know about the result."""
+        self.line(f"note: {text}")
+
+    def warn(self, text: str) -> None:
+        """A warning, to stderr; kept in `warnings` for the JSON object."""
+        self.warnings.append(text)
+        if not self.quiet:
+            print(f"warning: {text}", file=sys.stderr, flush=True)
+
+    def fields(self, pairs: Sequence[tuple[str, Any]]) -> None:
+        """Names and values, one pair a line; a list gives a line for each of its items."""
+        if not self.for_people:
+            return
+        width = max((len(name) for name, _ in pairs), default=0)
+        for name, value in pairs:
+            values = value if isinstance(value, list | tuple) else [value]
+            for number, item in enumerate(values):
+                print(f"{name if number == 0 else '':<{width}}  {item}")
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """A table; columns whose every value is a number are set to the right."""
+        if not self.for_people:
+            return
+        numeric = [
+            bool(rows) and all(isinstance(row[i], int | float) or row[i] == "" for row in rows)
+            for i in range(len(columns))
+        ]
+        cells = [[_cell(value) for value in row] for row in rows]
+        if _is_terminal(sys.stdout):
+            _rich_table(columns, cells, numeric)
+        else:
+            _plain_table(columns, cells, numeric)
+
+    @contextlib.contextmanager
+    def progress(self, what: str, total: int | None) -> Iterator[Advance]:
+        """A progress bar on stderr while the block runs; the block calls the result once a step."""
+        if self.quiet or not _is_terminal(sys.stderr):
+            yield lambda: None
+            return
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(what, total=total)
+            yield lambda: bar.advance(task)
+
+
+def text(content: str) -> None:
+    """A document, as it is, to stdout."""
+    sys.stdout.write(content)
+    sys.stdout.flush()
+
+
+def error(message: str) -> None:
+    """The one line that says why a command failed."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def traceback(exception: BaseException) -> None:
+    import traceback as tracebacks
+
+    tracebacks.print_exception(exception, file=sys.stderr)
+
+
+def silence() -> None:
+    """Send stdout nowhere: without a reader, Python's last flush would complain."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def count(number: int) -> str:
+    """1234567 as '1,234,567'."""
+    return f"{number:,}"
+
+
+def size(number: float) -> str:
+    """A number of bytes as people say it: '27.2 KiB'."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(number) < 1024 or unit == "GiB":
+            break
+        number /= 1024
+    return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+
+
+def shape(dims: Sequence[int | str]) -> str:
+    """(1, 3, 'height', 128) as '1x3xheightx128'; a scalar as 'scalar'."""
+    return "x".join(str(dim) for dim in dims) or "scalar"
+
+
+def value(described: Mapping[str, Any]) -> str:
+    """An input or output as 'data 1x3x128x128 float32'."""
+    return f"{described['name']} {shape(described['shape'])} {described['dtype']}"
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return count(value)
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a numpy scalar
+        return _plain(value.item())
+    return value
+
+
+def _plain_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool]
+) -> None:
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    for row in (columns, *rows):
+        cells = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        ]
+        print("  ".join(cells).rstrip())
+
+
+def _rich_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool]
+) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for column, right in zip(columns, numeric, strict=True):
+        table.add_column(column, justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    Console().print(table)

@@ -1,0 +1,163 @@
+"""What a converted model says of itself, as ONNX metadata properties.
+
+caffe.prototxt, caffe.prototxt.sha256   name and digest of the definition
+caffe.weights, caffe.weights.sha256     the same of the caffemodel, where there was one
+caffe.phase                             test or train
+zoo.version                             the version of this tool
+zoo.weights                             "caffemodel", or "fillers, seed N" where none was given
+zoo.arch, zoo.task                      n1_n2_n3, and reconstruct or classify, if recognised
+zoo.part                                encoder or decoder, of a model that was split
+zoo.input_size                          HEIGHTxWIDTH that the definition states
+zoo.mean                                b,g,r subtracted from pixels of 0..255
+zoo.mean.file, zoo.mean.file.sha256     the mean image; zoo.mean then is its average colour
+zoo.scale                               factor applied after the subtraction
+zoo.channel_order                       BGR
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo import __version__
+
+if TYPE_CHECKING:
+    from prototxt.net import NetDefinition
+    from zoo.architectures import Recognised
+
+IMAGENET_MEAN = "104.007,116.669,122.679"
+"""The customary mean colour (BGR, 0..255) of Caffe's ILSVRC2012 networks."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How pixels become the input, and in words where that was found."""
+
+    mean: str
+    size: tuple[int, int]
+    notes: tuple[str, ...] = ()
+
+
+def describe(
+    prototxt: Path,
+    weights: Path | None,
+    net: NetDefinition,
+    *,
+    phase: str,
+    seed: int,
+    mean: str | None,
+    recognised: Recognised | None,
+    input_shape: tuple[int, ...] | None,
+) -> dict[str, str]:
+    """The properties of a model about to be written. Reads the files to take their digests.
+
+    `mean` is the text of `--mean`; without it the definition's own `transform_param` is used.
+    """
+    found = {
+        "caffe.prototxt": prototxt.name,
+        "caffe.prototxt.sha256": sha256(prototxt),
+        "caffe.phase": phase,
+        "zoo.version": __version__,
+        "zoo.channel_order": "BGR",
+        "zoo.weights": "caffemodel" if weights is not None else f"fillers, seed {seed}",
+    }
+    if weights is not None:
+        found["caffe.weights"] = weights.name
+        found["caffe.weights.sha256"] = sha256(weights)
+    if recognised is not None:
+        found["zoo.arch"] = recognised.arch
+        found["zoo.task"] = "classify" if recognised.classify else "reconstruct"
+    if input_shape is not None and len(input_shape) == 4:
+        found["zoo.input_size"] = f"{input_shape[2]}x{input_shape[3]}"
+    found.update(_transform(net))
+    if mean is not None:
+        found.update(_mean(mean))
+    return found
+
+
+def preprocessing(
+    metadata: Mapping[str, str],
+    *,
+    mean: str | None,
+    size: tuple[int, int] | None,
+    fixed: tuple[int, int] | None,
+) -> Preprocessing:
+    """How to feed a model: what the user gave, else what the model says of itself, else the
+    paper's habit, saying so. `fixed` is the height and width that the model's input allows.
+    """
+    from prototxt.errors import ZooError
+    from zoo.errors import UsageError
+
+    notes = []
+    if mean is None:
+        mean = metadata.get("zoo.mean")
+        if mean is not None and "zoo.mean.file" in metadata:
+            notes.append(
+                f"the mean image {metadata['zoo.mean.file']} stands in as its average colour "
+                f"{mean}; give --mean for the image itself"
+            )
+        if mean is None:
+            mean = IMAGENET_MEAN
+            notes.append(f"neither --mean nor the model gives a mean; took ImageNet's {mean}")
+    if float(metadata.get("zoo.scale", "1")) != 1:
+        raise ZooError(
+            f"the model wants its pixels scaled by {metadata['zoo.scale']}",
+            hint="images are fed as 0..255 minus the mean only; run it through `runtime` instead",
+        )
+    if size is not None and fixed is not None and size != fixed:
+        raise UsageError(
+            f"--size {size[0]}x{size[1]}: the model takes {fixed[0]}x{fixed[1]} only",
+            hint="convert it again without --shape, or leave --size out",
+        )
+    if size is None:
+        size = fixed or _size(metadata.get("zoo.input_size")) or (128, 128)
+    return Preprocessing(mean, size, tuple(notes))
+
+
+def untrained(metadata: Mapping[str, str]) -> str | None:
+    """A sentence about a model whose weights nobody trained, None of any other."""
+    weights = metadata.get("zoo.weights", "")
+    if not weights.startswith("fillers"):
+        return None
+    return f"this network is untrained: its weights were drawn by {weights}"
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file's content, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _mean(spec: str) -> dict[str, str]:
+    from runtime import read_mean
+
+    average = read_mean(spec).reshape(3, -1).mean(axis=1)
+    found = {"zoo.mean": ",".join(f"{value:.6g}" for value in average)}
+    path = Path(spec)
+    if path.is_file():
+        found["zoo.mean.file"] = path.name
+        found["zoo.mean.file.sha256"] = sha256(path)
+    return found
+
+
+def _transform(net: NetDefinition) -> dict[str, str]:
+    found = {}
+    for layer in net.layers:
+        message = layer.param("transform_param")
+        if message is None:
+            continue
+        values = [getattr(item.value, "text", "") for item in message.all("mean_value")]
+        if len(values) in (1, 3):
+            found["zoo.mean"] = ",".join(values if len(values) == 3 else values * 3)
+        scale = message.last("scale")
+        if scale is not None:
+            found["zoo.scale"] = getattr(scale.value, "text", "1")
+    return found
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    height, x, width = (text or "").partition("x")
+    return (int(height), int(width)) if x and height.isdecimal() and width.isdecimal() else None

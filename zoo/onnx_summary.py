@@ -1,0 +1,189 @@
+"""What is in an ONNX file: nodes, shapes, parameters, multiply-adds, memory."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prototxt.errors import ZooError
+
+if TYPE_CHECKING:
+    import onnx
+
+OPEN = {"batch": 1}
+"""What stands in for an open dimension of this name; others take what the metadata states."""
+
+
+def summary(path: Path) -> dict[str, Any]:
+    """A model as plain data. Open dimensions count as a batch of one at `zoo.input_size`
+    (128×128 where the model does not say). ZooError for what is no ONNX model.
+    """
+    import onnx
+
+    model = _read(path)
+    metadata = {item.key: item.value for item in model.metadata_props}
+    sizes = _sizes(metadata)
+    concrete = _fixed(model, sizes)
+    known = {
+        info.name: _dims(info, sizes)
+        for info in [*concrete.graph.value_info, *concrete.graph.output, *concrete.graph.input]
+        if info.type.tensor_type.HasField("shape")
+    }
+    known.update(_measured(concrete, known))
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    counted: set[str] = set()
+    nodes: list[dict[str, Any]] = []
+    memory = 0
+    for node in model.graph.node:
+        # Int64 constants are shapes and axes, not something that was learned.
+        mine = [
+            stored[name]
+            for name in node.input
+            if name in stored
+            and name not in counted
+            and stored[name].data_type != onnx.TensorProto.INT64
+        ]
+        counted.update(tensor.name for tensor in mine)
+        shapes = {name: known.get(name, ["?"]) for name in node.output if name}
+        memory += sum(4 * math.prod(_numbers(dims)) for dims in shapes.values())
+        nodes.append(
+            {
+                "node": node.name,
+                "op": node.op_type,
+                "inputs": [name for name in node.input if name not in stored],
+                "outputs": shapes,
+                "parameters": sum(math.prod(tensor.dims) for tensor in mine),
+                "macs": _macs(node, stored, known),
+            }
+        )
+    parameters = sum(row["parameters"] for row in nodes)
+    inputs = [info for info in model.graph.input if info.name not in stored]
+    return {
+        "kind": "onnx",
+        "name": model.graph.name,
+        "opset": next((item.version for item in model.opset_import if not item.domain), None),
+        "ir_version": model.ir_version,
+        "producer": f"{model.producer_name} {model.producer_version}".strip(),
+        "inputs": [_value(info) for info in inputs],
+        "outputs": [_value(info) for info in model.graph.output],
+        "nodes": nodes,
+        "parameters": parameters,
+        "parameter_bytes": 4 * parameters,
+        "macs": sum(row["macs"] or 0 for row in nodes),
+        "activation_bytes": memory,
+        "measured_at": " ".join(
+            f"{info.name}={'x'.join(map(str, known.get(info.name, [])))}" for info in inputs
+        ),
+        "metadata": metadata,
+    }
+
+
+def _read(path: Path) -> onnx.ModelProto:
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        # Large weights may lie in a file beside it; their numbers are not needed here.
+        model = onnx.load(str(path), load_external_data=False)
+    except DecodeError as error:
+        raise ZooError(f"{path}: not an ONNX model", hint="convert it again") from error
+    if not model.graph.node:
+        raise ZooError(f"{path}: an ONNX model without any node", hint="convert it again")
+    return model
+
+
+def _sizes(metadata: dict[str, str]) -> dict[str, int]:
+    height, x, width = metadata.get("zoo.input_size", "").partition("x")
+    known = x and height.isdecimal() and width.isdecimal()
+    plane = (int(height), int(width)) if known else (128, 128)
+    return {**OPEN, "height": plane[0], "width": plane[1]}
+
+
+def _fixed(model: onnx.ModelProto, sizes: dict[str, int]) -> onnx.ModelProto:
+    """The model with its open dimensions filled in, and every shape that follows from them."""
+    import onnx
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for info in copy.graph.input:
+        for dim in info.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.dim_value = sizes.get(dim.dim_param, 1)
+    for info in copy.graph.output:
+        # Stated with symbols that are numbers now: let inference find them again.
+        info.type.tensor_type.ClearField("shape")
+    del copy.graph.value_info[:]
+    try:
+        return onnx.shape_inference.infer_shapes(copy, data_prop=True)
+    except (onnx.shape_inference.InferenceError, ValueError):
+        return copy  # custom operators and the like: shapes stay unknown
+
+
+def _measured(model: onnx.ModelProto, known: dict[str, list[int | str]]) -> dict[str, list[int | str]]:
+    """The shapes that inference does not find (it knows no MaxUnpool with a computed shape), taken
+    from one run on zeros; nothing where the model does not run here.
+    """
+    import numpy as np
+    import onnx
+
+    import runtime
+
+    made = [name for node in model.graph.node for name in node.output if name]
+    unknown = [
+        name for name in made if name not in known or len(_numbers(known[name])) < len(known[name])
+    ]
+    if not unknown:
+        return {}
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    del copy.graph.output[:]
+    copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in unknown)
+    try:
+        opened = runtime.load(copy.SerializeToString(), "cpu")
+        feeds = {
+            spec.name: np.zeros(
+                [dim if isinstance(dim, int) else 1 for dim in spec.shape], spec.dtype
+            )
+            for spec in opened.inputs
+        }
+        return {name: list(array.shape) for name, array in opened.run(feeds).items()}
+    except runtime.InferenceError:
+        return {}
+
+
+def _dims(info: onnx.ValueInfoProto, sizes: dict[str, int]) -> list[int | str]:
+    return [
+        dim.dim_value if dim.HasField("dim_value") else sizes.get(dim.dim_param, dim.dim_param)
+        for dim in info.type.tensor_type.shape.dim
+    ]
+
+
+def _value(info: onnx.ValueInfoProto) -> dict[str, Any]:
+    import onnx
+
+    kind = info.type.tensor_type
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
+    return {"name": info.name, "shape": _dims(info, {}), "dtype": str(dtype)}
+
+
+def _macs(
+    node: onnx.NodeProto, stored: dict[str, onnx.TensorProto], known: dict[str, list[int | str]]
+) -> int | None:
+    """Multiply-adds, None where a shape that they depend on is unknown; 0 for other operators."""
+    if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
+        return 0
+    weight = stored.get(node.input[1])
+    place = node.input[0] if node.op_type == "ConvTranspose" else node.output[0]
+    dims = known.get(place)
+    if weight is None or dims is None or len(_numbers(dims)) != len(dims):
+        return None
+    numbers = _numbers(dims)
+    size = math.prod(weight.dims)
+    if node.op_type in ("Conv", "ConvTranspose"):
+        return size * numbers[0] * math.prod(numbers[2:])
+    return size * math.prod(numbers[:-1])
+
+
+def _numbers(dims: list[int | str]) -> list[int]:
+    return [dim for dim in dims if isinstance(dim, int)]
