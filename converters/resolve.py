@@ -71,7 +71,7 @@ def resolve(
     """
     records, latest = connect(net)
     find_partners(records)
-    wanted = named(outputs, latest, net) if outputs else defaults(records)
+    wanted = named(outputs, latest, records, net) if outputs else defaults(records)
     needed = reach(records, wanted)
     unknown = [r.layer for r in needed if r.kind is None]
     if unknown:
@@ -142,17 +142,25 @@ def num_output(layer: LayerDefinition) -> int | None:
     return None
 
 
-def named(outputs: Sequence[str], latest: dict[str, Version], net: NetDefinition) -> list[Version]:
+def named(
+    outputs: Sequence[str],
+    latest: dict[str, Version],
+    records: list[Record],
+    net: NetDefinition,
+) -> list[Version]:
+    """The last writing of each blob; an earlier one is called ``blob/layer``."""
+    earlier = {f"{v.blob}/{r.layer.name}": v for r in records for v in r.outputs}
+    known = {**earlier, **latest}
     wanted = []
     for name in outputs:
-        if name not in latest:
-            close = difflib.get_close_matches(name, latest, 1)
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
             raise ConversionError(
                 f"{net.path}: no blob {name!r} to output",
                 None,
                 f"did you mean {close[0]!r}?" if close else "`zoo inspect` lists the blobs",
             )
-        wanted.append(latest[name])
+        wanted.append(known[name])
     return wanted
 
 

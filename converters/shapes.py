@@ -7,6 +7,7 @@ An open dimension is the text of an expression in the input's symbols (``height`
 from __future__ import annotations
 
 import math
+import re
 
 from .graph import Dim, Shape
 
@@ -87,7 +88,11 @@ def pooled(dim: Dim, kernel: int, pad: int, stride: int, ceil: bool = True) -> D
             out -= 1
         return out
     if kernel == stride and pad == 0:
-        return f"{'ceil' if ceil else 'floor'}({dim}/{stride})"
+        way = "ceil" if ceil else "floor"
+        # Rounding down or up twice is rounding once: ceil(ceil(h/2)/2) is ceil(h/4).
+        if nested := re.fullmatch(rf"{way}\((\w+)/(\d+)\)", dim):
+            return f"{way}({nested[1]}/{int(nested[2]) * stride})"
+        return f"{way}({dim}/{stride})"
     if stride == 1 and not (pad and kernel <= pad):
         return plus(dim, change + 1)
     if pad:

@@ -6,10 +6,10 @@ Everything is validated against its stated shape before an array is made of it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from google.protobuf.message import DecodeError, EncodeError
@@ -33,6 +33,9 @@ __all__ = [
     "write_solverstate",
     "write_weights",
 ]
+
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -63,11 +66,15 @@ class Datum:
     label: int
 
 
-def parse(data: bytes, name: str, path: str, what: str) -> Any:
+class NotPacked(Exception):
+    """A blob's numbers are not one packed run: the exact schema has to read the file."""
+
+
+def parse(data: bytes, name: str, path: str, what: str, exact: bool = False) -> Any:
     """Parse a protobuf message; every way of being wrong is one line."""
     if not data:
         raise FormatError(f"{path}: not a {what}: the file is empty")
-    message = message_class(name)()
+    message = message_class(name, exact)()
     try:
         message.ParseFromString(data)
     except (DecodeError, RecursionError):
@@ -79,6 +86,15 @@ def parse(data: bytes, name: str, path: str, what: str) -> Any:
             f"{path}: not a {what}, or cut short: {len(data)} bytes do not parse"
         ) from None
     return message
+
+
+def collect(data: bytes, name: str, path: str, what: str, use: Callable[[Any, bool], T]) -> T:
+    """`use(message, exact)` of the parsed data, once more by the exact schema where needed."""
+    try:
+        return use(parse(data, name, path, what), False)
+    except NotPacked:
+        pass
+    return use(parse(data, name, path, what, exact=True), True)
 
 
 def read_weights(path: str | Path) -> dict[str, list[np.ndarray]]:
@@ -95,35 +111,44 @@ def read_weights(path: str | Path) -> dict[str, list[np.ndarray]]:
 
 def read_model(path: str | Path) -> list[LayerBlobs]:
     """Every layer of a caffemodel (V0, V1 or current), with or without blobs."""
-    data, where = read_bytes(path), str(path)
-    net = parse(data, "NetParameter", where, "caffemodel")
-    result = []
-    for layer in net.layers:
-        if layer.HasField("layer"):
-            inner = layer.layer
-            kind = inner.type.decode("utf-8", "replace")
-            kind = V0_TYPES.get(kind, kind)
-        else:
-            inner = layer
-            kind = V1_TYPES.get(V1_NUMBERS.get(layer.type, ""), str(layer.type))
-        result.append(blobs_of(inner, kind, where))
-    for layer in net.layer:
-        result.append(blobs_of(layer, layer.type.decode("utf-8", "replace"), where))
+    where = str(path)
+    result = collect(
+        read_bytes(path),
+        "NetParameter",
+        where,
+        "caffemodel",
+        lambda net, exact: [*old_layers(net, where, exact), *layers(net, where, exact)],
+    )
     if not result:
         raise FormatError(f"{where}: not a caffemodel: there are no layers in it")
     return result
 
 
-def blobs_of(layer: Any, kind: str, path: str) -> LayerBlobs:
+def old_layers(net: Any, path: str, exact: bool) -> Iterator[LayerBlobs]:
+    for layer in net.layers:
+        if layer.HasField("layer"):
+            kind = layer.layer.type.decode("utf-8", "replace")
+            yield blobs_of(layer.layer, V0_TYPES.get(kind, kind), path, exact)
+        else:
+            kind = V1_TYPES.get(V1_NUMBERS.get(layer.type, ""), str(layer.type))
+            yield blobs_of(layer, kind, path, exact)
+
+
+def layers(net: Any, path: str, exact: bool) -> Iterator[LayerBlobs]:
+    for layer in net.layer:
+        yield blobs_of(layer, layer.type.decode("utf-8", "replace"), path, exact)
+
+
+def blobs_of(layer: Any, kind: str, path: str, exact: bool) -> LayerBlobs:
     name = layer.name.decode("utf-8", "replace")
     blobs = [
-        array_of(blob, f"{path}: layer {name!r}: blob {index}")
+        array_of(blob, f"{path}: layer {name!r}: blob {index}", exact)
         for index, blob in enumerate(layer.blobs)
     ]
     return LayerBlobs(name, kind, blobs)
 
 
-def array_of(blob: Any, where: str) -> np.ndarray:
+def array_of(blob: Any, where: str, exact: bool) -> np.ndarray:
     """A blob's numbers as float32; FormatError where they do not fit its shape."""
     legacy = any(blob.HasField(f) for f in ("num", "channels", "height", "width"))
     if legacy:
@@ -133,24 +158,13 @@ def array_of(blob: Any, where: str) -> np.ndarray:
     if any(d < 0 for d in shape):
         raise FormatError(f"{where}: negative dimension in its shape {shown(shape)}")
     count = math.prod(shape)
-    for field, dtype in (("data", "<f4"), ("double_data", "<f8")):
-        raw = getattr(blob, field)
-        if len(raw) == count * np.dtype(dtype).itemsize and raw:
-            return np.frombuffer(raw, dtype).reshape(shape).astype(np.float32, copy=False)
-    return slow_array(blob, shape, where)
-
-
-def slow_array(blob: Any, shape: tuple[int, ...], where: str) -> np.ndarray:
-    """For blobs that are not packed, or packed in several pieces."""
-    again = message_class("RepeatedBlobProto")()
-    try:
-        again.ParseFromString(blob.SerializeToString())
-    except DecodeError:
-        raise FormatError(f"{where}: its numbers are not whole floats") from None
-    numbers = again.data or again.double_data
-    count = math.prod(shape)
-    if not shape and len(numbers) > 1:
-        raise FormatError(f"{where}: {len(numbers)} numbers and no shape")
+    if not exact:
+        for field, dtype in (("data", "<f4"), ("double_data", "<f8")):
+            raw = getattr(blob, field)
+            if len(raw) == count * np.dtype(dtype).itemsize and raw:
+                return np.frombuffer(raw, dtype).reshape(shape).astype(np.float32, copy=False)
+        raise NotPacked
+    numbers = blob.data or blob.double_data
     if len(numbers) != count:
         raise FormatError(
             f"{where}: {len(numbers)} numbers for a shape of {shown(shape)} ({count})",
@@ -216,8 +230,13 @@ def write_weights(
 
 def read_binaryproto(path: str | Path) -> np.ndarray:
     """A mean file: C×H×W float32 (a leading 1 of the stored 1×C×H×W is dropped)."""
-    blob = parse(read_bytes(path), "BlobProto", str(path), "binaryproto")
-    array = array_of(blob, str(path))
+    array = collect(
+        read_bytes(path),
+        "BlobProto",
+        str(path),
+        "binaryproto",
+        lambda blob, exact: array_of(blob, str(path), exact),
+    )
     if array.size == 0:
         raise FormatError(f"{path}: not a binaryproto: there are no numbers in it")
     return array[0] if array.ndim == 4 and array.shape[0] == 1 else array
@@ -232,9 +251,12 @@ def write_binaryproto(path: str | Path, array: np.ndarray) -> None:
 
 def read_solverstate(path: str | Path) -> SolverState:
     """Read a snapshot of a solver."""
-    state = parse(read_bytes(path), "SolverState", str(path), "solverstate")
-    history = [array_of(b, f"{path}: history {i}") for i, b in enumerate(state.history)]
-    return SolverState(state.iter, state.learned_net, history, state.current_step)
+
+    def use(state: Any, exact: bool) -> SolverState:
+        history = [array_of(b, f"{path}: history {i}", exact) for i, b in enumerate(state.history)]
+        return SolverState(state.iter, state.learned_net, history, state.current_step)
+
+    return collect(read_bytes(path), "SolverState", str(path), "solverstate", use)
 
 
 def write_solverstate(path: str | Path, state: SolverState) -> None:

@@ -1,8 +1,9 @@
 """The part of Caffe's binary schema (caffe.proto) that holds arrays, built without protoc.
 
 Only fields that every fork numbers alike are here; the rest passes by as unknown fields.
-`BlobProto.data` is declared as bytes: packed floats have the same form on the wire, and reading
-them needs no loop. `RepeatedBlobProto` has it as Caffe declares it, for files that do not pack.
+The numbers of a `BlobProto` are declared as bytes: packed floats have the same form on the wire,
+and reading them needs no loop. The `exact` schema has them as Caffe declares them, for the rare
+file that does not pack them, or packs them in several pieces.
 """
 
 from __future__ import annotations
@@ -26,26 +27,18 @@ _TYPES = {
 }
 
 # message -> field -> (number, type, "" or "repeated" or "packed")
-_BLOB = {
-    "num": (1, "int32", ""),
-    "channels": (2, "int32", ""),
-    "height": (3, "int32", ""),
-    "width": (4, "int32", ""),
-    "data": (5, "bytes", ""),
-    "diff": (6, "bytes", ""),
-    "shape": (7, "BlobShape", ""),
-    "double_data": (8, "bytes", ""),
-    "double_diff": (9, "bytes", ""),
-}
 SCHEMA: dict[str, dict[str, tuple[int, str, str]]] = {
     "BlobShape": {"dim": (1, "int64", "packed")},
-    "BlobProto": _BLOB,
-    "RepeatedBlobProto": {
-        **_BLOB,
-        "data": (5, "float", "packed"),
-        "diff": (6, "float", "packed"),
-        "double_data": (8, "double", "packed"),
-        "double_diff": (9, "double", "packed"),
+    "BlobProto": {
+        "num": (1, "int32", ""),
+        "channels": (2, "int32", ""),
+        "height": (3, "int32", ""),
+        "width": (4, "int32", ""),
+        "data": (5, "bytes", ""),
+        "diff": (6, "bytes", ""),
+        "shape": (7, "BlobShape", ""),
+        "double_data": (8, "bytes", ""),
+        "double_diff": (9, "bytes", ""),
     },
     "LayerParameter": {
         "name": (1, "bytes", ""),
@@ -90,13 +83,23 @@ SCHEMA: dict[str, dict[str, tuple[int, str, str]]] = {
 }
 
 
+EXACT = {
+    "data": (5, "float", "packed"),
+    "diff": (6, "float", "packed"),
+    "double_data": (8, "double", "packed"),
+    "double_diff": (9, "double", "packed"),
+}
+
+
 @functools.cache
-def _pool() -> descriptor_pool.DescriptorPool:
+def _pool(exact: bool) -> descriptor_pool.DescriptorPool:
     pool = descriptor_pool.DescriptorPool()
     file = descriptor_pb2.FileDescriptorProto(
         name="caffe_zoo.proto", package="caffe_zoo", syntax="proto2"
     )
     for name, fields in SCHEMA.items():
+        if exact and name == "BlobProto":
+            fields = {**fields, **EXACT}
         message = file.message_type.add(name=name)
         for field, (number, kind, how) in fields.items():
             entry = message.field.add(name=field, number=number)
@@ -113,6 +116,7 @@ def _pool() -> descriptor_pool.DescriptorPool:
 
 
 @functools.cache
-def message_class(name: str) -> Any:
+def message_class(name: str, exact: bool = False) -> Any:
     """The protobuf class of one message of `SCHEMA`."""
-    return message_factory.GetMessageClass(_pool().FindMessageTypeByName(f"caffe_zoo.{name}"))
+    found = _pool(exact).FindMessageTypeByName(f"caffe_zoo.{name}")
+    return message_factory.GetMessageClass(found)

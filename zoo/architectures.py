@@ -83,9 +83,10 @@ def channels(arch: str) -> tuple[int, int, int]:
 
 
 def bits_per_pixel(arch: str) -> float:
-    """Bits of the code for each pixel and colour channel: 2(n1/4 + n2/16 + n3/64)/3."""
-    n1, n2, n3 = channels(arch)
-    return 2 * (n1 / 4 + n2 / 16 + n3 / 64) / 3
+    """Bits of the code for each pixel and colour channel."""
+    import runtime
+
+    return runtime.bits_per_pixel(*channels(arch))
 
 
 def published(arch: str, pretrained: bool = False) -> float | None:

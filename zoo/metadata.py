@@ -113,7 +113,7 @@ def preprocessing(
             hint="convert it again without --shape, or leave --size out",
         )
     if size is None:
-        size = fixed or _size(metadata.get("zoo.input_size")) or (128, 128)
+        size = fixed or input_size(metadata) or (128, 128)
     return Preprocessing(mean, size, tuple(notes))
 
 
@@ -158,6 +158,7 @@ def _transform(net: NetDefinition) -> dict[str, str]:
     return found
 
 
-def _size(text: str | None) -> tuple[int, int] | None:
-    height, x, width = (text or "").partition("x")
+def input_size(metadata: Mapping[str, str]) -> tuple[int, int] | None:
+    """Height and width that the definition stated, None where the model does not say."""
+    height, x, width = metadata.get("zoo.input_size", "").partition("x")
     return (int(height), int(width)) if x and height.isdecimal() and width.isdecimal() else None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prototxt.errors import ZooError
+from zoo.metadata import input_size
 
 if TYPE_CHECKING:
     import onnx
@@ -94,10 +95,8 @@ def _read(path: Path) -> onnx.ModelProto:
 
 
 def _sizes(metadata: dict[str, str]) -> dict[str, int]:
-    height, x, width = metadata.get("zoo.input_size", "").partition("x")
-    known = x and height.isdecimal() and width.isdecimal()
-    plane = (int(height), int(width)) if known else (128, 128)
-    return {**OPEN, "height": plane[0], "width": plane[1]}
+    height, width = input_size(metadata) or (128, 128)
+    return {**OPEN, "height": height, "width": width}
 
 
 def _fixed(model: onnx.ModelProto, sizes: dict[str, int]) -> onnx.ModelProto:
@@ -120,7 +119,9 @@ def _fixed(model: onnx.ModelProto, sizes: dict[str, int]) -> onnx.ModelProto:
         return copy  # custom operators and the like: shapes stay unknown
 
 
-def _measured(model: onnx.ModelProto, known: dict[str, list[int | str]]) -> dict[str, list[int | str]]:
+def _measured(
+    model: onnx.ModelProto, known: dict[str, list[int | str]]
+) -> dict[str, list[int | str]]:
     """The shapes that inference does not find (it knows no MaxUnpool with a computed shape), taken
     from one run on zeros; nothing where the model does not run here.
     """

@@ -17,7 +17,7 @@ from prototxt.schema import UInt
 
 from ..graph import Dim, Node, Shape, Value
 from ..registry import LayerType, register
-from ..shapes import OpenDimension, fixed, is_fixed, known, product, text
+from ..shapes import OpenDimension, fixed, is_fixed, known, pooled, product, text
 from .convolution import Engine
 from .pooling import Pooling, Windows
 
@@ -155,7 +155,7 @@ class Unpooling(LayerType):
             out, low = node.outputs[0].shape[axis], node.inputs[0].shape[axis]
             stride = node.params.windows().stride[axis - 2]
             found = b.symbol(out)
-            if found is None and low == f"ceil({out}/{stride})":
+            if found is None and low == pooled(out, stride, 0, stride):
                 # A decoder on its own: the picture's size is no input, so a multiple is taken.
                 found = b.arithmetic("Mul", b.dim(node.inputs[0], axis), b.ints(stride))
             if found is None:
@@ -313,7 +313,7 @@ class Unpooling(LayerType):
         """Whether its input is known to be its output's plane pooled by its own stride."""
         low, plane = node.inputs[0].shape[2:], node.outputs[0].shape[2:]
         stride = node.params.windows().stride
-        return all(low[i] == f"ceil({plane[i]}/{stride[i]})" for i in (0, 1))
+        return all(low[i] == pooled(plane[i], stride[i], 0, stride[i]) for i in (0, 1))
 
     def torch(self, node: Node) -> nn.Module:
         import torch

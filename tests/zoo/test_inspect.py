@@ -45,6 +45,9 @@ def test_a_definition(zoo, small):
     assert data["parameters"] == sum(PARAMETERS.values())
     assert data["parameter_bytes"] == 4 * data["parameters"]
     assert rows["pool2"]["tops"] == {"pool2": [1, 3, 4, 4], "pool2_mask": [1, 3, 4, 4]}
+    # conv1_1 and its ReLU work in place, as the definition says.
+    assert rows["conv1_1"]["tops"] == rows["relu1_1"]["tops"] == {"conv1_1": [1, 2, 16, 16]}
+    assert rows["relu1_1"]["bottoms"] == ["conv1_1"]
     assert data["activation_bytes"] > 4 * 256 * (3 + 2)
 
 

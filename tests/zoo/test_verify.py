@@ -125,9 +125,10 @@ def test_against_caffe_itself(zoo, shared, tmp_path, name):
     net = tunnel / f"prototxt/{name.removesuffix('Pretrain')}.prototxt"
     weights = tunnel / f"caffemodel/{name}_iter_50000.caffemodel"
     assert zoo("convert", net, "--weights", weights, "-o", "m.onnx").status == 0
-    golden = np.load(tunnel / f"golden/{name}.npz")
+    with np.load(tunnel / f"golden/{name}.npz") as archive:
+        golden = dict(archive)
     images = len(golden["deconv1_2"])
-    np.savez(tmp_path / "io.npz", **{key: golden[key][:images] for key in golden.files})
+    np.savez(tmp_path / "io.npz", **{key: blob[:images] for key, blob in golden.items()})
     run = zoo("verify", net, "m.onnx", "--weights", weights, "--inputs", "io.npz", "--json")
     assert run.json["ok"] is True
     compared = {(item["blob"], item["right"]) for item in run.json["comparisons"]}

@@ -210,15 +210,16 @@ def _report(say: Any, data: dict[str, Any]) -> None:
     from zoo import console
 
     say.result(data)
+    pairs: list[tuple[str, Any]] = []
     for file in data["files"]:
-        pairs: list[tuple[str, Any]] = [
+        pairs += [
             ("wrote", f"{file['path']} ({console.size(file['bytes'])})"),
-            *((side, [console.value(v) for v in file[side]]) for side in ("inputs", "outputs")),
+            ("inputs", [console.value(value) for value in file["inputs"]]),
+            ("outputs", [console.value(value) for value in file["outputs"]]),
             ("size", f"{file['nodes']} nodes, {console.count(file['parameters'])} parameters"),
         ]
-        say.fields(pairs)
     if data["arch"]:
-        say.fields([("arch", f"{data['arch']}, of the paper")])
+        pairs.append(("arch", f"{data['arch']}, of the paper"))
+    say.fields([*pairs, ("time", f"{data['seconds']:.2f} s")])
     for note in data["notes"]:
         say.note(note)
-    say.line(f"{data['seconds']:.2f} s")

@@ -90,13 +90,14 @@ def _definition(
         with contextlib.suppress(converters.ConversionError):
             graph = build(net, None, shapes=single, **how)[0]
     rows: list[dict[str, Any]] = []
+    names = {value.name for value in graph.values()}
     for node in graph.nodes:
         rows.append(
             {
                 "layer": node.name,
                 "type": node.type,
-                "bottoms": [value.name for value in node.inputs],
-                "tops": {value.name: list(value.shape) for value in node.outputs},
+                "bottoms": [_blob(value, names) for value in node.inputs],
+                "tops": {_blob(value, names): list(value.shape) for value in node.outputs},
                 "parameters": sum(blob.size for blob in node.blobs),
                 "macs": _macs(node),
                 "line": node.position.line if node.position else None,
@@ -122,6 +123,16 @@ def _definition(
     }
     _show_net(say, data)
     return data
+
+
+def _blob(value: Any, names: set[str]) -> str:
+    """The prototxt's name of a blob; where layers work in place, the graph keeps them apart by
+    calling the earlier one `blob/layer`.
+    """
+    if value.producer is None:
+        return str(value.name)
+    plain = value.name.removesuffix(f"/{value.producer.name}")
+    return str(plain if plain in names else value.name)
 
 
 def _show_net(say: Any, data: dict[str, Any]) -> None:

@@ -1,0 +1,83 @@
+"""What the README says must be so."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from zoo import architectures
+from zoo.cli import app
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+INLINE = [line for line in re.findall(r"`(zoo [^`]+)`", README) if line.split()[1].islower()]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_two_commands_of_one_line_each():
+    shell = blocks("sh")
+    assert len(shell) == 2
+    assert all(block.count("\n") == 1 for block in shell)
+    assert "zoo eval" in shell[0]
+    assert shell[1].strip().endswith("pytest")
+
+
+def test_ci_runs_the_test_command():
+    lines = (ROOT / ".ci/run").read_text().splitlines()
+    assert "pytest" in lines
+    assert "the test command is `pytest`" in README
+
+
+def test_the_first_command_runs(zoo, tmp_path):
+    """All of it but the installation, which `.ci/run` does."""
+    (line,) = [block for block in blocks("sh") if "zoo eval" in block]
+    commands = [part.strip() for part in line.split("&&") if "/zoo " in part]
+    assert len(commands) == 3
+    for command in commands:
+        run = zoo(*shlex.split(command)[1:])
+        assert run.status == 0, run.err
+    assert "RMSE" in run.out and "untrained" in run.out
+
+
+def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks("python")
+    exec(compile(code, "README.md", "exec"), {})
+    said = capsys.readouterr().out
+    assert "(1, 3, 96, 160) int64" in said
+    assert "conv1_1" in said
+
+
+@pytest.mark.parametrize("line", INLINE)
+def test_every_command_and_option_exists(zoo, line):
+    _, command, *rest = shlex.split(line)
+    if command == "train":  # told to be missing, below
+        return
+    assert command in {found.name for found in app.registered_commands}
+    text = zoo(command, "--help").out
+    for word in rest:
+        if word.startswith("-") and word != "--help":
+            assert re.search(rf"(?m)^  (-\w, )?{re.escape(word)}\b", text), f"{command} {word}"
+
+
+def test_commands_that_are_listed_are_all_there_are():
+    named = {line.split()[1] for line in INLINE} - {"train"}
+    assert named == {found.name for found in app.registered_commands}
+
+
+def test_what_is_not_there_is_said_to_be_missing():
+    missing = README.partition("Not yet:")[2]
+    assert "`zoo train`" in missing
+    assert "train" not in {found.name for found in app.registered_commands}
+
+
+def test_the_published_figures():
+    for arch, encoder, figure, bits in re.findall(
+        r"\| (\d+_\d+_\d+) \| (\w+) \| [\d.]+ \| ([\d.]+) \| ([\d.]+) \|", README
+    ):
+        assert architectures.PUBLISHED[encoder][arch] == float(figure)
+        assert architectures.bits_per_pixel(arch) == float(bits)
