@@ -16,7 +16,7 @@ from .blobs import attach_blobs
 from .errors import ConversionError
 from .graph import Graph, Node, Shape, Value
 from .input_shapes import Sizes, own_shapes
-from .registry import LayerType, load_plugin
+from .registry import LayerType, find, load_plugin
 from .resolve import Record, Version, resolve
 from .shapes import OpenDimension, text
 
@@ -117,6 +117,10 @@ def build_graph(
             continue
     if graph is None:
         graph, _ = infer({k: closed(given.get(k), v) for k, v in own.items()}, nominal)
+    for node in graph.nodes:
+        kind = find(node.type)
+        assert kind is not None
+        notes += kind.notes(node)
     graph.notes = notes
     attach_blobs(graph, weights, seed, lenient, warn)
     return graph

@@ -54,13 +54,18 @@ def own_shapes(sizes: Sizes, build: Build, notes: list[str]) -> dict[str, Shape]
             shape = record.kind.top_shape(sizes.params[id(record)], version.index)
             if shape is not None:
                 found[version.blob] = shape
-            elif version.blob in sizes.given:
-                given = sizes.given[version.blob]
-                found[version.blob] = tuple(d if isinstance(d, int) else 1 for d in given)
             else:
                 guessed.append((record, version))
     for record, version in guessed:
-        found[version.blob] = guess(sizes, record, version, found, build, notes)
+        given = sizes.given.get(version.blob)
+        try:
+            found[version.blob] = guess(
+                sizes, record, version, found, build, notes if given is None else []
+            )
+        except NeedsShape:
+            if given is None:
+                raise
+            found[version.blob] = tuple(d if isinstance(d, int) else 1 for d in given)
     return found
 
 

@@ -110,6 +110,10 @@ class LayerType:
         """The tops' types: float32, but int64 for masks."""
         return ["float32"] * len(node.outputs)
 
+    def notes(self, node: Node) -> list[str]:
+        """What a user should know of this layer, once its shapes are settled; mostly nothing."""
+        return []
+
     def mask_tops(self, count: int) -> list[int]:
         """Which of `count` tops are masks of switches, and so outputs in their own right."""
         return []

@@ -41,7 +41,10 @@ def atomic_write(path: str | Path, data: bytes | str | Callable[[BinaryIO], obje
         os.replace(temporary, path)
         temporary = ""
     except OSError as error:
-        raise FormatError(f"{path}: cannot be written: {error.strerror or error}") from None
+        why = error.strerror or str(error)
+        if not path.parent.is_dir():
+            why = f"there is no folder {path.parent}"
+        raise FormatError(f"{path}: cannot be written: {why}") from None
     finally:
         if temporary:
             with contextlib.suppress(OSError):

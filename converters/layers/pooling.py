@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ..onnx_backend import OnnxBuilder, Operand
 
-LOWEST = float(np.finfo(np.float32).min)
+LOWEST = np.float32(np.finfo(np.float32).min)
 """Where Caffe's maximum starts, and what a window outside the image gives."""
 
 
@@ -161,13 +161,41 @@ class Pooling(LayerType):
             return w.stride == (1, 1)
         return not w.ceil or all(s <= k for s, k in zip(w.stride, w.kernel, strict=True))
 
+    def outside(self, node: Node) -> tuple[int, int]:
+        """How many of the last windows lie wholly outside the image, per axis.
+
+        Caffe has such where the stride is larger than the kernel; ONNX and PyTorch do not.
+        """
+        size, out = node.inputs[0].shape[2:], node.outputs[0].shape[2:]
+        if node.params.global_pooling or not is_fixed(*size):
+            return 0, 0
+        w = self.windows(node)
+        starts = [(known(out[i]) - 1) * w.stride[i] - w.pad[i] for i in (0, 1)]
+        rows, columns = (max(0, (starts[i] - known(size[i])) // w.stride[i] + 1) for i in (0, 1))
+        return rows, columns
+
+    def notes(self, node: Node) -> list[str]:
+        if not any(self.outside(node)):
+            return []
+        if len(node.outputs) == 2:
+            raise node.error(
+                "its last window lies wholly outside the image and has no switch",
+                "change kernel_size, stride or --shape",
+            )
+        gives = f"{LOWEST:g}" if node.params.pool is Method.MAX else "NaN or 0"
+        return [
+            f"{node.position}: layer {node.name!r} (Pooling): its last window lies wholly outside "
+            f"the image; as Caffe does, it gives {gives} there"
+        ]
+
     def pads(self, node: Node) -> tuple[list[int], bool]:
         """ONNX pads and ceil_mode that give Caffe's windows."""
         w = self.windows(node)
         size, out = node.inputs[0].shape[2:], node.outputs[0].shape[2:]
         if not is_fixed(*size):
             return [*w.pad, *w.pad], w.ceil and not any(w.pad)
-        over = w.overhang((known(size[0]), known(size[1])), (known(out[0]), known(out[1])))
+        rows, columns = (known(out[i]) - self.outside(node)[i] for i in (0, 1))
+        over = w.overhang((known(size[0]), known(size[1])), (rows, columns))
         return [*w.pad, *over], False
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
@@ -185,15 +213,19 @@ class Pooling(LayerType):
 
     def maximum(self, node: Node, b: OnnxBuilder) -> None:
         w = self.windows(node)
-        x, pads, ceil = self.reachable(node, b)
+        x = node.inputs[0]
+        pads, ceil = self.pads(node)
         attributes: dict[str, Any] = dict(
             kernel_shape=w.kernel, strides=w.stride, pads=pads, ceil_mode=int(ceil)
         )
         if len(node.outputs) == 1:
-            b.op("MaxPool", x, out=node.outputs[0], **attributes)
+            outside = self.outside(node)
+            if not any(outside):
+                b.op("MaxPool", x, out=node.outputs[0], **attributes)
+                return
+            inner = b.op("MaxPool", x, **attributes)
+            b.op("Pad", inner, b.ints(*[0] * 6, *outside), LOWEST, out=node.outputs[0])
             return
-        if x is not node.inputs[0]:
-            raise node.error("a window outside the image has no switch; change kernel or stride")
         y, mask = node.outputs
         flat = b.fresh(f"{mask.name}/flat")
         b.op("MaxPool", x, out=[y, flat], **attributes)
@@ -201,30 +233,12 @@ class Pooling(LayerType):
         area = b.arithmetic("Mul", b.dim(node.inputs[0], 2), b.dim(node.inputs[0], 3))
         b.op("Mod", flat, area, out=mask)
 
-    def reachable(self, node: Node, b: OnnxBuilder) -> tuple[Operand, list[int], bool]:
-        """The input and pads; ONNX pads must be smaller than the kernel, so more is put before."""
-        w = self.windows(node)
-        pads, ceil = self.pads(node)
-        if all(pads[2 + i] < w.kernel[i] for i in (0, 1)):
-            return node.inputs[0], pads, ceil
-        import warnings
-
-        warnings.warn(
-            str(
-                node.error(f"its last window lies outside the image; Caffe gives {LOWEST:g} there")
-            ),
-            stacklevel=2,
-        )
-        all_pads = [0, 0, *pads[:2], 0, 0, *pads[2:]]
-        padded = b.op("Pad", node.inputs[0], b.ints(*all_pads), b.const(np.float32(LOWEST)))
-        return padded, [0, 0, 0, 0], ceil
-
     def average(self, node: Node, b: OnnxBuilder) -> None:
         """Caffe divides by the window with its padding, less what hangs over H + pad."""
         w = self.windows(node)
         pads, ceil = self.pads(node)
         size, out = node.inputs[0].shape[2:], node.outputs[0].shape[2:]
-        if ceil or not any(pads):
+        if (ceil or not any(pads)) and not any(self.outside(node)):
             b.node(
                 "AveragePool",
                 node,
@@ -242,13 +256,12 @@ class Pooling(LayerType):
             kernel_shape=w.kernel, strides=w.stride, count_include_pad=1
         )
         x: Operand = node.inputs[0]
-        if any(pads[2 + i] >= w.kernel[i] for i in (0, 1)):
-            x = b.op("Pad", node.inputs[0], b.ints(0, 0, *pads[:2], 0, 0, *pads[2:]))
-            pads = [0, 0, 0, 0]
         if (divisor == full).all():
             b.op("AveragePool", x, out=node.outputs[0], pads=pads, **attributes)
             return
         mean = b.op("AveragePool", x, pads=pads, **attributes)
+        if any(outside := self.outside(node)):
+            mean = b.op("Pad", mean, b.ints(*[0] * 6, *outside))
         with np.errstate(divide="ignore"):
             factor = (full / divisor).astype(np.float32)
         b.op("Mul", mean, b.array(node, "window_share", factor[None, None]), out=node.outputs[0])

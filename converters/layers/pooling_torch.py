@@ -41,7 +41,7 @@ class MaxPool(_Pool):
         (rows, columns), over = sizes(x, w)
         height, width = x.shape[2], x.shape[3]
         if any(w.pad) or any(over):
-            x = F.pad(x, (w.pad[1], over[1], w.pad[0], over[0]), value=LOWEST)
+            x = F.pad(x, (w.pad[1], over[1], w.pad[0], over[0]), value=float(LOWEST))
         pooled_x, index = F.max_pool2d(x, w.kernel, w.stride, return_indices=True)
         pooled_x = pooled_x[:, :, :rows, :columns]
         if not self.mask:

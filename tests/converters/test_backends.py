@@ -143,6 +143,36 @@ def test_shape_arithmetic_is_caffes() -> None:
                     assert isinstance(back, int) and size - stride < back <= size
 
 
+OUTSIDE = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 1 dim: 5 dim: 6 } } }
+layer { name: "p" type: "Pooling" bottom: "x" top: "p" pooling_param { kernel_size: 1 stride: 3 } }
+layer { name: "a" type: "Pooling" bottom: "x" top: "a"
+  pooling_param { pool: AVE kernel_size: 1 stride: 3 } }
+"""
+
+
+@pytest.mark.parametrize("target", converters.TARGETS)
+def test_windows_outside_the_image(target: str) -> None:
+    """ceil((5-1)/3)+1 = 3 windows, the last at row 6: Caffe has it, and so do we, and say so."""
+    import torch
+
+    import prototxt
+    from tests.converters.checker import run_onnx
+
+    graph = converters.build_graph(prototxt.parse_net(OUTSIDE, "n").select())
+    assert [note.split(":")[0:2] for note in graph.notes] == [["n", "3"], ["n", "4"]]
+    x = np.arange(1, 31, dtype=np.float32).reshape(1, 1, 5, 6)
+    low = np.finfo(np.float32).min
+    top = np.array([[1, 4, low], [19, 22, low], [low, low, low]], np.float32)
+    # Row 6 is one behind the plane (0 / -1), column 6 is at its end (0 / 0).
+    mean = np.array([[1, 4, np.nan], [19, 22, np.nan], [0, 0, np.nan]], np.float32)
+    found = run_onnx(converters.to_onnx(graph, target=target), {"x": x})
+    rebuilt = converters.to_torch(graph)(torch.from_numpy(x))
+    for pair in (found, [rebuilt["p"].numpy(), rebuilt["a"].numpy()]):
+        assert np.array_equal(pair[0][0, 0], top)
+        assert np.array_equal(pair[1][0, 0], mean, equal_nan=True)
+
+
 def test_symbols_that_stay_the_same_stay_the_same() -> None:
     assert convolved("height", 3, 1, 1) == "height"
     assert deconvolved("height", 3, 1, 1) == "height"

@@ -106,6 +106,11 @@ def test_two_halves_make_the_whole(target: str, size: tuple[int, int]) -> None:
     close("deconv1_2", run_torch(decoder, feeds)[0], expected)
 
 
+def test_a_given_size_is_followed_too() -> None:
+    graph = tunnel(shapes={"data": (1, 3, 24, 40)})
+    assert graph.outputs[0].shape == (1, 3, 24, 40)
+
+
 def test_features_that_matter_cross_the_cut() -> None:
     graph = tunnel()
     bias = next(n for n in graph.nodes if n.name == "bias4")

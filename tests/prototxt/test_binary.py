@@ -194,7 +194,7 @@ def test_nothing_is_left_when_it_cannot_be_written(tmp_path: Path) -> None:
 
     with pytest.raises(FormatError, match="cannot be written: No space left on device"):
         prototxt.atomic_write(tmp_path / "x", broken)
-    with pytest.raises(FormatError, match="cannot be written: No such file or directory"):
+    with pytest.raises(FormatError, match="cannot be written: there is no folder"):
         prototxt.atomic_write(tmp_path / "gone" / "x", b"1")
     assert list(tmp_path.iterdir()) == []
 

@@ -217,7 +217,7 @@ def test_missing_weights(zoo, small, tmp_path):
 
 def test_outputs_that_cannot_be_written(zoo, small, tmp_path):
     refusal = zoo("convert", small, "-o", "no/where/x.onnx").refusal
-    assert refusal == "no/where/x.onnx: cannot be written: No such file or directory"
+    assert refusal == "no/where/x.onnx: cannot be written: there is no folder no/where"
     (tmp_path / "x.onnx").mkdir()
     assert zoo("convert", small, "-o", "x.onnx").refusal == "x.onnx: is a directory; name a file"
     assert sorted(os.listdir(tmp_path)) == ["small.prototxt", "x.onnx"]
