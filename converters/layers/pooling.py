@@ -35,25 +35,6 @@ class RoundMode(enum.Enum):
     FLOOR = 1
 
 
-@dataclass
-class PoolingParams:
-    """PoolingParameter."""
-
-    pool: Method = Method.MAX
-    pad: UInt = 0
-    pad_h: UInt = 0
-    pad_w: UInt = 0
-    kernel_size: UInt | None = None
-    kernel_h: UInt | None = None
-    kernel_w: UInt | None = None
-    stride: UInt = 1
-    stride_h: UInt | None = None
-    stride_w: UInt | None = None
-    engine: Engine = Engine.DEFAULT
-    global_pooling: bool = False
-    round_mode: RoundMode = RoundMode.CEIL
-
-
 @dataclass(frozen=True)
 class Windows:
     """Where the windows lie, per axis (height, width)."""
@@ -75,6 +56,43 @@ class Windows:
             for o, s, k, n, p in zip(out, self.stride, self.kernel, size, self.pad, strict=True)
         )
         return h, w
+
+
+@dataclass
+class WindowParams:
+    """What PoolingParameter and UnpoolingParameter share."""
+
+    pad: UInt = 0
+    pad_h: UInt = 0
+    pad_w: UInt = 0
+    kernel_size: UInt | None = None
+    kernel_h: UInt | None = None
+    kernel_w: UInt | None = None
+    stride: UInt = 1
+    stride_h: UInt | None = None
+    stride_w: UInt | None = None
+    engine: Engine = Engine.DEFAULT
+
+    def windows(self, ceil: bool = True) -> Windows:
+        size = self.kernel_size or 0
+        return Windows(
+            (size or self.kernel_h or 0, size or self.kernel_w or 0),
+            (
+                self.stride if self.stride_h is None else self.stride_h,
+                self.stride if self.stride_w is None else self.stride_w,
+            ),
+            (self.pad or self.pad_h, self.pad or self.pad_w),
+            ceil,
+        )
+
+
+@dataclass
+class PoolingParams(WindowParams):
+    """PoolingParameter."""
+
+    pool: Method = Method.MAX
+    global_pooling: bool = False
+    round_mode: RoundMode = RoundMode.CEIL
 
 
 @register("Pooling", message="pooling_param")
@@ -119,15 +137,7 @@ class Pooling(LayerType):
         if p.global_pooling:
             height, width = node.inputs[0].shape[2:]
             return Windows((known(height), known(width)), (1, 1), (0, 0), True)
-        size = p.kernel_size or 0
-        kernel = (size or p.kernel_h or 0, size or p.kernel_w or 0)
-        stride = (
-            p.stride if p.stride_h is None else p.stride_h,
-            p.stride if p.stride_w is None else p.stride_w,
-        )
-        return Windows(
-            kernel, stride, (p.pad or p.pad_h, p.pad or p.pad_w), p.round_mode is RoundMode.CEIL
-        )
+        return p.windows(p.round_mode is RoundMode.CEIL)
 
     def shapes(self, node: Node) -> list[Shape]:
         n, c, height, width = node.inputs[0].shape

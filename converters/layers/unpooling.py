@@ -18,8 +18,7 @@ from prototxt.schema import UInt
 from ..graph import Dim, Node, Shape, Value
 from ..registry import LayerType, register
 from ..shapes import OpenDimension, fixed, is_fixed, known, pooled, product, text
-from .convolution import Engine
-from .pooling import Pooling, Windows
+from .pooling import Pooling, WindowParams, Windows
 
 if TYPE_CHECKING:
     import torch
@@ -35,39 +34,17 @@ class Unpool(enum.Enum):
 
 
 @dataclass
-class UnpoolingParams:
+class UnpoolingParams(WindowParams):
     """UnpoolingParameter."""
 
     unpool: Unpool = Unpool.MAX
-    pad: UInt = 0
-    pad_h: UInt = 0
-    pad_w: UInt = 0
-    kernel_size: UInt | None = None
-    kernel_h: UInt | None = None
-    kernel_w: UInt | None = None
-    stride: UInt = 1
-    stride_h: UInt | None = None
-    stride_w: UInt | None = None
     unpool_size: UInt = 0
     unpool_h: UInt = 0
     unpool_w: UInt = 0
-    engine: Engine = Engine.DEFAULT
 
     def size(self) -> tuple[int, int]:
         """The plane that the prototxt states; 0 where it does not."""
         return (self.unpool_size or self.unpool_h, self.unpool_size or self.unpool_w)
-
-    def windows(self) -> Windows:
-        size = self.kernel_size or 0
-        return Windows(
-            (size or self.kernel_h or 0, size or self.kernel_w or 0),
-            (
-                self.stride if self.stride_h is None else self.stride_h,
-                self.stride if self.stride_w is None else self.stride_w,
-            ),
-            (0, 0),
-            True,
-        )
 
 
 @register("Unpooling", message="unpooling_param")
