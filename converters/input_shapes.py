@@ -56,16 +56,28 @@ def own_shapes(sizes: Sizes, build: Build, notes: list[str]) -> dict[str, Shape]
                 found[version.blob] = shape
             else:
                 guessed.append((record, version))
+    open_yet = []
+    for _, version in guessed:
+        given = sizes.given.get(version.blob)
+        if given is not None:
+            found[version.blob] = tuple(d if isinstance(d, int) else 1 for d in given)
+        else:
+            open_yet.append(version.blob)
     for record, version in guessed:
         given = sizes.given.get(version.blob)
+        others = [blob for blob in open_yet if blob != version.blob and blob not in found]
         try:
             found[version.blob] = guess(
-                sizes, record, version, found, build, notes if given is None else []
+                sizes,
+                record,
+                version,
+                found,
+                build if not others else None,
+                notes if given is None else [],
             )
         except NeedsShape:
             if given is None:
                 raise
-            found[version.blob] = tuple(d if isinstance(d, int) else 1 for d in given)
     return found
 
 
@@ -74,7 +86,7 @@ def guess(
     record: Record,
     version: Version,
     found: Mapping[str, Shape],
-    build: Build,
+    build: Build | None,
     notes: list[str],
 ) -> Shape:
     """The C×H×W of a data layer's top, by what reads it."""
@@ -89,7 +101,9 @@ def guess(
     if size is not None:
         notes.append(f"input {blob} {channels}x{size[0]}x{size[1]}: crop_size, {why_channels}")
         return (1, channels, *size)
-    for height, width, why in planes(sizes):
+    # Trying sizes takes all other inputs to be known.
+    for height, width, why in planes(sizes) if build is not None else []:
+        assert build is not None
         shape = (1, channels, height, width)
         try:
             graph = build({**found, blob: shape})

@@ -92,12 +92,14 @@ def test_imports_point_one_way(package, path):
 def test_torch_and_onnxruntime_are_not_loaded_with_a_module(package, path):
     loaded = {name for name, loading in imports(ast.parse(path.read_text())) if loading}
     room = path.relative_to(ROOT).as_posix()
-    # The two rooms: files that are themselves imported only by a function that needs them.
-    if room in ROOMS:
-        loaded -= ROOMS[room]
+    # Their rooms: files that are themselves imported only by a function that needs them.
+    loaded -= ROOMS.get(room, set())
+    if room.startswith(TRAINING):
+        loaded -= {"torch"}
     assert not loaded & {"torch", "onnxruntime"}
 
 
+TRAINING = "zoo/training/"
 ROOMS = {
     "converters/torch_backend.py": {"torch"},
     "converters/layers/pooling_torch.py": {"torch"},
@@ -111,7 +113,20 @@ ROOMS = {
 def test_zoo_loads_nothing_heavy_with_a_module(path):
     allowed = {"numpy"} if path.name in NUMPY_ROOMS else set()
     loaded = {name for name, loading in imports(ast.parse(path.read_text())) if loading}
+    if path.relative_to(ROOT).as_posix().startswith(TRAINING):
+        allowed = {"numpy", "torch", "converters"}
     assert not (loaded & (HEAVY | {"converters", "runtime"})) - allowed
+
+
+def test_training_is_loaded_by_nobody_else():
+    """All of it loads torch, so that only a function of a command may import it."""
+    for package, path in [param.values for param in FILES]:
+        room = path.relative_to(ROOT).as_posix()
+        if not room.startswith(TRAINING):
+            source = ast.parse(path.read_text())
+            top = [n for n in source.body if isinstance(n, (ast.Import, ast.ImportFrom))]
+            names = {getattr(n, "module", None) or "" for n in top}
+            assert not any(name.startswith("zoo.training") for name in names), (package, room)
 
 
 NUMPY_ROOMS = {"comparison.py", "report.py", "reconstruction.py"}

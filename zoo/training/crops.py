@@ -1,0 +1,44 @@
+"""Many training images from few: whole photographs and parts of them, resized as for the test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+__all__ = ["make_pool"]
+
+
+def make_pool(
+    images: Iterable[np.ndarray],
+    count: int,
+    size: int = 128,
+    seed: int = 0,
+    smallest: float = 0.25,
+) -> np.ndarray:
+    """`count` variants of each H×W×3 image: N×3×size×size uint8.
+
+    The first is the whole image, the others random parts with at least `smallest` of its area,
+    somewhat stretched, half of them mirrored. All are resized by OpenCV's plain bilinear filter:
+    what it aliases is part of what a network is tested on.
+    """
+    import cv2
+
+    rng = np.random.default_rng(seed)
+    pool = []
+    for image in images:
+        height, width = image.shape[:2]
+        for index in range(count):
+            part = image
+            if index:
+                area = rng.uniform(smallest, 1.0)
+                stretch = np.exp(rng.uniform(-0.25, 0.25))
+                rows = min(height, max(size // 2, round(height * np.sqrt(area) * stretch)))
+                columns = min(width, max(size // 2, round(width * np.sqrt(area) / stretch)))
+                top, left = rng.integers(height - rows + 1), rng.integers(width - columns + 1)
+                part = image[top : top + rows, left : left + columns]
+            small = cv2.resize(part, (size, size), interpolation=cv2.INTER_LINEAR)
+            if index % 2:
+                small = small[:, ::-1]
+            pool.append(small.transpose(2, 0, 1))
+    return np.ascontiguousarray(np.stack(pool))

@@ -1,0 +1,131 @@
+"""A network as a solver sees it: a module, its losses, and its blobs in Caffe's order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import converters
+from converters.registry import find
+from converters.resolve import Record, connect
+from prototxt import NetDefinition, ParamSpec
+from prototxt.errors import ZooError
+
+from .inplace import follow_overwritten_blobs
+
+__all__ = ["Network"]
+
+Weights = Mapping[str, Sequence[np.ndarray]]
+
+
+class Network:
+    """One phase of a definition, built for the shapes of its data.
+
+    `module` maps the inputs (by name, in `inputs`) to a dict of outputs; `losses` has the weight of
+    each output that is part of the objective.
+    """
+
+    def __init__(
+        self,
+        net: NetDefinition,
+        shapes: Mapping[str, tuple[int, ...]],
+        weights: Weights | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.losses, others = objective(net)
+        if net.phase == "TRAIN" and not self.losses:
+            raise ZooError(f"{net.path}: nothing to minimise: no loss layer in the TRAIN phase")
+        self.graph = converters.build_graph(
+            net,
+            weights,
+            shapes=dict(shapes),
+            seed=seed,
+            outputs=[*self.losses, *others] or None,
+            lenient=True,
+            warn=lambda _: None,
+        )
+        self.inputs = [value.name for value in self.graph.inputs]
+        self.outputs = [value.name for value in self.graph.outputs]
+        self.module = converters.to_torch(self.graph)
+        follow_overwritten_blobs(self.graph, self.module)
+        self.blobs: list[tuple[str, int, torch.Tensor, ParamSpec]] = []
+        """(layer, index, tensor, multipliers) of each learned blob, shared ones once."""
+        for node in self.graph.nodes:
+            kind = find(node.type)
+            assert kind is not None
+            for index, spec in enumerate(kind.blobs(node)):
+                if index in node.shared:
+                    continue
+                tensor = getattr(self.module.get_submodule(node.name), spec.name)
+                self.blobs.append((node.name, index, tensor, node.specs[index]))
+        for _, _, tensor, multipliers in self.blobs:
+            if isinstance(tensor, nn.Parameter):
+                # Caffe computes no gradient for a blob whose rate is 0.
+                tensor.requires_grad_(multipliers.lr_mult != 0)
+
+    def groups(self) -> list[dict[str, Any]]:
+        """One parameter group for each blob, for an optimizer."""
+        return [
+            {"params": [tensor], "lr_mult": spec.lr_mult, "decay_mult": spec.decay_mult}
+            for _, _, tensor, spec in self.blobs
+        ]
+
+    def loss(self, found: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """The objective: the losses, each with its weight."""
+        terms = [found[name].sum() * weight for name, weight in self.losses.items()]
+        return torch.stack(terms).sum() if len(terms) > 1 else terms[0]
+
+    def weights(self) -> dict[str, list[np.ndarray]]:
+        """All blobs by layer, as a caffemodel holds them; shared ones at each of their layers."""
+        stored: dict[str, list[np.ndarray]] = {}
+        for node in self.graph.nodes:
+            kind = find(node.type)
+            assert kind is not None
+            module = self.module.get_submodule(node.name)
+            arrays = [
+                getattr(module, s.name).detach().cpu().numpy().reshape(s.shape).copy()
+                for s in kind.blobs(node)
+            ]
+            if arrays:
+                stored[node.name] = arrays
+        return stored
+
+    def types(self) -> dict[str, str]:
+        return {node.name: node.type for node in self.graph.nodes}
+
+    def copy_from(self, other: Network) -> None:
+        """Take over another phase's blobs, by layer name."""
+        theirs = {(layer, index): tensor for layer, index, tensor, _ in other.blobs}
+        with torch.no_grad():
+            for layer, index, tensor, _ in self.blobs:
+                if (layer, index) in theirs:
+                    tensor.copy_(theirs[layer, index])
+
+
+def objective(net: NetDefinition) -> tuple[dict[str, float], list[str]]:
+    """Loss tops with their weights, and the other outputs worth showing (Accuracy).
+
+    Layer::SetLossWeights: loss_weight where it is given, else 1 for the first top of a loss layer.
+    """
+    records, _ = connect(net)
+    losses: dict[str, float] = {}
+    shown: list[str] = []
+    for record in records:
+        for version, weight in zip(record.outputs, loss_weights(record), strict=True):
+            if weight:
+                losses[version.blob] = weight
+            elif record.layer.type == "Accuracy":
+                shown.append(version.blob)
+    return losses, shown
+
+
+def loss_weights(record: Record) -> list[float]:
+    given, count = record.layer.loss_weights, len(record.layer.tops)
+    if given:
+        return [*given, *[0.0] * count][:count]
+    default = 1.0 if record.layer.type.endswith("Loss") else 0.0
+    return [default, *[0.0] * count][:count]

@@ -1,0 +1,57 @@
+"""Learning rates over iterations (SGDSolver::GetLearningRate in sgd_solver.cpp)."""
+
+from __future__ import annotations
+
+import math
+
+from prototxt import SolverDefinition
+from prototxt.errors import ZooError
+
+__all__ = ["POLICIES", "check_policy", "learning_rate"]
+
+POLICIES = ("fixed", "step", "exp", "inv", "multistep", "poly", "sigmoid")
+
+
+def check_policy(solver: SolverDefinition) -> None:
+    """Refuse a solver whose policy lacks what it needs, before any data is read."""
+    if solver.lr_policy not in POLICIES:
+        raise ZooError(
+            f"unknown lr_policy {solver.lr_policy!r}", hint=f"one of {', '.join(POLICIES)}"
+        )
+    if solver.lr_policy == "step" and solver.stepsize <= 0:
+        raise ZooError("lr_policy step needs a stepsize above 0")
+    if solver.lr_policy == "poly" and solver.max_iter <= 0:
+        raise ZooError("lr_policy poly needs a max_iter above 0")
+
+
+def learning_rate(solver: SolverDefinition, iteration: int) -> float:
+    """The rate of the step that follows `iteration` finished ones."""
+    base, gamma = solver.base_lr, solver.gamma
+    if solver.lr_policy == "step":
+        return base * gamma ** (iteration // solver.stepsize)
+    if solver.lr_policy == "exp":
+        return base * gamma**iteration
+    if solver.lr_policy == "inv":
+        return base * (1 + gamma * iteration) ** -solver.power
+    if solver.lr_policy == "multistep":
+        return base * gamma ** current_step(solver, iteration)
+    if solver.lr_policy == "poly":
+        return base * (1 - iteration / solver.max_iter) ** solver.power
+    if solver.lr_policy == "sigmoid":
+        return base / (1 + math.exp(-gamma * (iteration - solver.stepsize)))
+    return base
+
+
+def current_step(solver: SolverDefinition, iteration: int) -> int:
+    """How many steps lie behind: what a solverstate stores beside the iteration."""
+    if solver.lr_policy == "step":
+        return iteration // solver.stepsize
+    if solver.lr_policy != "multistep":
+        return 0
+    passed = 0
+    for value in solver.stepvalue:
+        # Caffe looks at one stepvalue after the other: a smaller one behind a larger waits.
+        if iteration < value:
+            break
+        passed += 1
+    return passed

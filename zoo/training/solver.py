@@ -1,0 +1,203 @@
+"""The loop of Caffe's Solver: steps, tests, snapshots, resuming (solver.cpp)."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import prototxt
+from prototxt import SolverDefinition, SolverState
+from prototxt.errors import ZooError
+
+from .network import Network
+from .optimizers import make_optimizer
+from .policies import check_policy, current_step, learning_rate
+
+__all__ = ["Event", "Feed", "Solver"]
+
+Feed = Callable[[int], Mapping[str, np.ndarray]]
+"""The n-th batch (counted from 0 over the whole training), by input blob."""
+
+
+@dataclass
+class Event:
+    """Something to show or log: `kind` is ``train``, ``test`` or ``snapshot``."""
+
+    kind: str
+    iteration: int
+    values: dict[str, float] = field(default_factory=dict)
+    path: Path | None = None
+
+
+class Solver:
+    """Trains one network. Batches are asked for by number, so that resuming needs no state."""
+
+    def __init__(
+        self,
+        definition: SolverDefinition,
+        network: Network,
+        feed: Feed,
+        tests: list[tuple[Network, Feed]] | None = None,
+        device: str = "cpu",
+        seed: int = 0,
+        prefix: Path | None = None,
+    ) -> None:
+        check_policy(definition)
+        self.definition, self.network, self.feed = definition, network, feed
+        self.tests, self.device, self.seed = tests or [], torch.device(device), seed
+        self.prefix = prefix or Path(definition.snapshot_prefix or "snapshot")
+        for each in (network, *(net for net, _ in self.tests)):
+            each.module.to(self.device)
+        network.module.train()
+        self.optimizer = make_optimizer(definition, network.groups())
+        self.iteration = 0
+        self.losses: deque[float] = deque(maxlen=max(1, definition.average_loss))
+        self.stop = False
+        """Set from outside (Ctrl-C): the loop ends after the step it is in."""
+
+    def step(self) -> float:
+        """One iteration; the loss before its update, averaged over `iter_size` batches."""
+        for _, _, blob, _ in self.network.blobs:
+            blob.grad = None
+        # Dropout draws anew from here in each iteration, so that a resumed training is the same.
+        torch.manual_seed(self.seed * 1_000_003 + self.iteration)
+        size = self.definition.iter_size
+        total = 0.0
+        for part in range(size):
+            batch = self.feed(self.iteration * size + part)
+            inputs = [
+                torch.from_numpy(np.ascontiguousarray(batch[name])).to(self.device)
+                for name in self.network.inputs
+            ]
+            loss = self.network.loss(self.network.module(*inputs))
+            loss.backward()
+            total += float(loss.detach())
+        rate = learning_rate(self.definition, self.iteration)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.iteration = self.iteration
+        self.optimizer.step()
+        self.iteration += 1
+        self.losses.append(total / size)
+        if not np.isfinite(total):
+            raise ZooError(
+                f"the loss is {total} after iteration {self.iteration}",
+                hint="lower base_lr, or set clip_gradients",
+            )
+        return total / size
+
+    def run(self) -> Iterator[Event]:
+        """Train up to max_iter, saying what happens: tests, displayed steps, snapshots."""
+        d = self.definition
+        started, since = time.perf_counter(), self.iteration
+        while self.iteration < d.max_iter and not self.stop:
+            first = self.iteration == since
+            due = d.test_interval and self.iteration % d.test_interval == 0
+            if self.tests and due and (self.iteration > 0 or d.test_initialization):
+                yield from self.test()
+            rate = learning_rate(d, self.iteration)
+            loss = self.step()
+            now = time.perf_counter()
+            values = {
+                "loss": loss,
+                "smoothed_loss": sum(self.losses) / len(self.losses),
+                "lr": rate,
+                "iterations_per_second": (self.iteration - since) / max(now - started, 1e-9),
+            }
+            shown = d.display and (self.iteration - 1) % d.display == 0
+            yield Event("train" if shown or first else "step", self.iteration, values)
+            if d.snapshot and self.iteration % d.snapshot == 0:
+                yield Event("snapshot", self.iteration, path=self.snapshot())
+        ended = d.snapshot_after_train or self.stop
+        if ended and not (
+            d.snapshot and self.iteration % d.snapshot == 0 and self.iteration > since
+        ):
+            yield Event("snapshot", self.iteration, path=self.snapshot())
+        if (
+            self.tests
+            and d.test_interval
+            and self.iteration % d.test_interval == 0
+            and not self.stop
+        ):
+            yield from self.test()
+
+    @torch.no_grad()
+    def test(self) -> Iterator[Event]:
+        """The mean of every output over test_iter batches, for each test network."""
+        for index, (network, feed) in enumerate(self.tests):
+            network.copy_from(self.network)
+            network.module.eval()
+            counts = self.definition.test_iter
+            batches = counts[index] if index < len(counts) else 1
+            sums: dict[str, float] = {}
+            for number in range(batches):
+                batch = feed(number)
+                inputs = [torch.from_numpy(batch[n]).to(self.device) for n in network.inputs]
+                for name, value in network.module(*inputs).items():
+                    if value.numel() == 1:
+                        sums[name] = sums.get(name, 0.0) + float(value)
+            means = {name: total / batches for name, total in sums.items()}
+            yield Event("test", self.iteration, means)
+
+    def snapshot(self) -> Path:
+        """Write PREFIX_iter_N.caffemodel and .solverstate, each whole or not at all.
+
+        The weights come first: a .solverstate that is there names a model that is there.
+        """
+        model = self.path(".caffemodel")
+        model.parent.mkdir(parents=True, exist_ok=True)
+        prototxt.write_weights(
+            model, self.network.weights(), self.network.types(), self.network.graph.name
+        )
+        state = self.path(".solverstate")
+        history = [array.detach().cpu().numpy() for array in self.optimizer.history]
+        step = current_step(self.definition, self.iteration)
+        prototxt.write_solverstate(state, SolverState(self.iteration, str(model), history, step))
+        return state
+
+    def path(self, suffix: str) -> Path:
+        return self.prefix.with_name(f"{self.prefix.name}_iter_{self.iteration}{suffix}")
+
+    def restore(self, path: Path) -> None:
+        """Go on from a .solverstate and the model that it names (there, or beside it)."""
+        state = prototxt.read_solverstate(path)
+        model = Path(state.learned_net)
+        if not model.exists():
+            model = path.parent / model.name
+        if not model.exists():
+            raise ZooError(
+                f"{path}: its model {state.learned_net} is not there",
+                hint="keep both files together",
+            )
+        self.load(prototxt.read_weights(model), model)
+        try:
+            self.optimizer.load_history([torch.from_numpy(a.copy()) for a in state.history])
+        except ZooError as error:
+            raise ZooError(f"{path}: {error.message}", hint=error.hint) from None
+        self.iteration = state.iter
+
+    @torch.no_grad()
+    def load(self, weights: Mapping[str, list[np.ndarray]], source: Path) -> None:
+        """Copy blobs by layer name; layers that the file lacks keep their own."""
+        matched = False
+        for layer, index, tensor, _ in self.network.blobs:
+            stored = weights.get(layer)
+            if stored is None:
+                continue
+            matched = True
+            if index >= len(stored) or stored[index].size != tensor.numel():
+                theirs = "x".join(map(str, stored[index].shape)) if index < len(stored) else "none"
+                ours = "x".join(map(str, tensor.shape))
+                raise ZooError(
+                    f"{source}: layer {layer!r}: blob {index} is {theirs}, the network's is {ours}",
+                    hint="it is of another network",
+                )
+            tensor.copy_(torch.from_numpy(stored[index].copy()).reshape(tensor.shape))
+        if not matched:
+            raise ZooError(f"{source}: has no layer of this network", hint="is it of another one?")
