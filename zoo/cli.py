@@ -11,6 +11,7 @@ from zoo.commands.inspect import inspect
 from zoo.commands.layers import layers
 from zoo.commands.prototxt import prototxt
 from zoo.commands.reconstruct import reconstruct
+from zoo.commands.train import train
 from zoo.commands.verify import verify
 from zoo.errors import guarded
 
@@ -55,6 +56,7 @@ for _name, _command in (
     ("prototxt", prototxt),
     ("eval", evaluate),
     ("reconstruct", reconstruct),
+    ("train", train),
 ):
     app.command(_name)(guarded(_command))
 

@@ -1,0 +1,151 @@
+"""`zoo train SOLVER.prototxt`: files in, solver run, snapshots and metrics out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+import prototxt
+from prototxt import NetDefinition, SolverDefinition
+from prototxt.errors import ZooError
+from prototxt.net import from_message
+
+from .feeds import npz_feed
+from .network import Network
+from .solver import Event, Feed, Solver
+
+__all__ = ["choose_device", "load_net", "open_solver", "train"]
+
+
+def choose_device(wanted: str) -> str:
+    """`auto` is CUDA where there is one; ZooError for a device that is not there."""
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise ZooError(f"{wanted}: no CUDA device here", hint="use --device cpu or auto")
+    if wanted.partition(":")[0] not in ("cpu", "cuda"):
+        raise ZooError(f"unknown device {wanted!r}", hint="one of auto, cpu, cuda, cuda:N")
+    return wanted
+
+
+def load_net(definition: SolverDefinition, path: Path) -> NetDefinition:
+    """The network that a solver names, from the current folder or the solver's own."""
+    inline = definition.train_net_param or definition.net_param
+    if inline is not None:
+        return from_message(inline, str(path)).select("TRAIN")
+    name = definition.train_net or definition.net
+    if not name:
+        raise ZooError(f"{path}: names no network", hint='add net: "net.prototxt"')
+    return prototxt.read_net(beside(name, path)).select("TRAIN")
+
+
+def beside(name: str, path: Path) -> Path:
+    """A file as Caffe finds it (from the current folder), else beside the file that names it."""
+    for candidate in (Path(name), path.parent / name, path.parent / Path(name).name):
+        if candidate.exists():
+            return candidate
+    raise ZooError(
+        f"{path}: names {name!r}, which is not there",
+        hint=f"looked in the current folder and in {path.parent}",
+    )
+
+
+def open_solver(
+    path: Path,
+    data: Path | None = None,
+    weights: Path | None = None,
+    resume: Path | None = None,
+    device: str = "auto",
+    output: Path | None = None,
+    iterations: int | None = None,
+) -> Solver:
+    """Everything ready for `Solver.run`; snapshots go to `snapshot_prefix`, or below `output`."""
+    definition = prototxt.read_solver(path)
+    if iterations is not None:
+        definition = dataclasses.replace(definition, max_iter=iterations)
+    net = load_net(definition, path)
+    feed, shapes = open_feed(net, data, path, definition)
+    stored = prototxt.read_weights(weights) if weights is not None else None
+    seed = max(definition.random_seed, 0)
+    network = Network(net, shapes, stored, seed)
+    prefix = Path(definition.snapshot_prefix or path.stem)
+    if output is not None:
+        prefix = output / prefix.name
+    solver = Solver(definition, network, feed, [], choose_device(device), seed, prefix)
+    if weights is not None:
+        # The network has taken what is there; a file of some other network is an error.
+        solver.load(prototxt.read_weights(weights), weights)
+    if resume is not None:
+        solver.restore(resume)
+    return solver
+
+
+def open_feed(
+    net: NetDefinition, data: Path | None, path: Path, definition: SolverDefinition
+) -> tuple[Feed, dict[str, tuple[int, ...]]]:
+    if data is not None and data.suffix == ".npz":
+        return npz_feed(net, data, definition.iter_size)
+    raise ZooError(
+        f"{data or path}: training reads .npz files so far",
+        hint="give --data IO.npz with one array per input, first axis the iteration",
+    )
+
+
+def train(solver: Solver, say: Callable[[Event], None]) -> Path | None:
+    """Run to the end (or to Ctrl-C, after a snapshot), logging to metrics.jsonl beside the
+    snapshots. Returns the last .solverstate."""
+    log = solver.prefix.with_name("metrics.jsonl")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    keep_until(log, solver.iteration)
+    last = None
+    with interruptible(solver), log.open("a", encoding="utf-8") as file:
+        for event in solver.run():
+            if event.kind in ("train", "test"):
+                row = {"kind": event.kind, "iteration": event.iteration, **event.values}
+                file.write(json.dumps(row) + "\n")
+                file.flush()
+            if event.kind == "snapshot":
+                last = event.path
+            say(event)
+    return last
+
+
+def keep_until(log: Path, iteration: int) -> None:
+    """Drop what a log says of iterations that are run again (or of an earlier training)."""
+    if not log.exists():
+        return
+    kept = []
+    for line in log.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue  # cut short by whatever ended the training
+        if row.get("iteration", 0) <= iteration:
+            kept.append(line + "\n")
+    prototxt.atomic_write(log, "".join(kept) if iteration else "")
+
+
+@contextmanager
+def interruptible(solver: Solver) -> Iterator[None]:
+    """The first Ctrl-C ends the training after its step, with a snapshot; the second at once."""
+
+    def stop(*_: object) -> None:
+        solver.stop = True
+        signal.signal(signal.SIGINT, previous)
+
+    previous = signal.getsignal(signal.SIGINT)
+    try:
+        signal.signal(signal.SIGINT, stop)
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
