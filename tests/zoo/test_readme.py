@@ -55,8 +55,6 @@ def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("line", INLINE)
 def test_every_command_and_option_exists(zoo, line):
     _, command, *rest = shlex.split(line)
-    if command == "train":  # told to be missing, below
-        return
     assert command in {found.name for found in app.registered_commands}
     text = zoo(command, "--help").out
     for word in rest:
@@ -65,14 +63,14 @@ def test_every_command_and_option_exists(zoo, line):
 
 
 def test_commands_that_are_listed_are_all_there_are():
-    named = {line.split()[1] for line in INLINE} - {"train"}
+    named = {line.split()[1] for line in INLINE}
     assert named == {found.name for found in app.registered_commands}
 
 
 def test_what_is_not_there_is_said_to_be_missing():
     missing = README.partition("Not yet:")[2]
-    assert "`zoo train`" in missing
-    assert "train" not in {found.name for found in app.registered_commands}
+    assert "the model hub" in missing
+    assert "pull" not in {found.name for found in app.registered_commands}
 
 
 def test_the_published_figures():
