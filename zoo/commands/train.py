@@ -14,8 +14,9 @@ def train(
         Path | None,
         typer.Option(
             "--data",
-            metavar="IO.npz",
-            help="One array per input blob; the first axis is the iteration.",
+            metavar="DB|IO.npz",
+            help="An LMDB in place of the definition's own, or an .npz with one array per input "
+            "blob, whose first axis is the iteration; default: what the data layers name.",
         ),
     ] = None,
     weights: Annotated[

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
+import prototxt
+from converters.registry import find
 from prototxt import LayerDefinition, NetDefinition
 from prototxt.errors import ZooError
 
+from .records import HDF5Records, LMDBRecords, Records
 from .solver import Feed
 
-__all__ = ["npz_feed", "read_blobs"]
+__all__ = ["beside", "layers_feed", "npz_feed", "read_blobs"]
 
 
 def read_blobs(net: NetDefinition) -> list[str]:
@@ -60,10 +63,86 @@ def npz_feed(
     return feed, {blob: array.shape[1:] for blob, array in arrays.items()}
 
 
-def data_layers(net: NetDefinition) -> list[LayerDefinition]:
-    """The layers that read files."""
-    return [
-        layer
-        for layer in net.layers
-        if not layer.bottoms and layer.type not in ("Input", "DummyData", "MemoryData")
-    ]
+def layers_feed(
+    net: NetDefinition, path: Path, data: Path | None = None
+) -> tuple[Feed, dict[str, tuple[int, ...]]]:
+    """Batches as the network's own data layers read them (or all from `data`, an LMDB folder).
+
+    Files are looked for from the current folder, then beside `path`, the solver's.
+    """
+    sources = []
+    wanted = set(read_blobs(net))
+    for layer in net.layers:
+        if layer.bottoms or not wanted & set(layer.tops):
+            continue
+        sources.append(LayerSource(layer, path, data))
+    if not sources:
+        raise ZooError(f"{net.path}: no data layer", hint="give --data IO.npz")
+
+    def feed(number: int) -> dict[str, np.ndarray]:
+        return {
+            blob: array
+            for source in sources
+            for blob, array in source.batch(number).items()
+            if blob in wanted
+        }
+
+    return feed, {blob: array.shape for blob, array in feed(0).items()}
+
+
+class LayerSource:
+    """One Data or HDF5Data layer: rows, the transformation, the batch size."""
+
+    def __init__(self, layer: LayerDefinition, path: Path, data: Path | None) -> None:
+        kind = find(layer.type)
+        if kind is None or layer.type not in ("Data", "HDF5Data"):
+            raise ZooError(
+                f"layer {layer.name!r} ({layer.type}): training cannot read it",
+                layer.position,
+                "give --data IO.npz with one array per input",
+            )
+        params = kind.read(layer, False, lambda _: None)
+        self.tops, self.size = layer.tops, params.own.batch_size
+        if not self.size:
+            raise ZooError(f"layer {layer.name!r}: batch_size is missing", layer.position)
+        if params.own.shuffle if layer.type == "HDF5Data" else params.own.rand_skip:
+            raise ZooError(
+                f"layer {layer.name!r}: shuffle and rand_skip are not supported", layer.position
+            )
+        source = data or beside(params.own.source, path)
+        self.records: Records = (
+            LMDBRecords(source) if layer.type == "Data" else HDF5Records(source, layer.tops)
+        )
+        self.transform = params.transform
+        self.mean: np.ndarray | float = 0.0
+        if self.transform.mean_file:
+            self.mean = prototxt.read_binaryproto(beside(self.transform.mean_file, path))
+        elif self.transform.mean_value:
+            self.mean = np.array(self.transform.mean_value, np.float32).reshape(-1, 1, 1)
+        if self.transform.crop_size or self.transform.mirror:
+            raise ZooError(
+                f"layer {layer.name!r}: crop_size and mirror are not supported in training yet",
+                layer.position,
+                "build a database of the cropped size",
+            )
+        shape = self.records.shapes()[0]
+        if isinstance(self.mean, np.ndarray) and self.mean.shape[1:] not in ((1, 1), shape[1:]):
+            ours, its = ("x".join(map(str, s)) for s in (shape, self.mean.shape))
+            raise ZooError(f"{source}: its images are {ours}, the mean is {its}")
+
+    def batch(self, number: int) -> dict[str, np.ndarray]:
+        rows = [self.records.row(number * self.size + i) for i in range(self.size)]
+        arrays = [np.stack(column) for column in zip(*rows, strict=True)]
+        arrays[0] = ((arrays[0] - self.mean) * self.transform.scale).astype(np.float32)
+        return dict(zip(self.tops, arrays, strict=False))
+
+
+def beside(name: str, path: Path) -> Path:
+    """A file as Caffe finds it (from the current folder), else beside the file that names it."""
+    for candidate in (Path(name), path.parent / name, path.parent / Path(name).name):
+        if name and candidate.exists():
+            return candidate
+    raise ZooError(
+        f"{path}: names {name!r}, which is not there",
+        hint=f"looked in the current folder and in {path.parent}",
+    )

@@ -16,7 +16,7 @@ from prototxt import NetDefinition, SolverDefinition
 from prototxt.errors import ZooError
 from prototxt.net import from_message
 
-from .feeds import npz_feed
+from .feeds import beside, layers_feed, npz_feed
 from .network import Network
 from .solver import Event, Feed, Solver
 
@@ -43,17 +43,6 @@ def load_net(definition: SolverDefinition, path: Path) -> NetDefinition:
     if not name:
         raise ZooError(f"{path}: names no network", hint='add net: "net.prototxt"')
     return prototxt.read_net(beside(name, path)).select("TRAIN")
-
-
-def beside(name: str, path: Path) -> Path:
-    """A file as Caffe finds it (from the current folder), else beside the file that names it."""
-    for candidate in (Path(name), path.parent / name, path.parent / Path(name).name):
-        if candidate.exists():
-            return candidate
-    raise ZooError(
-        f"{path}: names {name!r}, which is not there",
-        hint=f"looked in the current folder and in {path.parent}",
-    )
 
 
 def open_solver(
@@ -91,10 +80,7 @@ def open_feed(
 ) -> tuple[Feed, dict[str, tuple[int, ...]]]:
     if data is not None and data.suffix == ".npz":
         return npz_feed(net, data, definition.iter_size)
-    raise ZooError(
-        f"{data or path}: training reads .npz files so far",
-        hint="give --data IO.npz with one array per input, first axis the iteration",
-    )
+    return layers_feed(net, path, data)
 
 
 def train(solver: Solver, say: Callable[[Event], None]) -> Path | None:

@@ -1,0 +1,127 @@
+"""Records of Caffe's databases, by number: LMDB of Datums, HDF5 lists."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+import prototxt
+from prototxt.errors import ZooError
+
+__all__ = ["HDF5Records", "LMDBRecords", "Records"]
+
+
+class Records(Protocol):
+    """Rows in the order in which Caffe reads them; after the last the first follows."""
+
+    def __len__(self) -> int: ...
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shape of one row of each top."""
+
+    def row(self, number: int) -> list[np.ndarray]:
+        """One row of each top, float32."""
+
+
+class LMDBRecords:
+    """Datums in the order of their keys: image (C×H×W, BGR, 0..255) and label."""
+
+    def __init__(self, path: Path) -> None:
+        import lmdb
+
+        if not (path / "data.mdb").is_file():
+            raise ZooError(f"{path}: not an LMDB folder: there is no data.mdb in it")
+        try:
+            self.database = environment(path.resolve())
+            with self.database.begin() as transaction:
+                self.keys = [bytes(key) for key in transaction.cursor().iternext(values=False)]
+        except lmdb.Error as error:
+            raise ZooError(f"{path}: cannot be read as an LMDB: {error}") from None
+        if not self.keys:
+            raise ZooError(f"{path}: the database is empty")
+        self.path = path
+        self.shape = self.image(0)[0].shape
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        return [self.shape, ()]
+
+    def image(self, number: int) -> tuple[np.ndarray, int]:
+        key = self.keys[number % len(self.keys)]
+        name = f"{self.path}: record {key.decode('utf-8', 'replace')!r}"
+        with self.database.begin() as transaction:
+            datum = prototxt.parse_datum(bytes(transaction.get(key) or b""), name)
+        if datum.array is not None:
+            return datum.array, datum.label
+        import cv2
+
+        image = cv2.imdecode(np.frombuffer(datum.encoded, np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
+            raise ZooError(f"{name}: its image cannot be decoded")
+        return np.asarray(image).transpose(2, 0, 1), datum.label
+
+    def row(self, number: int) -> list[np.ndarray]:
+        array, label = self.image(number)
+        if array.shape != self.shape:
+            key = self.keys[number % len(self.keys)].decode("utf-8", "replace")
+            ours, first = ("x".join(map(str, s)) for s in (array.shape, self.shape))
+            raise ZooError(
+                f"{self.path}: record {key!r} is {ours}, the first is {first}",
+                hint="a batch takes images of one size",
+            )
+        return [array.astype(np.float32), np.float32(label)]  # type: ignore[list-item]
+
+
+@functools.cache
+def environment(path: Path) -> Any:
+    """The open database; LMDB allows a process one for each folder (TRAIN and TEST may share)."""
+    import lmdb
+
+    return lmdb.open(str(path), readonly=True, lock=False, readahead=False)
+
+
+class HDF5Records:
+    """The rows of the datasets named as the layer's tops, file after file of a list."""
+
+    def __init__(self, path: Path, tops: list[str]) -> None:
+        import h5py
+
+        try:
+            lines = path.read_text().splitlines()
+        except OSError as error:
+            raise ZooError(f"{path}: cannot be read: {error.strerror}") from None
+        names = [line.strip() for line in lines if line.strip()]
+        if not names:
+            raise ZooError(f"{path}: lists no files")
+        parts: dict[str, list[np.ndarray]] = {top: [] for top in tops}
+        for name in names:
+            file = Path(name) if Path(name).exists() else path.parent / name
+            try:
+                with h5py.File(file, "r") as stored:
+                    for top in tops:
+                        if top not in stored:
+                            listed = ", ".join(stored)
+                            raise ZooError(f"{file}: no dataset {top!r}", hint=f"it has {listed}")
+                        parts[top].append(np.asarray(stored[top], np.float32))
+            except OSError:
+                raise ZooError(f"{file}: cannot be read as HDF5") from None
+        try:
+            self.arrays = [np.concatenate(parts[top]) for top in tops]
+        except ValueError:
+            raise ZooError(f"{path}: its files hold rows of different shapes") from None
+        if len({len(a) for a in self.arrays}) != 1 or not len(self.arrays[0]):
+            raise ZooError(f"{path}: its datasets differ in their number of rows, or are empty")
+
+    def __len__(self) -> int:
+        return len(self.arrays[0])
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        return [array.shape[1:] for array in self.arrays]
+
+    def row(self, number: int) -> list[np.ndarray]:
+        return [array[number % len(array)] for array in self.arrays]
