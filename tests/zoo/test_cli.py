@@ -11,7 +11,17 @@ import pytest
 import zoo as package
 from zoo import architectures
 
-COMMANDS = ("convert", "verify", "inspect", "layers", "prototxt", "eval", "reconstruct")
+COMMANDS = (
+    "convert",
+    "verify",
+    "inspect",
+    "layers",
+    "prototxt",
+    "eval",
+    "reconstruct",
+    "train",
+    "data",
+)
 
 
 def process(*arguments: object, cwd: object) -> subprocess.CompletedProcess[str]:
@@ -39,7 +49,7 @@ def test_every_command_explains_itself(zoo, command):
     run = zoo(command, "--help")
     assert run.status == 0
     assert f"Usage: zoo {command}" in run.out or f"{command} [OPTIONS]" in run.out
-    if command != "prototxt":
+    if command not in ("prototxt", "data"):
         assert "--json" in run.out
 
 

@@ -10,8 +10,8 @@ import prototxt
 from converters.registry import find
 from prototxt import LayerDefinition, NetDefinition
 from prototxt.errors import ZooError
+from zoo.data.records import HDF5Records, LMDBRecords, Records
 
-from .records import HDF5Records, LMDBRecords, Records
 from .solver import Feed
 
 __all__ = ["beside", "layers_feed", "npz_feed", "read_blobs"]
