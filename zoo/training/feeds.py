@@ -10,6 +10,7 @@ import prototxt
 from converters.registry import find
 from prototxt import LayerDefinition, NetDefinition
 from prototxt.errors import ZooError
+from zoo.data.npz import read_npz
 from zoo.data.records import HDF5Records, LMDBRecords, Records
 
 from .solver import Feed
@@ -33,21 +34,14 @@ def npz_feed(
     Returns the feed and the shape of each blob of a batch.
     """
     wanted = read_blobs(net)
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            missing = [blob for blob in wanted if blob not in stored.files]
-            if missing:
-                raise ZooError(
-                    f"{path}: no array {missing[0]!r}",
-                    hint=f"the network's inputs are {', '.join(wanted)}",
-                )
-            arrays = {blob: stored[blob] for blob in wanted}
-    except FileNotFoundError:
-        raise ZooError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError) as error:
-        if isinstance(error, ZooError):
-            raise
-        raise ZooError(f"{path}: not an .npz of plain arrays") from None
+    stored = read_npz(path)
+    missing = [blob for blob in wanted if blob not in stored]
+    if missing:
+        raise ZooError(
+            f"{path}: no array {missing[0]!r}",
+            hint=f"the network's inputs are {', '.join(wanted)}",
+        )
+    arrays = {blob: stored[blob] for blob in wanted}
     counts = {blob: len(array) for blob, array in arrays.items() if array.ndim}
     if len(counts) != len(arrays) or len(set(counts.values())) != 1 or 0 in counts.values():
         raise ZooError(

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
@@ -16,6 +17,8 @@ from prototxt import NetDefinition, SolverDefinition
 from prototxt.errors import ZooError
 from prototxt.net import from_message
 
+from .curves import draw_curve
+from .distributed import ALONE, Group
 from .feeds import beside, layers_feed, npz_feed
 from .network import Network
 from .solver import Event, Feed, Solver
@@ -53,6 +56,7 @@ def open_solver(
     device: str = "auto",
     output: Path | None = None,
     iterations: int | None = None,
+    group: Group = ALONE,
 ) -> Solver:
     """Everything ready for `Solver.run`; snapshots go to `snapshot_prefix`, or below `output`."""
     definition = prototxt.read_solver(path)
@@ -66,7 +70,7 @@ def open_solver(
     prefix = Path(definition.snapshot_prefix or path.stem)
     if output is not None:
         prefix = output / prefix.name
-    solver = Solver(definition, network, feed, [], choose_device(device), seed, prefix)
+    solver = Solver(definition, network, feed, [], choose_device(device), seed, prefix, group)
     if weights is not None:
         # The network has taken what is there; a file of some other network is an error.
         solver.load(prototxt.read_weights(weights), weights)
@@ -85,7 +89,11 @@ def open_feed(
 
 def train(solver: Solver, say: Callable[[Event], None]) -> Path | None:
     """Run to the end (or to Ctrl-C, after a snapshot), logging to metrics.jsonl beside the
-    snapshots. Returns the last .solverstate."""
+    snapshots and drawing loss.png. Returns the last .solverstate."""
+    if not solver.group.first:
+        for _ in solver.run():
+            pass
+        return None
     log = solver.prefix.with_name("metrics.jsonl")
     log.parent.mkdir(parents=True, exist_ok=True)
     keep_until(log, solver.iteration)
@@ -99,6 +107,7 @@ def train(solver: Solver, say: Callable[[Event], None]) -> Path | None:
             if event.kind == "snapshot":
                 last = event.path
             say(event)
+    draw_curve(log, log.with_name("loss.png"), solver.network.graph.name or solver.prefix.name)
     return last
 
 
@@ -117,12 +126,16 @@ def keep_until(log: Path, iteration: int) -> None:
     prototxt.atomic_write(log, "".join(kept) if iteration else "")
 
 
+class Stoppable(Protocol):
+    stop: bool
+
+
 @contextmanager
-def interruptible(solver: Solver) -> Iterator[None]:
+def interruptible(training: Stoppable) -> Iterator[None]:
     """The first Ctrl-C ends the training after its step, with a snapshot; the second at once."""
 
     def stop(*_: object) -> None:
-        solver.stop = True
+        training.stop = True
         signal.signal(signal.SIGINT, previous)
 
     previous = signal.getsignal(signal.SIGINT)
