@@ -53,6 +53,7 @@ FAMILIES = (
     "inner_product",
     "inputs",
     "losses",
+    "losses_classification",
     "normalization",
     "pooling",
     "shaping",
