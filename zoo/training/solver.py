@@ -106,6 +106,7 @@ class Solver:
         """Train up to max_iter, saying what happens: tests, displayed steps, snapshots."""
         d = self.definition
         started, since = time.perf_counter(), self.iteration
+        every = d.display or max(1, d.max_iter // 100)
         while self.iteration < d.max_iter and not self.stop:
             first = self.iteration == since
             due = d.test_interval and self.iteration % d.test_interval == 0
@@ -121,7 +122,7 @@ class Solver:
                 "iterations_per_second": (speed := (self.iteration - since) / (now - started)),
                 "images_per_second": speed * self.images,
             }
-            shown = d.display and (self.iteration - 1) % d.display == 0
+            shown = (self.iteration - 1) % every == 0
             yield Event("train" if shown or first else "step", self.iteration, values)
             if d.snapshot and self.iteration % d.snapshot == 0:
                 yield Event("snapshot", self.iteration, path=self.snapshot())
