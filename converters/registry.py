@@ -53,6 +53,7 @@ FAMILIES = (
     "inner_product",
     "inputs",
     "losses",
+    "mobile",
     "normalization",
     "pooling",
     "shaping",

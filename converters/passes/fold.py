@@ -17,6 +17,8 @@ from ..registry import find
 
 __all__ = ["fold"]
 
+ABSORBERS = ("Convolution", "ConvolutionDepthwise", "DepthwiseConvolution", "InnerProduct")
+
 
 def fold(graph: Graph) -> Graph:
     """A folded copy of `graph`; blobs that are shared between layers are left alone."""
@@ -80,7 +82,7 @@ def absorb(graph: Graph, node: Node) -> None:
     """Multiply a per-channel y = a x + b into the layer before it."""
     affine = channel_affine(node)
     before = node.inputs[0].producer
-    if affine is None or before is None or before.type not in ("Convolution", "InnerProduct"):
+    if affine is None or before is None or before.type not in ABSORBERS:
         return
     value = node.inputs[0]
     if len(graph.consumers(value)) != 1 or any(v is value for v in graph.outputs):
