@@ -58,6 +58,7 @@ FAMILIES = (
     "pooling",
     "shaping",
     "softmax",
+    "ssd",
     "unpooling",
     "utility",
 )
