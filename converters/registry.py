@@ -56,6 +56,7 @@ FAMILIES = (
     "mobile",
     "normalization",
     "pooling",
+    "segnet",
     "shaping",
     "softmax",
     "ssd",
