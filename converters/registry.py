@@ -48,6 +48,7 @@ __all__ = [
 
 FAMILIES = (
     "activations",
+    "bn",
     "convolution",
     "elementwise",
     "inner_product",
@@ -101,6 +102,12 @@ class LayerType:
     def blobs(self, node: Node) -> list[BlobSpec]:
         """The learned arrays, in Caffe's order."""
         return []
+
+    def given_blobs(self, node: Node, arrays: int) -> None:
+        """Told how many arrays the caffemodel has for it, before `blobs` is asked which it needs.
+
+        For types that forks define differently; may replace `node.params` or raise `node.error`.
+        """
 
     def shapes(self, node: Node) -> list[Shape]:
         """The tops' shapes by Caffe's own arithmetic.

@@ -1,6 +1,6 @@
 """Fold what an inference can have cheaper: same numbers, fewer and faster nodes.
 
-BatchNorm and Scale go into the convolution or inner product before them, Dropout, Split and
+BN, BatchNorm and Scale go into the convolution or inner product before them, Dropout, Split and
 Silence go away, and a stride-1 Deconvolution becomes the equal Convolution. Nothing else changes.
 """
 
@@ -32,7 +32,7 @@ def fold(graph: Graph) -> Graph:
         if node.type == "Deconvolution":
             turn(node)
     for node in list(graph.nodes):
-        if node.type in ("BatchNorm", "Scale"):
+        if node.type in ("BN", "BatchNorm", "Scale"):
             absorb(graph, node)
     return graph
 
@@ -114,6 +114,10 @@ def shared_elsewhere(graph: Graph, node: Node) -> bool:
 
 def channel_affine(node: Node) -> tuple[np.ndarray, np.ndarray] | None:
     """Factor and offset (float64, one per channel) of a layer that only scales channels."""
+    if node.type == "BN":
+        if len(node.outputs) > 1:
+            return None
+        return find("BN").affine(node)  # type: ignore[no-any-return,union-attr]
     if node.type == "Scale":
         p = node.params
         axis = p.axis % len(node.inputs[0].shape)
