@@ -57,6 +57,7 @@ FAMILIES = (
     "mobile",
     "normalization",
     "pooling",
+    "resizing",
     "segnet",
     "shaping",
     "softmax",
