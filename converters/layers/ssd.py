@@ -1,4 +1,4 @@
-"""The layers around SSD's detector: Permute, Normalize, PriorBox."""
+"""The layers before SSD's detector: Permute, Normalize, PriorBox."""
 
 from __future__ import annotations
 
@@ -122,3 +122,124 @@ class Normalize(Elementwise):
                 return x / norm * self.weight.reshape(-1, *[1] * (x.ndim - 2))
 
         return NormalizeModule()
+
+
+@dataclass
+class PriorBoxParams:
+    """PriorBoxParameter."""
+
+    min_size: list[float] = field(default_factory=list)
+    max_size: list[float] = field(default_factory=list)
+    aspect_ratio: list[float] = field(default_factory=list)
+    flip: bool = True
+    clip: bool = False
+    variance: list[float] = field(default_factory=list)
+    img_size: UInt | None = None
+    img_h: UInt | None = None
+    img_w: UInt | None = None
+    step: float | None = None
+    step_h: float | None = None
+    step_w: float | None = None
+    offset: float = 0.5
+
+    def ratios(self) -> list[float]:
+        """1 and the ratios that are new, each followed by its inverse where they are flipped."""
+        found = [1.0]
+        for ratio in map(float, np.array(self.aspect_ratio, np.float32)):
+            if all(abs(ratio - other) >= 1e-6 for other in found):
+                found += [ratio, float(np.float32(1 / ratio))] if self.flip else [ratio]
+        return found
+
+    def sizes(self) -> list[tuple[float, float]]:
+        """Width and height in pixels of each prior of a place, in Caffe's order.
+
+        Caffe holds min_size and max_size in an int, so that they lose their fractions.
+        """
+        found: list[tuple[float, float]] = []
+        for index, size in enumerate(map(int, self.min_size)):
+            found.append((size, size))
+            if self.max_size:
+                found.append((float(np.sqrt(size * int(self.max_size[index]))),) * 2)
+            found += [(size * r**0.5, size / r**0.5) for r in self.ratios() if abs(r - 1) >= 1e-6]
+        return found
+
+
+@register("PriorBox", message="prior_box_param")
+class PriorBox(LayerType):
+    """Boxes to start from, by the sizes of a feature map and of the image (prior_box_layer.cpp).
+
+    1×2×4P: for each place and prior xmin, ymin, xmax, ymax as shares of the image, then four
+    variances each.
+    """
+
+    fork = FORK
+    bottoms = (2, 2)
+    Params = PriorBoxParams
+
+    def prepare(self, node: Node) -> None:
+        p: PriorBoxParams = node.params
+        if not p.min_size or min(map(int, p.min_size)) < 1:
+            raise node.error("min_size is missing or below 1")
+        if p.max_size and len(p.max_size) != len(p.min_size):
+            raise node.error(f"{len(p.max_size)} max_size for {len(p.min_size)} min_size")
+        if any(high <= low for low, high in zip(p.min_size, p.max_size, strict=False)):
+            raise node.error("max_size must be above min_size")
+        if len(p.variance) not in (0, 1, 4) or any(v <= 0 for v in p.variance):
+            raise node.error("variance must be one or four numbers above 0")
+        if any(ratio <= 0 for ratio in p.aspect_ratio):
+            raise node.error("aspect_ratio must be above 0")
+        for whole, parts in (("img_size", ("img_h", "img_w")), ("step", ("step_h", "step_w"))):
+            one, two = getattr(p, whole), [getattr(p, part) for part in parts]
+            if (one is not None and any(part is not None for part in two)) or (
+                (two[0] is None) != (two[1] is None)
+            ):
+                raise node.error(f"give {whole}, or {parts[0]} and {parts[1]}")
+            if any(number is not None and number <= 0 for number in (one, *two)):
+                raise node.error(f"{whole} must be above 0")
+        if any(len(v.shape) != 4 for v in node.inputs):
+            raise node.error("needs a 4-D feature map and a 4-D image")
+
+    def shapes(self, node: Node) -> list[Shape]:
+        height, width = (known(d) for d in node.inputs[0].shape[2:])
+        known(node.inputs[1].shape[2]), known(node.inputs[1].shape[3])
+        return [(1, 2, height * width * len(node.params.sizes()) * 4)]
+
+    def boxes(self, node: Node) -> np.ndarray:
+        """The top, which depends on nothing but shapes."""
+        p: PriorBoxParams = node.params
+        rows, columns = (known(d) for d in node.inputs[0].shape[2:])
+        image = [p.img_size or p.img_h, p.img_size or p.img_w]
+        high, wide = (n or known(d) for n, d in zip(image, node.inputs[1].shape[2:], strict=True))
+        single = np.float32
+        step_y = single(p.step or p.step_h or single(high) / single(rows))
+        step_x = single(p.step or p.step_w or single(wide) / single(columns))
+        y = (np.arange(rows, dtype=single) + single(p.offset)) * step_y
+        x = (np.arange(columns, dtype=single) + single(p.offset)) * step_x
+        half = np.array(p.sizes(), single).astype(np.float64) / 2
+        centre = np.stack(np.broadcast_arrays(x[None, :], y[:, None]), -1)[:, :, None, :]
+        corners = np.concatenate([centre - half, centre + half], -1) / [wide, high, wide, high]
+        if p.clip:
+            corners = corners.clip(0, 1)
+        variance = np.broadcast_to(np.array(p.variance or [0.1], single), corners.shape)
+        return np.stack([corners.astype(single).ravel(), variance.ravel()])[None]
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        b.op("Identity", b.array(node, "boxes", self.boxes(node)), out=node.outputs[0])
+
+    def torch(self, node: Node) -> nn.Module:
+        import torch
+        from torch import nn
+
+        boxes = self.boxes(node)
+
+        class Priors(nn.Module):
+            boxes: torch.Tensor
+
+            def __init__(self) -> None:
+                super().__init__()
+                self.register_buffer("boxes", torch.from_numpy(boxes), persistent=False)
+
+            def forward(self, features: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+                return self.boxes
+
+        return Priors()
