@@ -50,6 +50,7 @@ FAMILIES = (
     "activations",
     "bn",
     "convolution",
+    "detection",
     "elementwise",
     "inner_product",
     "inputs",

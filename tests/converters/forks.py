@@ -9,7 +9,7 @@ import pytest
 
 import converters
 import prototxt
-from converters.graph import Graph
+from converters.graph import Graph, Shape
 from tests.converters.checker import RTOL, bind, close, run_onnx, run_torch
 
 Arrays = Mapping[str, np.ndarray]
@@ -51,20 +51,21 @@ def agree(
     tolerance: float = RTOL,
     open_dims: bool = True,
     closed: bool = True,
+    shapes: Mapping[str, Shape] | None = None,
 ) -> Graph:
     """Every path gives `expected` (by blob, in order), and the inferred shapes are the real ones.
 
     With `open_dims` the feeds must not be of the sizes that `text` states: batch, height and width
-    are left open as far as the layer allows; with `closed` they are fixed to those of the feeds.
-    Returns the graph that was built last.
+    are left open as far as the layer (and `shapes`) allow; with `closed` they are fixed to those of
+    the feeds. Returns the graph that was built last.
     """
-    graph = build(text, weights, outputs=list(expected))
+    graph = build(text, weights, outputs=list(expected), shapes=shapes)
     if open_dims:
         check(graph, feeds, expected, tolerance)
     if not closed:
         return graph
-    shapes = {v.name: feeds[v.name].shape for v in graph.inputs}
-    graph = build(text, weights, outputs=list(expected), open_dims=False, shapes=shapes)
+    real = {v.name: feeds[v.name].shape for v in graph.inputs}
+    graph = build(text, weights, outputs=list(expected), open_dims=False, shapes=real)
     check(graph, feeds, expected, tolerance)
     return graph
 
