@@ -51,6 +51,7 @@ FAMILIES = (
     "bn",
     "convolution",
     "detection",
+    "detector_training",
     "elementwise",
     "inner_product",
     "inputs",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from converters.graph import Graph
-from tests.converters.forks import agree, inputs, layer, refused
+from tests.converters.forks import agree, build, inputs, layer, refused
 from tests.converters.oracles.detection import detect
 
 
@@ -40,7 +40,7 @@ def detects(feeds: dict[str, np.ndarray], params: str, y: np.ndarray) -> Graph:
 
 
 CASES = [
-    ("num_classes: 4", {}),
+    ("num_classes: 4 save_output_param { output_directory: 'results' }", {}),
     (
         "num_classes: 4 share_location: true background_label_id: 0 code_type: CENTER_SIZE "
         "nms_param { nms_threshold: .45 top_k: 20 } keep_top_k: 15 confidence_threshold: .1",
@@ -133,3 +133,61 @@ def test_equal_scores_come_in_the_order_of_the_priors() -> None:
 )
 def test_detection_output_refuses(params: str, match: str) -> None:
     refused(network(predictions(0, 1, 10, 4, 1), params), match)
+
+
+SAMPLERS = "batch_sampler { max_sample: 1 max_trials: 1 } label_map_file: 'labels' anno_type: BBOX"
+TRANSFORM = "mean_value: 104 mean_value: 117 mean_value: 123 distort_param { hue_prob: .5 } "
+
+
+@pytest.mark.parametrize(
+    ("transform", "plane"),
+    [
+        (
+            "resize_param { prob: 1 resize_mode: WARP height: 20 width: 30 interp_mode: AREA }",
+            (20, 30),
+        ),
+        ("resize_param { height: 20 width: 30 } crop_h: 12 crop_w: 16", (12, 16)),
+        ("resize_param { height: 20 width: 30 } crop_size: 14", (14, 14)),
+        ("resize_param { resize_mode: FIT_SMALL_SIZE height: 20 width: 30 }", None),
+        ("", None),
+    ],
+)
+def test_annotated_data(transform: str, plane: tuple[int, int] | None) -> None:
+    """A training network of SSD: data and loss leave, what lies between is converted."""
+    params = (
+        f"data_param {{ source: 'db' batch_size: 8 }} transform_param {{ {TRANSFORM}{transform} }}"
+    )
+    text = layer(
+        "AnnotatedData", "", f"{params} annotated_data_param {{ {SAMPLERS} }}", "data label"
+    )
+    text += layer(
+        "Convolution", "data", "convolution_param { num_output: 4 kernel_size: 3 }", "c", "c"
+    )
+    text += layer("PriorBox", "c data", "prior_box_param { min_size: 4 }", "prior", "p")
+    loss = "multibox_loss_param { num_classes: 2 } loss_param { normalization: VALID }"
+    text += layer("MultiBoxLoss", "c c prior label", loss, "loss", "m")
+    if plane is None:
+        refused(text, "nothing fixes the height and width of 'data'")
+        return
+    graph = build(text)
+    assert [(v.name, v.shape[1:]) for v in graph.inputs] == [("data", (3, *plane))]
+    assert [v.name for v in graph.outputs] == ["prior"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "params"),
+    [
+        ("MultiBoxLoss", "multibox_loss_param { num_classes: 2 } loss_param { normalize: true }"),
+        ("SmoothL1Loss", "smooth_l1_loss_param { sigma: 3 } loss_weight: 1"),
+        ("SmoothL1LossOHEM", "loss_param { normalization: PRE_FIXED }"),
+        ("SoftmaxWithLossOHEM", "softmax_param { axis: 1 } loss_param { }"),
+        ("BoxAnnotatorOHEM", "box_annotator_ohem_param { roi_per_img: 128 }"),
+        ("DetectionEvaluate", "detection_evaluate_param { num_classes: 21 }"),
+    ],
+)
+def test_what_training_alone_needs_is_pruned(kind: str, params: str) -> None:
+    text = inputs(x=(1, 3, 8, 8), t=(1, 3, 8, 8)) + layer("ReLU", "x", tops="r", name="relu")
+    text += layer(kind, "r t", params, "loss")
+    assert [v.name for v in build(text).outputs] == ["r"]
+    match = rf"layer 'l' \({kind}\): is for training alone and is not converted; leave it out"
+    refused(text, match, outputs=["loss"])
