@@ -59,6 +59,7 @@ FAMILIES = (
     "mobile",
     "normalization",
     "pooling",
+    "rcnn",
     "resizing",
     "segnet",
     "shaping",
@@ -93,6 +94,8 @@ class LayerType:
     bottoms: ClassVar[tuple[int, int | None]] = (1, 1)
     """Least and greatest number of bottoms; None is no limit."""
     tops: ClassVar[tuple[int, int | None]] = (1, 1)
+    lists: ClassVar[tuple[int, ...]] = ()
+    """Bottoms whose first dimension counts something else than images, such as regions."""
     Params: ClassVar[builtins.type] = NoParams
     is_input: ClassVar[bool] = False
     """Its tops are inputs of the network (Data, Input, ...)."""

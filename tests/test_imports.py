@@ -104,6 +104,7 @@ ROOMS = {
     "converters/torch_backend.py": {"torch"},
     "converters/layers/detection_torch.py": {"torch"},
     "converters/layers/pooling_torch.py": {"torch"},
+    "converters/layers/rcnn_torch.py": {"torch"},
     "runtime/session.py": {"onnxruntime"},
 }
 
