@@ -59,6 +59,7 @@ FAMILIES = (
     "mobile",
     "normalization",
     "pooling",
+    "python",
     "rcnn",
     "resizing",
     "segnet",

@@ -8,24 +8,25 @@ from torch import nn
 from .detection import CodeType, DetectionOutputParams
 
 
-def suppress(boxes: torch.Tensor, limit: float, extra: float = 0.0) -> torch.Tensor:
+def suppress(
+    boxes: torch.Tensor, limit: float, extra: float = 0.0, most: int | None = None
+) -> torch.Tensor:
     """Which rows of K×4 corners stay, best first: those that overlap no kept one by more.
 
-    `extra` is 1 where corners are pixels that belong to the box.
+    `extra` is 1 where corners are pixels that belong to the box; no more than `most` stay.
     """
     size = boxes[:, 2:] - boxes[:, :2] + extra
     area = size.prod(1) * (size > 0).all(1)
-    low = torch.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    high = torch.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    common = (high - low + extra).clamp(min=0).prod(2)
-    union = area[:, None] + area[None, :] - common
-    overlaps = (common > 0) & (common / union > limit)
     stay: list[int] = []
-    alive = torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
-    for index in range(len(boxes)):
-        if alive[index]:
-            stay.append(index)
-            alive &= ~overlaps[index]
+    left = torch.arange(len(boxes), device=boxes.device)
+    while len(left) and (most is None or len(stay) < most):
+        best, left = left[0], left[1:]
+        stay.append(int(best))
+        low = torch.maximum(boxes[best, :2], boxes[left, :2])
+        high = torch.minimum(boxes[best, 2:], boxes[left, 2:])
+        common = (high - low + extra).clamp(min=0).prod(1)
+        overlap = common / (area[best] + area[left] - common)
+        left = left[~((common > 0) & (overlap > limit))]
     return torch.tensor(stay, dtype=torch.int64, device=boxes.device)
 
 

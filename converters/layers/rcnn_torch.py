@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import nn
+
+from .detection_torch import suppress
+from .python import Limits
 
 
 def rounded(x: torch.Tensor) -> torch.Tensor:
@@ -89,3 +93,45 @@ class RegionMean(nn.Module):
         high, wide = (below - above).clamp(min=0), (right - left).clamp(min=0)
         area = high[:, None, :, None] * wide[:, None, None, :]
         return torch.where(area > 0, total / area.clamp(min=1), 0).to(x.dtype)
+
+
+class Proposals(nn.Module):
+    """Regions by anchors (A×4) and what a proposal network says of each, best first."""
+
+    anchors: torch.Tensor
+
+    def __init__(self, anchors: np.ndarray, stride: int, limits: Limits, tops: int) -> None:
+        super().__init__()
+        self.stride, self.limits, self.tops = stride, limits, tops
+        self.register_buffer("anchors", torch.from_numpy(anchors), persistent=False)
+
+    def extra_repr(self) -> str:
+        return f"{len(self.anchors)} anchors, stride={self.stride}, {self.limits}"
+
+    def boxes(self, offsets: torch.Tensor) -> torch.Tensor:
+        """HWA×4 corners from 1×4A×H×W offsets."""
+        height, width = offsets.shape[2:]
+        steps = [torch.arange(n, device=offsets.device) * self.stride for n in (height, width)]
+        y, x = torch.meshgrid(*steps, indexing="ij")
+        anchors = torch.stack([x, y, x, y], -1)[:, :, None] + self.anchors
+        anchors = anchors.reshape(-1, 4).to(offsets.dtype)
+        rows = offsets.permute(0, 2, 3, 1).reshape(-1, 4)
+        size = anchors[:, 2:] - anchors[:, :2] + 1
+        centre = rows[:, :2] * size + (anchors[:, :2] + size / 2)
+        half = rows[:, 2:].exp() * size / 2
+        return torch.cat([centre - half, centre + half], 1)
+
+    def forward(
+        self, scores: torch.Tensor, offsets: torch.Tensor, info: torch.Tensor
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        limits, (high, wide, scale) = self.limits, info.reshape(-1)
+        front = scores[:, len(self.anchors) :].permute(0, 2, 3, 1).reshape(-1)
+        last = torch.stack([wide, high, wide, high]) - 1
+        boxes = torch.minimum(self.boxes(offsets), last).clamp(min=0)
+        large = (boxes[:, 2:] - boxes[:, :2] + 1 >= limits.min_size * scale).all(1)
+        boxes, front = boxes[large], front[large]
+        front, order = front.sort(descending=True, stable=True)
+        boxes, front = boxes[order[: limits.candidates]], front[: limits.candidates]
+        stay = suppress(boxes, limits.overlap, 1.0, limits.most)
+        rois = torch.cat([torch.zeros_like(boxes[stay, :1]), boxes[stay]], 1)
+        return rois if self.tops == 1 else (rois, front[stay][:, None])
