@@ -10,7 +10,7 @@ from prototxt.schema import UInt
 
 from ..graph import Dim, Node, Shape
 from ..registry import LayerType, register
-from ..shapes import OpenDimension, fixed, is_fixed, known, product, text
+from ..shapes import OpenDimension, factored, fixed, is_fixed, known, product, text
 from .activations import function_module
 
 if TYPE_CHECKING:
@@ -259,28 +259,44 @@ class Reshape(LayerType):
         start, end = self.span(node)
         shape, dims = node.inputs[0].shape, self.dims(node)
         old, new = list(shape[start:end]), list(dims)
-        # What is kept symbol for symbol cancels; the rest must be numbers.
+        # What is kept symbol for symbol cancels; of the rest -1 may take one multiple of a symbol.
         for symbol in [d for d in new if isinstance(d, str)]:
             if symbol in old:
                 old.remove(symbol)
                 new.remove(symbol)
-        count, known_count = product(tuple(old)), product(tuple(d for d in new if d != -1))
-        if -1 in new:
-            if not known_count or count % known_count:
-                raise node.error(f"{text(shape)} cannot be reshaped to {text(tuple(dims))}")
-            dims[dims.index(-1)] = count // known_count
-        elif count != known_count:
+        factor, symbols = 1, [d for d in old if isinstance(d, str)]
+        if len(symbols) == 1 and -1 in new:
+            factor, base = factored(symbols[0])
+            old.remove(symbols[0])
+        count = factor * product(tuple(old))
+        known_count = product(tuple(d for d in new if d != -1))
+        if -1 in new and symbols and known_count and count % known_count:
+            raise OpenDimension(symbols[0])
+        if not known_count or (count % known_count if -1 in new else count != known_count):
             raise node.error(f"{text(shape)} cannot be reshaped to {text(tuple(dims))}")
+        if -1 in new:
+            rest = count // known_count
+            if len(symbols) == 1:
+                dims[dims.index(-1)] = base if rest == 1 else f"{rest}*({base})"
+            else:
+                dims[dims.index(-1)] = rest
         return [(*shape[:start], *dims, *shape[end:])]
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        start, end = self.span(node)
+        x, wanted = node.inputs[0], node.params.shape.dim
         dims = []
-        for size in node.outputs[0].shape:
-            dim = b.symbol(size)
-            if dim is None:
-                raise node.error(f"cannot tell its size {size}", "give --shape")
-            dims.append(dim)
-        b.op("Reshape", node.inputs[0], b.join(*dims) if dims else b.ints(), out=node.outputs[0])
+        for index, size in enumerate(node.outputs[0].shape):
+            place = index - start
+            if isinstance(size, int):
+                dims.append(b.ints(size))
+            elif place < 0 or (place < len(wanted) and wanted[place] == 0):
+                dims.append(b.dim(x, index))
+            elif place < len(wanted):
+                dims.append(b.ints(-1))
+            else:
+                dims.append(b.dim(x, end + place - len(wanted)))
+        b.op("Reshape", x, b.join(*dims) if dims else b.ints(), out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
         start, end = self.span(node)
