@@ -63,6 +63,12 @@ def type_of(layer: LayerDefinition) -> str:
     return f"Python:{'.'.join(names)}"
 
 
+def kind_of(layer: LayerDefinition) -> LayerType | None:
+    """Its layer type; of an unknown Python layer without bottoms that it brings data in."""
+    kind = find(type_of(layer))
+    return find("Python") if kind is None and layer.type == "Python" and not layer.bottoms else kind
+
+
 def describe(layer: LayerDefinition) -> str:
     """``layer 'conv1' (Convolution)``, as every message names a layer."""
     return f"layer {layer.name!r} ({layer.type})"
@@ -99,7 +105,7 @@ def connect(net: NetDefinition) -> tuple[list[Record], dict[str, Version]]:
     latest: dict[str, Version] = {}
     records: list[Record] = []
     for layer in net.layers:
-        record = Record(layer, find(type_of(layer)))
+        record = Record(layer, kind_of(layer))
         for name in layer.bottoms:
             record.inputs.append(latest.get(name) or Version(name, None))
         seen: set[str] = set()
@@ -133,8 +139,8 @@ def find_partners(records: list[Record]) -> None:
             continue
         for target in loss.inputs:
             source = target.writer
-            if source is None or not source.is_input:
-                continue
+            if source is None or not source.is_input or target.index:
+                continue  # a label is the second top of a data layer: it says nothing of the first
             for other in loss.inputs:
                 writer = other.writer
                 while writer is not None and not writer.is_input and writer.partner is None:

@@ -137,11 +137,19 @@ class Annotation(enum.Enum):
 
 @dataclass
 class AnnotatedDataParams:
-    """AnnotatedDataParameter."""
+    """AnnotatedDataParameter, with what MobileNet-YOLO added to it."""
 
     batch_sampler: list[Message] = field(default_factory=list)
     label_map_file: str = ""
     anno_type: Annotation | None = None
+    yolo_data_type: int = 0
+    yolo_data_jitter: float = 0.3
+    train_diffcult: bool = True
+    single_class: bool = True
+    seg_scales: int = 8
+    seg_resize_width: int = 0
+    seg_resize_height: int = 0
+    difficult_label_warmup: bool = False
 
 
 class AnnotatedSource(Source):

@@ -10,6 +10,7 @@ from prototxt.net import LayerDefinition
 from prototxt.schema import UInt, decode
 from prototxt.text import Message
 
+from ..errors import ConversionError
 from ..graph import Node, Shape
 from ..registry import LayerType, register
 from ..shapes import fixed, is_fixed, known, text
@@ -23,24 +24,43 @@ if TYPE_CHECKING:
     from ..onnx_backend import OnnxBuilder
 
 
-@register("ReLU6", message="relu_param")
+@dataclass
+class ReLU6Params:
+    """ReLU6Parameter."""
+
+    negative_slope: float = 0.0
+
+
+@register("ReLU6", message="relu6_param")
 class ReLU6(Elementwise):
-    """min(max(x, 0), 6), by relu6_layer.cpp of the MobileNet forks; it knows no slope."""
+    """min(max(x, 0) + slope min(x, 0), 6); where no slope is said it is 0 (relu6_layer.cpp)."""
 
     fork = "MobileNet forks (eric612/MobileNet-YOLO)"
-    Params = ReLUParams
+    Params = ReLU6Params
 
-    def prepare(self, node: Node) -> None:
-        if node.params.negative_slope:
-            raise node.error(f"negative_slope {node.params.negative_slope:g} is not supported")
+    def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> object:
+        other = layer.param("relu_param")
+        if other is not None and decode(other, ReLUParams, name="relu_param").negative_slope:
+            message = f"layer {layer.name!r} (ReLU6): negative_slope of relu_param is not read"
+            raise ConversionError(message, layer.position, "say it in relu6_param")
+        return super().read(layer, lenient, warn)
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
-        b.node("Clip", node, scalar(0), scalar(6))
+        slope = node.params.negative_slope
+        if not slope:
+            b.node("Clip", node, scalar(0), scalar(6))
+            return
+        x = b.op("LeakyRelu", node.inputs[0], alpha=slope)
+        b.op("Min", x, scalar(6), out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
         from torch import nn
+        from torch.nn import functional as F
 
-        return nn.ReLU6()
+        slope = node.params.negative_slope
+        if not slope:
+            return nn.ReLU6()
+        return function_module(f"slope={slope:g}", lambda x: F.leaky_relu(x, slope).clamp(max=6))
 
 
 @dataclass

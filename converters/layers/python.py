@@ -19,6 +19,7 @@ import numpy as np
 from ..graph import Node, Shape
 from ..registry import LayerType, register
 from ..shapes import is_fixed, known, product, text
+from .inputs import DataLayer
 from .rcnn import DOUBLE, FLOAT
 
 if TYPE_CHECKING:
@@ -48,6 +49,17 @@ class PythonLayer(LayerType):
             return mapping(node.params.param_str)
         except ValueError as error:
             raise node.error(f"param_str {error}", "one `'name': value` a line") from None
+
+
+@register("Python", message="python_param")
+class PythonData(DataLayer):
+    """A Python layer without bottoms, whatever it is: its tops are inputs of the network."""
+
+    Params = PythonParams
+
+    def top_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
+        """Nothing is known of them."""
+        return None
 
 
 def mapping(source: str) -> dict[str, Any]:

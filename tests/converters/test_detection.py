@@ -135,7 +135,10 @@ def test_detection_output_refuses(params: str, match: str) -> None:
     refused(network(predictions(0, 1, 10, 4, 1), params), match)
 
 
-SAMPLERS = "batch_sampler { max_sample: 1 max_trials: 1 } label_map_file: 'labels' anno_type: BBOX"
+SAMPLERS = (
+    "batch_sampler { max_sample: 1 max_trials: 1 } label_map_file: 'labels' anno_type: BBOX "
+    "yolo_data_type: 1"
+)
 TRANSFORM = "mean_value: 104 mean_value: 117 mean_value: 123 distort_param { hue_prob: .5 } "
 
 

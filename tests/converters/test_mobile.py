@@ -13,14 +13,20 @@ def draw(seed: int, *shape: int) -> np.ndarray:
     return (np.random.default_rng(seed).normal(size=shape) * 4).astype(np.float32)
 
 
-def test_relu6() -> None:
+@pytest.mark.parametrize("slope", [0, 0.25])
+def test_relu6(slope: float) -> None:
     x = draw(0, 2, 3, 4, 5)
     assert (x > 6).any() and (x < 0).any()
-    y = np.array([min(max(v, 0), 6) for v in x.flat], np.float32).reshape(x.shape)
-    agree(inputs(x=(1, 3, 8, 8)) + layer("ReLU6", "x"), {"x": x}, {"y": y})
+    y = np.array([min(max(v, 0) + slope * min(v, 0), 6) for v in x.flat], np.float32)
+    stated = f"relu6_param {{ negative_slope: {slope} }}" if slope else ""
+    text = inputs(x=(1, 3, 8, 8)) + layer("ReLU6", "x", stated)
+    agree(text, {"x": x}, {"y": y.reshape(x.shape)})
+
+
+def test_relu6_knows_no_slope_of_another_layers() -> None:
     refused(
         inputs(x=(1, 3, 8, 8)) + layer("ReLU6", "x", "relu_param { negative_slope: .1 }"),
-        r"n:2:.*layer 'l' \(ReLU6\): negative_slope 0.1 is not supported",
+        r"n:2:.*layer 'l' \(ReLU6\): negative_slope of relu_param is not read; say it in",
     )
 
 

@@ -170,6 +170,17 @@ def test_unknown_python_layers_are_named_by_module_and_class() -> None:
     refused(text, match)
 
 
+def test_python_layers_without_bottoms_bring_data_in() -> None:
+    """As FCN's VOCSegDataLayer; what it gives is said by --shape, labels leave with their loss."""
+    text = layer("Python", "", python("voc_layers", "VOCSegDataLayer", "{'seed': 1}"), "data label")
+    text += layer("ReLU", "data", tops="r", name="r") + layer(
+        "SoftmaxWithLoss", "r label", tops="loss", name="s"
+    )
+    refused(text, "layer 'l': nothing fixes the shape of 'data'; give --shape data=1x3x224x224")
+    graph = build(text, shapes={"data": (1, 3, "h", "w")})
+    assert [(v.name, v.shape) for v in graph.inputs] == [("data", (1, 3, "h", "w"))]
+
+
 def test_python_losses_are_pruned() -> None:
     text = inputs(x=(1, 3, 8, 8)) + layer("ReLU", "x", tops="r", name="r")
     text += layer("Python", "r x", python("pyloss", "EuclideanLossLayer"), "loss")

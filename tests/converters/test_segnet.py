@@ -181,3 +181,23 @@ def test_dense_image_data_of_unknown_size() -> None:
     text = layer("DenseImageData", "", tops="data label") + layer("ReLU", "data", name="relu")
     refused(text, "nothing fixes the height and width of 'data'")
     assert build(text, shapes={"data": (1, 3, 5, 6)}).inputs[0].shape == (1, 3, 5, 6)
+
+
+SAMPLING = layer("Dropout", "x", "dropout_param { dropout_ratio: .25 sample_weights_test: true }")
+
+
+def test_bayesian_dropout_is_refused_unless_lenient() -> None:
+    text = inputs(x=(1, 3, 4, 5)) + SAMPLING
+    match = (
+        r"n:2:1: layer 'l' \(Dropout\): drops at random at test too \(sample_weights_test, "
+        r"Bayesian SegNet\); --lenient passes everything instead"
+    )
+    refused(text, match)
+    said: list[str] = []
+    graph = build(text, lenient=True, warn=said.append)
+    assert len(said) == 1 and "drops at random at test too" in said[0]
+    from tests.converters.checker import run_onnx, run_torch
+
+    x = draw(7, 2, 3, 6, 7)
+    for found in (run_onnx(converters.to_onnx(graph), {"x": x}), run_torch(graph, {"x": x})):
+        assert np.array_equal(found[0], x)
