@@ -48,6 +48,7 @@ __all__ = [
 
 FAMILIES = (
     "activations",
+    "aligned_crop",
     "bn",
     "convolution",
     "detection",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from prototxt.schema import UInt
 
@@ -322,7 +322,7 @@ class Crop(LayerType):
     """The first bottom cut to the second's size, from `axis` on."""
 
     bottoms = (2, 2)
-    Params = CropParams
+    Params: ClassVar[type] = CropParams
 
     def offsets(self, node: Node) -> tuple[int, list[int]]:
         axis = canonical(node, node.params.axis)
@@ -341,6 +341,20 @@ class Crop(LayerType):
             if isinstance(size, int) and isinstance(wanted, int) and wanted + offset > size:
                 raise node.error(f"cannot cut {text(like)} from {text(a)} at offset {offsets}")
         return [(*a[:axis], *like[axis:])]
+
+    def notes(self, node: Node) -> list[str]:
+        """That an old FCN definition, which states no offset, is meant otherwise."""
+        from .aligned_crop import aligned
+
+        own = self.offsets(node)
+        meant = aligned(node) if len(node.inputs[0].shape) == 4 and not any(own[1]) else None
+        if meant is None or own[0] != 2 or not any(meant):
+            return []
+        return [
+            f"{node.position}: layer {node.name!r} (Crop): cuts at offset 0, as none is stated; "
+            f"by the layers in between its bottoms align at {meant[0]}, {meant[1]}, which the "
+            "first FCN forks would take"
+        ]
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         axis, offsets = self.offsets(node)
