@@ -56,6 +56,7 @@ FAMILIES = (
     "elementwise",
     "inner_product",
     "inputs",
+    "local",
     "losses",
     "mobile",
     "normalization",

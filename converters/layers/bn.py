@@ -65,7 +65,7 @@ class BN(LayerType):
     the statistics being in the blobs. PSPNet (bn_layer.cpp, four blobs): by running statistics.
     """
 
-    fork = "DeconvNet (HyeonwooNoh/caffe), SegNet (alexgkendall/caffe-segnet), PSPNet (hszhao)"
+    fork = "DeconvNet, SegNet; PSPNet (hszhao/PSPNet)"
     tops = (1, 3)
     Params = BNParams
     eps = 1e-9

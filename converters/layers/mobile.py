@@ -201,7 +201,7 @@ class ConvolutionDepthwise(Depthwise):
         node.params = replace(node.params, group=channels, num_output=channels)
 
 
-@register("DepthwiseConvolution", message="convolution_param")
+@register("DepthwiseConvolution", "DepthwiseConv", message="convolution_param")
 class DepthwiseConvolution(Depthwise):
     """Convolution with group = num_output = channels (depthwise_conv_layer.cpp).
 

@@ -17,7 +17,13 @@ from ..registry import find
 
 __all__ = ["fold"]
 
-ABSORBERS = ("Convolution", "ConvolutionDepthwise", "DepthwiseConvolution", "InnerProduct")
+ABSORBERS = (
+    "Convolution",
+    "ConvolutionDepthwise",
+    "DepthwiseConv",
+    "DepthwiseConvolution",
+    "InnerProduct",
+)
 
 
 def fold(graph: Graph) -> Graph:

@@ -107,7 +107,7 @@ def depthwise(
     return y.astype(np.float32)
 
 
-@pytest.mark.parametrize("kind", ["ConvolutionDepthwise", "DepthwiseConvolution"])
+@pytest.mark.parametrize("kind", ["ConvolutionDepthwise", "DepthwiseConvolution", "DepthwiseConv"])
 @pytest.mark.parametrize(
     ("kernel", "stride", "pad", "dilation", "biased"),
     [((3, 3), 1, 1, 1, True), ((3, 2), 2, 0, 1, False), ((3, 3), 2, 2, 2, True)],
@@ -121,7 +121,7 @@ def test_depthwise(
         f"kernel_h: {kernel[0]} kernel_w: {kernel[1]} stride: {stride} pad: {pad} "
         f"dilation: {dilation} bias_term: {str(biased).lower()} num_output: 5"
     )
-    if kind == "DepthwiseConvolution":
+    if kind != "ConvolutionDepthwise":
         stated += " group: 5"
     text = inputs(x=(1, 5, 12, 12)) + layer(kind, "x", f"convolution_param {{ {stated} }}")
     weights = {"l": [w, bias] if biased else [w]}
