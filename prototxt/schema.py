@@ -94,7 +94,7 @@ def one(field: Field, hint: Any, label: str, lenient: bool, warn: Warn | None) -
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, Message):
             raise FormatError(f"{field.name} must be a message {{ ... }}", field.position)
-        if hint is Message:  # whatever is in it is somebody else's to read
+        if hint is Message:  # left as it stands
             return value
         return decode(value, typing.cast(type, hint), name=field.name, lenient=lenient, warn=warn)
     if isinstance(value, Message):

@@ -102,7 +102,9 @@ def test_torch_and_onnxruntime_are_not_loaded_with_a_module(package, path):
 TRAINING = "zoo/training/"
 ROOMS = {
     "converters/torch_backend.py": {"torch"},
+    "converters/layers/detection_torch.py": {"torch"},
     "converters/layers/pooling_torch.py": {"torch"},
+    "converters/layers/rcnn_torch.py": {"torch"},
     "runtime/session.py": {"onnxruntime"},
 }
 
