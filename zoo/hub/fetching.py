@@ -185,16 +185,13 @@ def download(url: str, output: Bounded) -> None:
         _refuse_status(url, error)
     except requests.exceptions.SSLError:
         raise HubError(f"{url}: the server's certificate is not trusted") from None
-    except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):
-        raise Passing(f"{url}: {_why(output)}") from None
+    except requests.exceptions.ChunkedEncodingError:
+        raise Passing(f"{url}: cut short: the connection ended before the file did") from None
+    except (requests.ConnectionError, requests.Timeout):
+        why = "no more bytes came" if output.count else "no answer"
+        raise Passing(f"{url}: {why}; is the address right, and the network there?") from None
     except requests.RequestException as error:
         raise HubError(f"{url}: cannot be fetched: {type(error).__name__}") from None
-
-
-def _why(output: Bounded) -> str:
-    if output.count:
-        return f"cut short: the connection ended after {output.count} bytes"
-    return "no answer; is the address right, and the network there?"
 
 
 def _refuse_status(url: str, error: requests.HTTPError) -> None:

@@ -123,7 +123,9 @@ def kept_index(url: str) -> Path:
 
 
 @contextlib.contextmanager
-def locked(path: Path, what: str) -> Iterator[None]:
+def locked(
+    path: Path, what: str, hint: str = "ZOO_CACHE names another folder for the cache"
+) -> Iterator[None]:
     """Hold the lock file `path`, which the system frees when a process dies."""
     import filelock
 
@@ -137,10 +139,7 @@ def locked(path: Path, what: str) -> Iterator[None]:
             hint="wait for it, or end it",
         ) from None
     except OSError as error:
-        raise HubError(
-            f"{path}: cannot be made: {error.strerror or error}",
-            hint="ZOO_CACHE names another folder for the cache",
-        ) from None
+        raise HubError(f"{path}: cannot be made: {error.strerror or error}", hint=hint) from None
     try:
         yield
     finally:
