@@ -17,6 +17,7 @@ ALLOWED = {
     "zoo": {"prototxt", "converters", "runtime"},
 }
 HEAVY = {"torch", "onnxruntime", "onnx", "cv2", "skimage", "numpy", "rich", "google"}
+HEAVY |= {"pooch", "requests", "jinja2"}
 FILES = [
     pytest.param(package, path, id=str(path.relative_to(ROOT)))
     for package in ALLOWED

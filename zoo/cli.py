@@ -10,8 +10,12 @@ from zoo.commands.convert import convert
 from zoo.commands.evaluate import evaluate
 from zoo.commands.inspect import inspect
 from zoo.commands.layers import layers
+from zoo.commands.list import list_models
 from zoo.commands.prototxt import prototxt
+from zoo.commands.publish import publish
+from zoo.commands.pull import pull
 from zoo.commands.reconstruct import reconstruct
+from zoo.commands.serve import serve
 from zoo.commands.train import train
 from zoo.commands.verify import verify
 from zoo.errors import guarded
@@ -58,6 +62,10 @@ for _name, _command in (
     ("eval", evaluate),
     ("reconstruct", reconstruct),
     ("train", train),
+    ("list", list_models),
+    ("pull", pull),
+    ("publish", publish),
+    ("serve", serve),
 ):
     app.command(_name)(guarded(_command))
 

@@ -49,6 +49,17 @@ Size = Annotated[
         help="Size the images are resized to; default: what the model states, else 128x128.",
     ),
 ]
+Hub = Annotated[
+    str | None,
+    typer.Option(
+        "--hub",
+        metavar="URL|DIR",
+        help="The model hub; default: ZOO_HUB, else what the package carries.",
+    ),
+]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Use what was fetched before, and no network.")
+]
 Batch = Annotated[int, typer.Option("--batch", min=1, help="Images at a time.")]
 
 
