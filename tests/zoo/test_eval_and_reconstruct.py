@@ -79,11 +79,31 @@ def test_the_published_figures_stand_beside(zoo, tmp_path):
     assert refusal == "net.onnx: is the paper's 16_16_16, not 8_8_8; mend --arch or --model"
 
 
-def test_without_a_model_it_says_that_none_is_at_hand(zoo):
-    assert zoo("eval", "--arch", "64_64_64").refusal == (
-        "no trained network 64_64_64 is at hand; "
-        "give one with --model M.onnx (`zoo convert` writes them)"
+def test_a_model_of_a_hub(zoo, tmp_path, photographs):
+    (tmp_path / "net.prototxt").write_text(architectures.definition("2_3_4", 16))
+    zoo("convert", "net.prototxt", "--mean", "1,2,3")
+    zoo("publish", "net.onnx", "--hub", "hub")
+    common = ["--data", photographs, "--json"]
+    by_name = zoo("eval", "--arch", "2_3_4", "--hub", "hub", *common).json
+    by_file = zoo("eval", "--model", "net.onnx", *common).json
+    assert by_name["rmse"] == by_file["rmse"] and by_name["arch"] == "2_3_4"
+    drawn = zoo(
+        "reconstruct", photographs, "--arch", "2_3_4", "--hub", "hub", "-o", "out", "--json"
     )
+    assert len(drawn.json["pictures"]) == by_name["images"]
+    assert zoo("eval", "--arch", "9_9_9", "--hub", "hub").refusal == (
+        "no model '9_9_9' in the hub hub; it has 2_3_4"
+    )
+
+
+def test_a_database_and_the_images_held_out(zoo, offset, photographs, tmp_path):
+    zoo("data", "build", photographs, "db.lmdb", "--size", "8", "--encoded")
+    folder = zoo("eval", "--model", offset, "--data", photographs, "--json").json
+    database = zoo("eval", "--model", offset, "--data", "db.lmdb", "--json").json
+    assert database["rmse"] == folder["rmse"] and database["images"] == folder["images"]
+    part = zoo("eval", "--model", offset, "--data", "db.lmdb", "--held-out", 1, "--json").json
+    assert part["images"] == 1
+    assert "`zoo train --hold-out 1` leaves out" in part["notes"][0]
 
 
 def test_a_broken_image_is_left_out_and_told(zoo, offset, photographs):

@@ -7,17 +7,31 @@ import typer
 
 from zoo.commands import options
 from zoo.commands.options import Provider
+from zoo.errors import UsageError
+
+DEFAULT = "48_96_192"
+"""The network that rebuilds best."""
 
 
 def reconstruct(
     images: Annotated[
         list[Path], typer.Argument(metavar="IMAGE...", help="Images, or folders of them.")
     ],
-    model: Annotated[Path, typer.Option("--model", metavar="M.onnx", help="A converted network.")],
     output: Annotated[
         Path,
         typer.Option("-o", metavar="DIR", help="The folder for the pictures; made if need be."),
     ],
+    arch: Annotated[
+        str | None,
+        typer.Option(
+            "--arch", metavar="ARCH|NAME", help=f"A model of the hub; default: {DEFAULT}."
+        ),
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", metavar="M.onnx", help="A converted network in its place."),
+    ] = None,
+    hub: options.Hub = None,
     mean: options.Mean = None,
     size: options.Size = None,
     provider: options.ProviderOption = Provider.auto,
@@ -37,13 +51,19 @@ def reconstruct(
     from zoo.console import Printer
 
     say = Printer(json, quiet)
+    if model is None:
+        from zoo.hub import locate
+
+        model = locate(arch or DEFAULT, hub)
+    elif arch is not None:
+        raise UsageError("give either --model or --arch")
     loaded = runtime.load(model, provider.value)
     how = metadata.preprocessing(
         loaded.metadata, mean=mean, size=sides, fixed=fixed_size(loaded, model)
     )
     average = runtime.read_mean(how.mean)
     paths = [path for item in images for path in runtime.list_images(item)]
-    arch = loaded.metadata.get("zoo.arch")
+    stated = loaded.metadata.get("zoo.arch")
     drawn: list[dict[str, Any]] = []
     taken: set[str] = set()
     pictures = []
@@ -51,7 +71,7 @@ def reconstruct(
         for path in paths:
             found = drawing.reconstruct(loaded, runtime.read_image(path), average, how.size)
             target = output / f"{drawing.free_name(path.stem, taken)}.png"
-            pictures.append((target, drawing.picture(found, arch)))
+            pictures.append((target, drawing.picture(found, stated)))
             drawn.append({"image": str(path), "picture": str(target), "rmse": found.rmse})
             advance()
     # Only now, so that one bad image leaves no folder half full.
