@@ -11,7 +11,9 @@ import pytest
 import zoo as package
 from zoo import architectures
 
-COMMANDS = ("convert", "verify", "inspect", "layers", "prototxt", "eval", "reconstruct")
+COMMANDS = tuple(
+    "convert verify inspect layers prototxt eval reconstruct list pull publish serve".split()
+)
 
 
 def process(*arguments: object, cwd: object) -> subprocess.CompletedProcess[str]:
@@ -65,6 +67,10 @@ def test_version(zoo):
         ["prototxt", "--arch", "8_8_8", "--size", "100"],
         ["prototxt", "--arch", "8_8_8", "--solver", "--size", "64"],
         ["reconstruct"],
+        ["pull"],
+        ["publish"],
+        ["serve"],
+        ["serve", ".", "--port", "-1"],
     ],
 )
 def test_wrong_usage_is_status_2(zoo, arguments, tmp_path):

@@ -11,7 +11,6 @@ import typer
 from prototxt.errors import ZooError
 from zoo.commands import options
 from zoo.commands.options import Provider
-from zoo.errors import HubError, UsageError
 
 if TYPE_CHECKING:
     from runtime import Model
@@ -60,23 +59,14 @@ def evaluate(
     over other images (Table II of the paper).
     """
     sides = options.parse_size(size) if size else None
-    if model is None:
-        if arch is None:
-            raise UsageError("neither --arch nor --model is given")
-        from zoo import architectures
+    from zoo.commands.models import model_for
 
-        architectures.channels(arch)
-        raise HubError(
-            f"no trained network {arch} is at hand",
-            hint="give one with --model M.onnx (`zoo convert` writes them)",
-        )
+    model, arch = model_for(model, arch, pretrained)
     import runtime
     from zoo import architectures, metadata
     from zoo.console import Printer
 
     say = Printer(json, quiet)
-    if arch is not None:
-        architectures.channels(arch)
     loaded = runtime.load(model, provider.value)
     arch = _agreed_arch(arch, loaded, model)
     how = metadata.preprocessing(
