@@ -163,7 +163,7 @@ def weights_agree(graph: Graph, weights: Mapping[str, Sequence[np.ndarray]] | No
 def unpools_agree(graph: Graph) -> bool:
     """Whether every unpooling gives back the plane that its switches were taken from."""
     for node in graph.nodes:
-        if node.type == "Unpooling" and len(node.inputs) == 2:
+        if node.type in ("Unpooling", "Upsample") and len(node.inputs) == 2:
             pool = node.inputs[1].producer
             if pool is not None and pool.inputs[0].shape[2:] != node.outputs[0].shape[2:]:
                 return False

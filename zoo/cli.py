@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from zoo import __version__
+from zoo.commands import data
 from zoo.commands.convert import convert
 from zoo.commands.evaluate import evaluate
 from zoo.commands.inspect import inspect
@@ -67,6 +68,11 @@ for _name, _command in (
     ("serve", serve),
 ):
     app.command(_name)(guarded(_command))
+
+_data = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=data.__doc__)
+for _step in (data.build, data.mean, data.inspect):
+    _data.command(_step.__name__)(guarded(_step))
+app.add_typer(_data, name="data")
 
 
 def main() -> None:

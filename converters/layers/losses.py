@@ -101,6 +101,72 @@ class EuclideanLoss(Loss):
         return EuclideanLossModule()
 
 
+@dataclass
+class ContrastiveLossParams:
+    """ContrastiveLossParameter."""
+
+    margin: float = 1.0
+    legacy_version: bool = False
+
+
+@register("ContrastiveLoss", message="contrastive_loss_param")
+class ContrastiveLoss(Loss):
+    """Pulls similar pairs together, others `margin` apart (contrastive_loss_layer.cpp).
+
+    d² where the label is not 0, else max(margin - d, 0)²; legacy: max(margin - d², 0). Half the
+    mean over the batch.
+    """
+
+    Params = ContrastiveLossParams
+    bottoms = (3, 3)
+
+    def prepare(self, node: Node) -> None:
+        same_shape(node)
+        if any(known(dim) != 1 for dim in node.inputs[0].shape[2:]):
+            raise node.error(f"its bottoms are {text(node.inputs[0].shape)}, not vectors")
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        first, second, labels = node.inputs
+        p: ContrastiveLossParams = node.params
+        rows = b.op("Reshape", b.op("Sub", first, second), b.ints(0, -1))
+        squared = b.op("ReduceSum", b.op("Mul", rows, rows), b.ints(1), keepdims=0)
+        margin = b.const(np.float32(p.margin))
+        if p.legacy_version:
+            apart = b.op("Relu", b.op("Sub", margin, squared))
+        else:
+            apart = b.op("Relu", b.op("Sub", margin, b.op("Sqrt", squared)))
+            apart = b.op("Mul", apart, apart)
+        flat = b.op("Reshape", labels, b.ints(-1))
+        similar = b.op("Not", b.op("Equal", b.op("Cast", flat, to=7), b.ints(0)))
+        total = b.op("ReduceSum", b.op("Where", similar, squared, apart), keepdims=0)
+        count = b.op("Cast", b.op("Squeeze", b.dim(first, 0), b.ints(0)), to=1)
+        b.op("Div", total, b.op("Mul", count, b.const(np.float32(2))), out=node.outputs[0])
+
+    def torch(self, node: Node) -> nn.Module:
+        import torch
+        from torch import nn
+
+        p: ContrastiveLossParams = node.params
+
+        class ContrastiveLossModule(nn.Module):
+            def forward(
+                self, first: torch.Tensor, second: torch.Tensor, labels: torch.Tensor
+            ) -> torch.Tensor:
+                rows = (first - second).flatten(1)
+                squared = rows.square().sum(1)
+                if p.legacy_version:
+                    apart = (p.margin - squared).relu()
+                else:
+                    # Caffe's gradient divides by d + 1e-4; so does that of this root's second form.
+                    root = squared.detach().sqrt()
+                    slope = (squared - squared.detach()) / (2 * (root + 1e-4))
+                    apart = (p.margin - (root + slope)).relu().square()
+                similar = labels.reshape(-1).long() != 0
+                return torch.where(similar, squared, apart).sum() / (2 * rows.shape[0])
+
+        return ContrastiveLossModule()
+
+
 @register("SoftmaxWithLoss", message="softmax_param")
 class SoftmaxWithLoss(Loss):
     """Cross entropy of the softmax over `axis` (softmax_loss_layer.cpp); 2nd top: the softmax."""
@@ -181,7 +247,9 @@ class SoftmaxWithLoss(Loss):
                 valid = torch.ones_like(target) if ignore is None else (target != ignore).long()
                 safe = torch.where(valid > 0, target, 0)
                 picked = F.log_softmax(rows, 1).gather(1, safe[:, None])[:, 0]
-                total = -(picked.clamp(min=float(SMALLEST_LOG)) * valid).sum()
+                # The floor is one of the value; Caffe's gradient is there as anywhere.
+                floor = (picked.clamp(min=float(SMALLEST_LOG)) - picked).detach()
+                total = -((picked + floor) * valid).sum()
                 divisor = {
                     Normalization.FULL: target.numel(),
                     Normalization.VALID: valid.sum(),
@@ -213,9 +281,8 @@ class Accuracy(Loss):
     Params = AccuracyParams
     tops = (1, 2)
 
-    def prepare(self, node: Node) -> None:
-        if len(node.outputs) == 2:
-            raise node.error("its second top (accuracy per class) is not supported")
+    def shapes(self, node: Node) -> list[Shape]:
+        return [(), (node.inputs[0].shape[self.axis(node)],)][: len(node.outputs)]
 
     def axis(self, node: Node) -> int:
         return int(node.params.axis % len(node.inputs[0].shape))
@@ -241,6 +308,8 @@ class Accuracy(Loss):
         beaten = b.op("Cast", b.op("Or", b.op("Greater", rows, own), tie), to=7)
         ahead = b.op("ReduceSum", beaten, b.ints(1), keepdims=1)
         hit = b.op("Less", ahead, b.ints(p.top_k))
+        if len(node.outputs) == 2:
+            self.per_class(node, b, index, hit, ignored)
         if ignored is None:
             b.op("ReduceMean", b.op("Cast", hit, to=1), keepdims=0, out=node.outputs[0])
             return
@@ -250,14 +319,29 @@ class Accuracy(Loss):
         total = b.op("ReduceSum", hits, keepdims=0)
         b.op("Div", total, counts, out=node.outputs[0])
 
+    def per_class(
+        self, node: Node, b: OnnxBuilder, index: Operand, hit: Operand, ignored: Operand | None
+    ) -> None:
+        """The second top: the same share among each class's own labels, 0 for a class of none."""
+        classes = known(node.inputs[0].shape[self.axis(node)])
+        own = b.op("Equal", index, b.const(np.arange(classes)[None]))
+        if ignored is not None:
+            own = b.op("And", own, b.op("Not", ignored))
+        hits = b.op("ReduceSum", b.op("Cast", b.op("And", own, hit), to=1), b.ints(0), keepdims=0)
+        counts = b.op("ReduceSum", b.op("Cast", own, to=1), b.ints(0), keepdims=0)
+        counts = b.op("Max", counts, b.const(np.float32(1)))
+        b.op("Div", hits, counts, out=node.outputs[1])
+
     def torch(self, node: Node) -> nn.Module:
         import torch
         from torch import nn
 
-        axis, p = self.axis(node), node.params
+        axis, p, both = self.axis(node), node.params, len(node.outputs) == 2
 
         class AccuracyModule(nn.Module):
-            def forward(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+            def forward(
+                self, scores: torch.Tensor, labels: torch.Tensor
+            ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
                 rows = scores.movedim(axis, -1).reshape(-1, scores.shape[axis])
                 index = labels.reshape(-1, 1).long()
                 counted = torch.ones_like(index, dtype=torch.bool)
@@ -268,6 +352,10 @@ class Accuracy(Loss):
                 behind = torch.arange(rows.shape[1], device=rows.device) > index
                 ahead = ((rows > own) | ((rows == own) & behind)).sum(1, keepdim=True)
                 hit = (ahead < p.top_k) & counted
-                return hit.sum().float() / counted.sum().float()
+                accuracy = hit.sum().float() / counted.sum().float()
+                if not both:
+                    return accuracy
+                own = (torch.arange(rows.shape[1], device=rows.device) == index) & counted
+                return accuracy, (own & hit).sum(0) / own.sum(0).clamp(min=1)
 
         return AccuracyModule()

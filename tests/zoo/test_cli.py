@@ -12,7 +12,8 @@ import zoo as package
 from zoo import architectures
 
 COMMANDS = tuple(
-    "convert verify inspect layers prototxt eval reconstruct list pull publish serve".split()
+    "convert verify inspect layers prototxt eval reconstruct train data "
+    "list pull publish serve".split()
 )
 
 
@@ -41,7 +42,7 @@ def test_every_command_explains_itself(zoo, command):
     run = zoo(command, "--help")
     assert run.status == 0
     assert f"Usage: zoo {command}" in run.out or f"{command} [OPTIONS]" in run.out
-    if command != "prototxt":
+    if command not in ("prototxt", "data"):
         assert "--json" in run.out
 
 
