@@ -11,16 +11,9 @@ import pytest
 import zoo as package
 from zoo import architectures
 
-COMMANDS = (
-    "convert",
-    "verify",
-    "inspect",
-    "layers",
-    "prototxt",
-    "eval",
-    "reconstruct",
-    "train",
-    "data",
+COMMANDS = tuple(
+    "convert verify inspect layers prototxt eval reconstruct train data "
+    "list pull publish serve".split()
 )
 
 
@@ -75,6 +68,10 @@ def test_version(zoo):
         ["prototxt", "--arch", "8_8_8", "--size", "100"],
         ["prototxt", "--arch", "8_8_8", "--solver", "--size", "64"],
         ["reconstruct"],
+        ["pull"],
+        ["publish"],
+        ["serve"],
+        ["serve", ".", "--port", "-1"],
     ],
 )
 def test_wrong_usage_is_status_2(zoo, arguments, tmp_path):

@@ -11,7 +11,6 @@ import typer
 from prototxt.errors import ZooError
 from zoo.commands import options
 from zoo.commands.options import Provider
-from zoo.errors import UsageError
 
 if TYPE_CHECKING:
     from runtime import Model
@@ -22,7 +21,6 @@ def evaluate(
     model: Annotated[
         Path | None, typer.Option("--model", metavar="M.onnx", help="A converted network.")
     ] = None,
-    hub: options.Hub = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -62,21 +60,14 @@ def evaluate(
     over other images (Table II of the paper).
     """
     sides = options.parse_size(size) if size else None
-    if model is None and arch is None:
-        raise UsageError("neither --arch nor --model is given")
+    from zoo.commands.models import model_for
+
+    model, arch = model_for(model, arch, pretrained)
     import runtime
     from zoo import architectures, metadata
     from zoo.console import Printer
 
     say = Printer(json, quiet)
-    named = model is None
-    if model is None:
-        assert arch is not None
-        from zoo.hub import locate
-
-        model, arch = locate(arch, hub), None
-    elif arch is not None:
-        architectures.channels(arch)
     loaded = runtime.load(model, provider.value)
     arch = _agreed_arch(arch, loaded, model)
     how = metadata.preprocessing(
@@ -108,7 +99,7 @@ def evaluate(
         "images": outcome.images,
         "skipped": len(outcome.skipped),
         "arch": arch,
-        "model": model.name if named else str(model),
+        "model": str(model),
         "data": data_name,
         "size": list(how.size),
         "provider": loaded.provider,

@@ -7,10 +7,9 @@ import typer
 
 from zoo.commands import options
 from zoo.commands.options import Provider
-from zoo.errors import UsageError
 
 DEFAULT = "48_96_192"
-"""The network that rebuilds best."""
+"""The network of the paper that rebuilds best."""
 
 
 def reconstruct(
@@ -21,29 +20,25 @@ def reconstruct(
         Path,
         typer.Option("-o", metavar="DIR", help="The folder for the pictures; made if need be."),
     ],
-    arch: Annotated[
-        str | None,
-        typer.Option(
-            "--arch", metavar="ARCH|NAME", help=f"A model of the hub; default: {DEFAULT}."
-        ),
-    ] = None,
+    arch: options.Arch = None,
     model: Annotated[
-        Path | None,
-        typer.Option("--model", metavar="M.onnx", help="A converted network in its place."),
+        Path | None, typer.Option("--model", metavar="M.onnx", help="A converted network.")
     ] = None,
-    hub: options.Hub = None,
     mean: options.Mean = None,
     size: options.Size = None,
     provider: options.ProviderOption = Provider.auto,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Draw what a network rebuilds of images.
+    """Draw what a network rebuilds of images; without --arch and --model, 48_96_192.
 
     Writes one PNG for each: the image shown as the network saw it (resized) beside what came
     back, with the RMSE and what the code costs.
     """
     sides = options.parse_size(size) if size else None
+    from zoo.commands.models import model_for
+
+    path, _ = model_for(model, arch if arch or model else DEFAULT)
     import runtime
     from zoo import metadata
     from zoo import reconstruction as drawing
@@ -51,15 +46,9 @@ def reconstruct(
     from zoo.console import Printer
 
     say = Printer(json, quiet)
-    if model is None:
-        from zoo.hub import locate
-
-        model = locate(arch or DEFAULT, hub)
-    elif arch is not None:
-        raise UsageError("give either --model or --arch")
-    loaded = runtime.load(model, provider.value)
+    loaded = runtime.load(path, provider.value)
     how = metadata.preprocessing(
-        loaded.metadata, mean=mean, size=sides, fixed=fixed_size(loaded, model)
+        loaded.metadata, mean=mean, size=sides, fixed=fixed_size(loaded, path)
     )
     average = runtime.read_mean(how.mean)
     paths = [path for item in images for path in runtime.list_images(item)]

@@ -34,17 +34,18 @@ def locate(
     hub: str | Path | None = None,
     offline: bool = False,
     *,
+    encoder: str | None = None,
     target: str = "cpu",
     part: str = "whole",
     on_bytes: OnBytes | None = None,
 ) -> Path:
     """The path of a model's ONNX file, fetched if need be and checked.
 
-    A model is `48_96_192` or `48_96_192@1.0`. Of several files that run on `target` the one made
-    for it is taken. Raises HubError.
+    A model is `48_96_192` or `48_96_192@1.0`; `encoder`, random or pretrained, says which of an
+    arch. Of several files that run on `target` the one made for it is taken. Raises HubError.
     """
     opened = open_hub(hub, offline)
-    entry = find(opened, name_or_arch)
+    entry = find(opened, name_or_arch, encoder)
     file = choose(entry, target, part)
     # Weights that lie beside a model must be at hand as well.
     needed = [other for other in entry.files if other.kind == "data"]
@@ -78,14 +79,18 @@ def pull_entry(
     return copied(found, output, entry) if output is not None else found
 
 
-def find(hub: Hub, wanted: str) -> Entry:
+def find(hub: Hub, wanted: str, encoder: str | None = None) -> Entry:
     """The version that `NAME`, `ARCH`, `NAME@VERSION` or `ARCH@VERSION` means; without a version
-    the newest. An arch means the network that reconstructs with a random encoder.
+    the newest. An arch means the network that reconstructs, by default with a random encoder.
     """
     name, at, version = wanted.partition("@")
-    versions = hub.index.versions(name) or _of_arch(hub.index, name)
+    named = [e for e in hub.index.versions(name) if encoder in (None, e.encoder)]
+    versions = tuple(named) or _of_arch(hub.index, name, encoder)
     if not versions:
-        raise HubError(f"no model {name!r} in {_place(hub)}", hint=_what_is_there(hub.index, name))
+        which = f" with a {encoder} encoder" if encoder else ""
+        raise HubError(
+            f"no model {name!r}{which} in {_place(hub)}", hint=_what_is_there(hub.index, name)
+        )
     if not at:
         return versions[-1]
     for entry in versions:
@@ -95,8 +100,10 @@ def find(hub: Hub, wanted: str) -> Entry:
     raise HubError(f"no version {version!r} of {name} in {_place(hub)}", hint=f"it has {listed}")
 
 
-def _of_arch(index: Index, arch: str) -> tuple[Entry, ...]:
+def _of_arch(index: Index, arch: str, encoder: str | None) -> tuple[Entry, ...]:
     fitting = [e for e in index.models if e.arch == arch and e.task == "reconstruct"]
+    if encoder is not None:
+        fitting = [e for e in fitting if e.encoder == encoder]
     fitting = [e for e in fitting if e.encoder != "pretrained"] or fitting
     names = sorted({entry.name for entry in fitting})
     if len(names) > 1:

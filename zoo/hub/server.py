@@ -19,7 +19,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import quote, unquote_to_bytes, urlsplit
+from urllib.parse import quote, unquote_to_bytes
 
 from zoo import __version__
 from zoo.errors import HubError
@@ -124,12 +124,13 @@ class Handler(BaseHTTPRequestHandler):
         if parts is None:
             return self._short(HTTPStatus.NOT_FOUND)
         path = inside(self.server.folder, parts)
-        if path is not None and path.is_dir():
-            if not urlsplit(self.path).path.endswith("/"):
-                # Built from the components, so that it can lead nowhere else.
-                return self._short(
-                    HTTPStatus.MOVED_PERMANENTLY, {"Location": f"/{'/'.join(map(quote, parts))}/"}
-                )
+        as_folder = self.path.partition("?")[0].endswith("/")
+        if path is not None and path.is_dir() and not as_folder:
+            # Built from the components, so that it can lead nowhere else.
+            return self._short(
+                HTTPStatus.MOVED_PERMANENTLY, {"Location": f"/{'/'.join(map(quote, parts))}/"}
+            )
+        if as_folder:
             path = inside(self.server.folder, [*parts, "index.html"])
         found = opened(path, parts) if path is not None else None
         if found is None:
