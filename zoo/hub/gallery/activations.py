@@ -44,11 +44,12 @@ def decoder_stages(path: Path, blob: np.ndarray) -> list[Stage]:
     model.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in known)
     opened = runtime.load(model.SerializeToString(), "cpu")
     found = opened.run({opened.inputs[0].name: blob[None]}, names)
-    return [
-        Stage(name, *found[name].shape[1:], strip(found[name][0]))
-        for name in names
-        if found[name].ndim == 4
-    ]
+    stages = []
+    for name in names:
+        if found[name].ndim == 4:
+            channels, height, width = found[name].shape[1:]
+            stages.append(Stage(name, channels, height, width, strip(found[name][0])))
+    return stages
 
 
 def _decoder_blobs(model: onnx.ModelProto) -> list[str]:

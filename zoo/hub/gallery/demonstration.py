@@ -84,7 +84,7 @@ def _demo(entry: Entry, encoder_path: Path, decoder_path: Path) -> Demo:
     image = decoder.graph.output[0].name
     features = _bring_back_features(encoder, decoder)
     pieces = encoder.SerializeToString(), decoder.SerializeToString()
-    _compare(entry, encoder_path, decoder_path, pieces, features)
+    compare(entry, encoder_path, decoder_path, pieces, features)
     metric = entry.metric("rmse")
     described = {
         "name": entry.name,
@@ -140,7 +140,7 @@ def _bring_back_features(encoder: onnx.ModelProto, decoder: onnx.ModelProto) -> 
     return "pool3"
 
 
-def _compare(
+def compare(
     entry: Entry, encoder: Path, decoder: Path, pieces: tuple[bytes, bytes], features: str | None
 ) -> None:
     """HubError unless both pairs rebuild the same of a random image, to the last bit."""

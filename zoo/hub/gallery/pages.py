@@ -192,12 +192,17 @@ def _pictures(
 
 
 def markdown(text: str) -> str:
-    """A card as HTML: no HTML of its own, and no pictures, which could come from another host."""
+    """A card as HTML: no HTML of its own, and no pictures, which could come from another host. Its
+    headings are one level lower, below the page's own.
+    """
     from markdown_it import MarkdownIt
 
-    return str(
-        MarkdownIt("commonmark", {"html": False}).enable("table").disable("image").render(text)
-    )
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+    tokens = reader.parse(text)
+    for token in tokens:
+        if token.type.startswith("heading"):
+            token.tag = f"h{min(6, int(token.tag[1]) + 1)}"
+    return str(reader.renderer.render(tokens, reader.options, {}))
 
 
 def _render(site: Site, path: str, template: str, **values: Any) -> None:

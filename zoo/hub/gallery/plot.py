@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 720, 430
-LEFT, RIGHT, TOP, BOTTOM = 62, 18, 40, 66
+LEFT, RIGHT, TOP, BOTTOM = 62, 18, 48, 66
 TICKS = (1.75, 3.5, 7.0, 14.0)
 APART = 7
 """Pixels between the two encoders at the same number of bits, where they would cover each other."""
