@@ -332,6 +332,23 @@ def test_features_change_nothing_and_switches_do(demo):
     assert page(pixels) == before and page.text("rmse") == error
 
 
+def test_a_photograph_is_dropped(demo, url):
+    page = demo()
+    before = page.text("rmse")
+    choose(
+        page,
+        f"""
+        fetch('{url}/gallery/photographs/2.jpg').then((found) => found.blob()).then((blob) => {{
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File([blob], 'x.jpg', {{ type: 'image/jpeg' }}));
+            const drop = new DragEvent('drop', {{ dataTransfer, bubbles: true, cancelable: true }});
+            document.title = document.getElementById('drop').dispatchEvent(drop);
+        }});""",
+    )
+    assert page("document.title") == "false"  # the browser does not open it itself
+    assert page.text("rmse") != before
+
+
 def test_what_is_no_photograph(demo, tmp_path):
     page = demo()
     (tmp_path / "x.png").write_text("nothing")
