@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import prototxt
 
 from .errors import InferenceError
 
-__all__ = ["side_by_side", "write_png"]
+__all__ = ["contact_sheet", "side_by_side", "write_png"]
 
 MARGIN, CAPTION, GAP = 12, 30, 12
 BACKGROUND, INK, QUIET = (252, 252, 252), (40, 40, 40), (110, 110, 110)
@@ -49,6 +50,31 @@ def side_by_side(
             (wide, _), _ = cv2.getTextSize(fact, font, scale * 0.9, 1)
             start = place + max(110, width - wide)
             cv2.putText(sheet, fact, (start, base), font, scale * 0.9, QUIET, 1, cv2.LINE_AA)
+    return sheet
+
+
+def contact_sheet(columns: Sequence[tuple[str, Sequence[np.ndarray]]]) -> np.ndarray:
+    """Columns of H×W×3 uint8 BGR pictures of one size, each under its title, on one sheet."""
+    import cv2
+
+    height, width = columns[0][1][0].shape[:2]
+    count = max(len(pictures) for _, pictures in columns)
+    sheet = np.full(
+        (
+            MARGIN + CAPTION + count * (height + GAP),
+            2 * MARGIN - GAP + len(columns) * (width + GAP),
+            3,
+        ),
+        BACKGROUND,
+        np.uint8,
+    )
+    for column, (title, pictures) in enumerate(columns):
+        left = MARGIN + column * (width + GAP)
+        font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.42
+        cv2.putText(sheet, title, (left, MARGIN + 16), font, scale, INK, 1, cv2.LINE_AA)
+        for row, picture in enumerate(pictures):
+            top = MARGIN + CAPTION + row * (height + GAP)
+            sheet[top : top + height, left : left + width] = picture
     return sheet
 
 

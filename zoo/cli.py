@@ -16,6 +16,7 @@ from zoo.commands.publish import publish
 from zoo.commands.pull import pull
 from zoo.commands.reconstruct import reconstruct
 from zoo.commands.serve import serve
+from zoo.commands.table2 import table2
 from zoo.commands.train import train
 from zoo.commands.verify import verify
 from zoo.errors import guarded
@@ -62,6 +63,7 @@ for _name, _command in (
     ("eval", evaluate),
     ("reconstruct", reconstruct),
     ("train", train),
+    ("table2", table2),
     ("list", list_models),
     ("pull", pull),
     ("publish", publish),

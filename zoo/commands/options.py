@@ -41,6 +41,15 @@ Arch = Annotated[
     str | None,
     typer.Option("--arch", metavar="n1_n2_n3", help="A network of the paper, as 64_64_64."),
 ]
+HeldOut = Annotated[
+    int,
+    typer.Option(
+        "--held-out",
+        min=0,
+        metavar="N",
+        help="Only the images that `zoo train --hold-out N` leaves out.",
+    ),
+]
 Size = Annotated[
     str | None,
     typer.Option(

@@ -8,6 +8,9 @@ import typer
 from zoo.commands import options
 from zoo.commands.options import Provider
 
+DEFAULT = "48_96_192"
+"""The network of the paper that rebuilds best."""
+
 
 def reconstruct(
     images: Annotated[
@@ -27,7 +30,7 @@ def reconstruct(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Draw what a network rebuilds of images.
+    """Draw what a network rebuilds of images; without --arch and --model, 48_96_192.
 
     Writes one PNG for each: the image shown as the network saw it (resized) beside what came
     back, with the RMSE and what the code costs.
@@ -35,7 +38,7 @@ def reconstruct(
     sides = options.parse_size(size) if size else None
     from zoo.commands.models import model_for
 
-    path, _ = model_for(model, arch)
+    path, _ = model_for(model, arch if arch or model else DEFAULT)
     import runtime
     from zoo import metadata
     from zoo import reconstruction as drawing

@@ -81,6 +81,13 @@ def train(
     device: Annotated[
         str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to train.")
     ] = "auto",
+    im2col: Annotated[
+        bool,
+        typer.Option(
+            "--im2col",
+            help="With a solver: convolve as Caffe does on CPUs. Rounds alike, far slower.",
+        ),
+    ] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -97,7 +104,7 @@ def train(
 
     say = Printer(json, quiet)
     if solver is not None:
-        _by_solver(say, solver, data, weights, resume, output, iterations, device)
+        _by_solver(say, solver, data, weights, resume, output, iterations, device, im2col)
         return
     assert arch is not None
     from zoo import architectures
@@ -123,11 +130,12 @@ def _by_solver(
     output: Path | None,
     iterations: int | None,
     device: str,
+    im2col: bool,
 ) -> None:
     from zoo.training.distributed import join
-    from zoo.training.run import choose_device, open_solver
+    from zoo.training.run import choose_device, convolving_as_caffe, open_solver
 
-    with join(choose_device(device)) as group:
+    with join(choose_device(device)) as group, convolving_as_caffe(im2col):
         solver = open_solver(path, data, weights, resume, device, output, iterations, group)
         result = _run_solver(say, solver, resume, f"zoo train {path}")
         if group.first:

@@ -205,7 +205,10 @@ def download(url: str, output: Bounded) -> None:
 
 
 def _refuse_status(url: str, error: requests.HTTPError) -> None:
-    status = error.response.status_code if error.response is not None else 0
+    status = 0
+    if error.response is not None:
+        status = error.response.status_code
+        error.response.close()
     if status in PASSING:
         raise Passing(f"{url}: the server answered {status}") from None
     hint = "is it the address of a hub?" if status in (404, 410) else None

@@ -29,7 +29,7 @@ class Group:
         """The module whose backward averages gradients over the processes."""
         if self.size == 1 or not any(p.requires_grad for p in module.parameters()):
             return module
-        return nn.parallel.DistributedDataParallel(module, broadcast_buffers=False)
+        return nn.parallel.DistributedDataParallel(module, forward_sync_buffers=False)
 
     def mean(self, value: torch.Tensor) -> float:
         """The mean of a number over the processes."""
@@ -63,5 +63,6 @@ def join(device: str) -> Iterator[Group]:
     distributed.init_process_group("nccl" if cuda else "gloo")
     try:
         yield Group(distributed.get_rank(), size)
+        distributed.barrier()  # nobody leaves while another still talks to it
     finally:
         distributed.destroy_process_group()

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-import runtime
 from prototxt.errors import ZooError
-from zoo.data.lists import Entry, listed
-from zoo.data.records import LMDBRecords
+from zoo.data.sources import Source, held_out
 
 from .crops import make_pool
 
@@ -59,7 +57,7 @@ def load_images(
     count = len(source.names)
     if hold_out >= count:
         raise ZooError(f"{source.name}: {count} images: cannot hold {hold_out} out")
-    held = sorted({place * count // hold_out for place in range(hold_out)})
+    held = held_out(count, hold_out)
     training = sorted(set(range(count)) - set(held))
     if len(training) > MOST:
         training = [training[i * len(training) // MOST] for i in range(MOST)]
@@ -97,36 +95,3 @@ def load_images(
         [source.label(place) for place in taken for _ in range(variants)],
         skipped,
     )
-
-
-class Source:
-    """Images by number: H×W×3 uint8 (BGR), a name, a label."""
-
-    def __init__(self, data: Path | None) -> None:
-        self.name = "sample photographs" if data is None else str(data)
-        self.records: LMDBRecords | None = None
-        self.entries: list[Entry] = []
-        self.samples: list[tuple[str, np.ndarray]] = []
-        if data is None:
-            self.samples = runtime.sample_images()
-            self.names = [name for name, _ in self.samples]
-        elif (data / "data.mdb").is_file():
-            self.records = LMDBRecords(data)
-            self.names = [key.decode("utf-8", "replace") for key in self.records.keys]
-        else:
-            self.entries = listed(data)
-            self.names = [entry.name for entry in self.entries]
-
-    def read(self, number: int) -> np.ndarray:
-        if self.records is not None:
-            array = self.records.image(number)[0]
-            colour = np.broadcast_to(array, (3, *array.shape[1:]))
-            return np.ascontiguousarray(colour.transpose(1, 2, 0))
-        if self.entries:
-            return runtime.read_image(self.entries[number].path)
-        return self.samples[number][1]
-
-    def label(self, number: int) -> int:
-        if self.records is not None:
-            return self.records.image(number)[1]
-        return self.entries[number].label if self.entries else 0
