@@ -29,6 +29,7 @@ pytestmark = pytest.mark.browser
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
 RUNTIME = vendor.kept()  # of the real cache, before any test names another
+IMITATED_GPU = ("enable-unsafe-webgpu", "use-webgpu-adapter=swiftshader")
 WIDE, PHONE = (1200, 900), (375, 700)
 
 
@@ -121,7 +122,7 @@ def chromium() -> Iterator[Browser]:
     options = selenium.ChromeOptions()
     options.binary_location = BROWSER
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    for flag in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "enable-unsafe-webgpu"):
+    for flag in ("headless=new", "no-sandbox", "disable-dev-shm-usage", *IMITATED_GPU):
         options.add_argument(f"--{flag}")
     driver = selenium.Chrome(options=options, service=selenium.ChromeService(DRIVER))
     yield Browser(driver)
@@ -267,6 +268,23 @@ def test_the_page_rebuilds_as_the_command_does(demo, gallery, photographs):
     assert page.complaints() == []
 
 
+def test_webgpu(demo, gallery, photographs):
+    """On a GPU that Chromium imitates; the page takes it only where it is told to."""
+    page = demo(query="")
+    assert page.text("backend").startswith("WebAssembly")
+    page.do("navigator.gpu.requestAdapter().then(a => { document.title = a ? 'there' : 'none'; })")
+    if page.until("['there', 'none'].find(t => t === document.title)") == "none":
+        pytest.skip("this browser has no WebGPU")
+    page = demo(query="?backend=webgpu")
+    assert page.text("backend") == "WebGPU"
+    value = float(page("document.getElementById('rmse').dataset.value"))
+    photograph = sorted(photographs.iterdir())[0]
+    # The sample is a JPEG of the photograph.
+    assert value == pytest.approx(expected_rmse(gallery, photograph), abs=2e-3)
+    choose(page, "document.querySelector('input[value=noise]').click()")
+    assert page("document.getElementById('change').dataset.value") == "0"
+
+
 def test_another_size(demo, gallery, photographs):
     page = demo()
     photograph = sorted(photographs.iterdir())[0]
@@ -312,6 +330,23 @@ def test_features_change_nothing_and_switches_do(demo):
     assert page(pixels) == before
     choose(page, share(0))
     assert page(pixels) == before and page.text("rmse") == error
+
+
+def test_a_photograph_is_dropped(demo, url):
+    page = demo()
+    before = page.text("rmse")
+    choose(
+        page,
+        f"""
+        fetch('{url}/gallery/photographs/2.jpg').then((found) => found.blob()).then((blob) => {{
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File([blob], 'x.jpg', {{ type: 'image/jpeg' }}));
+            const drop = new DragEvent('drop', {{ dataTransfer, bubbles: true, cancelable: true }});
+            document.title = document.getElementById('drop').dispatchEvent(drop);
+        }});""",
+    )
+    assert page("document.title") == "false"  # the browser does not open it itself
+    assert page.text("rmse") != before
 
 
 def test_what_is_no_photograph(demo, tmp_path):

@@ -5,6 +5,7 @@ import json
 import posixpath
 import re
 import shutil
+import tomllib
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -313,6 +314,46 @@ def test_the_same_again_changes_nothing_and_what_is_gone_goes(hub, photographs, 
     assert "No model has been published here yet." in (hub / "index.html").read_text()
     # What is no part of the gallery stays.
     assert (hub / "2_3_4/1.0/net.onnx").is_file()
+
+
+def test_what_is_of_other_people_stays(zoo, hub, photographs, no_runtime):
+    (hub / "gallery").mkdir()
+    (hub / "gallery/mine.png").write_text("mine")
+    build(hub, photographs)
+    # A list that means harm removes nothing but the gallery's.
+    names = ["gallery/../index.json", "2_3_4/1.0/net.onnx", "/etc/passwd", "gallery/style.css", 7]
+    (hub / "gallery/site.json").write_text(json.dumps({"files": [*names, "gallery/site.json"]}))
+    (hub / "gallery/style.css").write_text("old")
+    build(hub, photographs)
+    assert (hub / "gallery/mine.png").read_text() == "mine"
+    assert (hub / "gallery/style.css").read_text() != "old"
+    assert hubs.locate("2_3_4", hub).is_file()
+    before = site(hub)
+    (hub / "gallery/site.json").unlink()
+    (hub / "index.html").write_text("my own page")
+    refusal = zoo("publish", "--gallery", "--hub", hub, "--images", photographs).refusal
+    assert refusal == f"{hub}/index.html: is there, and not of a gallery; move it away"
+    (hub / "index.html").unlink()
+    build(hub, photographs)
+    assert site(hub) == before
+
+
+def test_the_package_carries_all_that_is_no_module():
+    root = Path(__file__).resolve().parents[2]
+    with (root / "pyproject.toml").open("rb") as file:
+        stated = tomllib.load(file)["tool"]["setuptools"]
+    carried = {
+        path
+        for package, patterns in stated["package-data"].items()
+        for pattern in patterns
+        for path in (root / package.replace(".", "/").replace("*", "zoo")).glob(
+            pattern.replace("**", "**/*")
+        )
+    }
+    for name in ("templates", "static"):
+        assert set((root / "zoo/hub/gallery" / name).iterdir()) <= carried
+    assert root / "zoo/hub/embedded/index.json" in carried
+    assert {"zoo.hub", "zoo.hub.gallery"} <= set(stated["packages"])
 
 
 def test_versions_each_have_a_page(hub, no_runtime):

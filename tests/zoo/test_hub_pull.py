@@ -1,6 +1,5 @@
 """`zoo list`, `zoo pull` and `locate`: from hubs that are well, and from hubs that are not."""
 
-import gc
 import hashlib
 import json
 import os
@@ -102,16 +101,6 @@ def once(fault: Fault) -> Fault:
     """The fault at the first request only."""
     left = [fault]
     return lambda handler, content: (left.pop() if left else well)(handler, content)
-
-
-# requests leaves the socket of a connection that broke to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-
-@pytest.fixture(autouse=True)
-def sockets_are_collected_here() -> Iterator[None]:
-    yield
-    gc.collect()
 
 
 @pytest.fixture

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from prototxt.files import atomic_write
+from zoo.errors import HubError
+from zoo.hub.fields import Fields, parse, plain_name
 from zoo.hub.gallery import demonstration, pages, vendor
 from zoo.hub.gallery.photographs import read_photographs
 from zoo.hub.places import Hub, locked, read_index
 from zoo.hub.pulling import at_hand
 
-FOLDER = "gallery"
-"""Everything but the two pages at the top lies in this folder, which belongs to the gallery."""
+LIST = "gallery/site.json"
+"""What the gallery consists of."""
 
 
 def build(
@@ -55,19 +58,50 @@ def build(
 
 
 def _write(folder: Path, site: Mapping[str, bytes]) -> None:
-    """Pictures and scripts before the pages that need them; what an older gallery had goes last."""
+    """Pictures and scripts before the pages that need them; what an older gallery had goes last.
+
+    Only what the list of the older gallery names is overwritten or removed: a folder may hold
+    things of other people's.
+    """
+    before = _listed(folder)
+    site = {**site, LIST: _list(site)}
+    for name in site:
+        path = folder / name
+        if name not in before and path.exists() and not _same(path, site[name]):
+            raise HubError(f"{path}: is there, and not of a gallery", hint="move it away")
     for name in sorted(site, key=lambda name: (name.endswith(".html"), -name.count("/"), name)):
         path = folder / name
-        if not path.is_file() or path.read_bytes() != site[name]:
+        if not _same(path, site[name]):
             path.parent.mkdir(parents=True, exist_ok=True)
             atomic_write(path, site[name])
-    below = folder / FOLDER
-    for path in sorted(below.rglob("*"), reverse=True):
-        name = path.relative_to(folder).as_posix()
-        if path.is_dir() and not path.is_symlink():
+    for name in sorted(before - site.keys()):
+        path = folder / name
+        path.unlink(missing_ok=True)
+        for parent in path.parents:
+            if parent == folder:
+                break
             with contextlib.suppress(OSError):  # not empty
-                path.rmdir()
-        elif name not in site:
-            path.unlink()
-    if "demo.html" not in site:
-        (folder / "demo.html").unlink(missing_ok=True)
+                parent.rmdir()
+
+
+def _same(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == content
+
+
+def _list(site: Mapping[str, bytes]) -> bytes:
+    return (json.dumps({"files": sorted([*site, LIST])}, indent=1) + "\n").encode()
+
+
+def _listed(folder: Path) -> set[str]:
+    """The files of the gallery that is there; nothing that a list may not name."""
+    path = folder / LIST
+    if not path.is_file():
+        return set()
+    fields = Fields(parse(path.read_bytes(), str(path)), str(path))
+    names = [name for name in fields.items("files") if isinstance(name, str)]
+    return {
+        name
+        for name in names
+        if name in (LIST, "index.html", "demo.html")
+        or (name.startswith("gallery/") and all(map(plain_name, name.split("/"))))
+    }
