@@ -142,8 +142,13 @@ def _by_solver(
             say.result({**result, "warnings": say.warnings})
 
 
-def _run_solver(say: Printer, solver: Any, resume: Path | None, again: str) -> dict[str, Any]:
-    """Run a solver to its end, showing how it goes; what there is to say of it, as JSON."""
+def _run_solver(
+    say: Printer, solver: Any, resume: Path | None, again: str, numbers: int | None = None
+) -> dict[str, Any]:
+    """Run a solver to its end, showing how it goes; what there is to say of it, as JSON.
+
+    `numbers` is how many numbers an image has, where the loss is half a sum of squares over them.
+    """
     from zoo.training.run import train as run
 
     first, last_iteration = solver.iteration, solver.definition.max_iter
@@ -159,8 +164,10 @@ def _run_solver(say: Printer, solver: Any, resume: Path | None, again: str) -> d
             if event.kind == "train":
                 values = event.values
                 left = (last_iteration - event.iteration) / values["iterations_per_second"]
+                loss = values["smoothed_loss"]
+                rmse = f"RMSE = {(2 * loss / numbers) ** 0.5 / 255:.4f}, " if numbers else ""
                 say.line(
-                    f"iteration {event.iteration - 1}, loss = {values['smoothed_loss']:.6g}, "
+                    f"iteration {event.iteration - 1}, loss = {loss:.6g}, {rmse}"
                     f"lr = {values['lr']:.6g}, {values['images_per_second']:.0f} images/s, "
                     f"{_duration(left)} left"
                 )
@@ -220,7 +227,7 @@ def _by_paper(
     solver = paper_solver(arch, images.pool, mean, output, weights=start, **how)
     if resume is not None:
         solver.restore(resume)
-    result = _run_solver(say, solver, resume, again)
+    result = _run_solver(say, solver, resume, again, mean.size)
     if result["finished"]:
         kind = "pretrained" if pretrained else "random"
         about = tunnel.finish_paper(arch, images, mean, solver, output, seed, kind)
