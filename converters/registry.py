@@ -65,6 +65,7 @@ FAMILIES = (
     "python",
     "rcnn",
     "resizing",
+    "reversed",
     "segnet",
     "shaping",
     "softmax",
