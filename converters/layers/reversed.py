@@ -7,17 +7,21 @@ the plane that they write is left open, their last input is a blob of that plane
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..graph import Node, Shape, Value
+from prototxt.net import LayerDefinition
+
+from ..errors import ConversionError
+from ..graph import Node, Shape
 from ..registry import BlobSpec, LayerType, register
 from ..shapes import fixed, is_fixed, known
 from .activations import scalar
 from .convolution import Geometry
-from .normalization import LRN, LRNParams, Region
+from .normalization import LRNParams, Region
 from .pooling import Windows
 
 if TYPE_CHECKING:
@@ -25,18 +29,19 @@ if TYPE_CHECKING:
 
     from ..onnx_backend import OnnxBuilder
 
-MADE_BY = "caffe-zoo (made by reversing)"
-
 
 class Reversed(LayerType):
     """A layer that the pass makes, with its output's shape, and that no prototxt names."""
 
-    fork = MADE_BY
+    fork = "caffe-zoo (made by reversing)"
     bottoms = (1, None)
 
-    def prepare(self, node: Node) -> None:
-        if not node.outputs[0].shape:
-            raise node.error("stands in reversed networks only", "zoo visualize makes them")
+    def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> object:
+        raise ConversionError(
+            f"layer {layer.name!r} ({layer.type}): stands in reversed networks only, "
+            "not in a definition",
+            layer.position,
+        )
 
     def shapes(self, node: Node) -> list[Shape]:
         return [node.outputs[0].shape]
@@ -110,12 +115,10 @@ class ConvolutionTranspose(Reversed):
             )
             return
         full = b.op("ConvTranspose", p, weight, **attributes)
-        axes = range(2, 2 + len(g.kernel))
         sizes, ends = b.join(*plane(node, b)), b.op("Shape", full, start=2)
         # What a stride left over is missing behind, and the padding is cut off on both sides.
         behind = b.op("Sub", b.op("Add", sizes, b.ints(*g.pad)), ends)
         before = b.ints(0, 0, *(-pad for pad in g.pad), 0, 0)
-        assert len(axes) == len(g.pad)
         b.op("Pad", full, b.join(before, behind), out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
@@ -378,14 +381,10 @@ class WindowSpread(Reversed):
     def matrix(self, node: Node, b: OnnxBuilder, axis: int, size: str) -> str:
         """windows × rows (or columns): the share of each window's value that each gets."""
         small, large = node.inputs[0].shape[2 + axis], node.outputs[0].shape[2 + axis]
-        if is_fixed(small, large):
-            from numpy import float32
-
-            array = spread_matrix(
-                known(large), known(small), self.geometry(node, axis), node.params.spread
-            )
-            return b.const(array.astype(float32))
         geometry = self.geometry(node, axis)
+        if is_fixed(small, large):
+            array = spread_matrix(known(large), known(small), geometry, node.params.spread)
+            return b.const(array.astype(np.float32))
         zero, one = b.const(np.array(0, np.int64)), b.const(np.array(1, np.int64))
         place = b.op("Range", zero, b.op("Squeeze", size, b.ints(0)), one)
         count = b.op("Squeeze", b.dim(node.inputs[0], 2 + axis), b.ints(0))
@@ -570,22 +569,3 @@ class PadAxis(Reversed):
         trailing = len(node.outputs[0].shape) - 1 - p.axis
         pads = [0, 0] * trailing + [p.before, p.behind]
         return function_module(f"axis={p.axis}, {p.before}, {p.behind}", lambda x: F.pad(x, pads))
-
-
-def plane_like(value: Value, shape: Shape) -> list[Value]:
-    """The blob that a node must read besides, so that it knows its output's plane."""
-    return [] if is_fixed(*shape[2:]) else [value]
-
-
-__all__ = [
-    "LRN",
-    "ConvolutionTranspose",
-    "InnerProductTranspose",
-    "LRNGradient",
-    "PadAxis",
-    "ReLUMask",
-    "Spread",
-    "Unflatten",
-    "UnpoolSum",
-    "WindowSpread",
-]
