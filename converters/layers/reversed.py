@@ -16,7 +16,7 @@ import numpy as np
 from prototxt.net import LayerDefinition
 
 from ..errors import ConversionError
-from ..graph import Node, Shape
+from ..graph import Node
 from ..registry import BlobSpec, LayerType, register
 from ..shapes import fixed, is_fixed, known
 from .activations import scalar
@@ -42,9 +42,6 @@ class Reversed(LayerType):
             "not in a definition",
             layer.position,
         )
-
-    def shapes(self, node: Node) -> list[Shape]:
-        return [node.outputs[0].shape]
 
 
 def plane(node: Node, b: OnnxBuilder) -> list[str]:
@@ -259,7 +256,6 @@ class UnpoolSum(Reversed):
     The exact transpose of what max pooling selected; `Unpooling` keeps the last write instead.
     """
 
-    bottoms = (2, 3)
     Params: ClassVar[type] = UnpoolSumParams
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
@@ -392,9 +388,7 @@ class WindowSpread(Reversed):
         kernel, start = size, b.op("Mul", window, b.ints(0))
         if geometry is not None:
             kernel = b.ints(geometry[0])
-            start = b.op(
-                "Sub", b.op("Mul", window, b.ints(geometry[1])), b.ints(geometry[2])
-            )
+            start = b.op("Sub", b.op("Mul", window, b.ints(geometry[1])), b.ints(geometry[2]))
         if node.params.spread is Spread.CENTRE:
             half = b.op("Div", b.op("Sub", kernel, b.ints(1)), b.ints(2))
             middle = b.op("Max", b.op("Add", start, half), b.ints(0))
@@ -456,7 +450,6 @@ class LRNGradient(Reversed):
     With s = k + alpha mean(x²): p s^-beta - 2 alpha beta x mean(p x s^(-beta-1)).
     """
 
-    bottoms = (2, 2)
     Params = LRNGradientParams
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
@@ -481,9 +474,7 @@ class LRNGradient(Reversed):
                 "AveragePool", x, kernel_shape=[size] * 2, pads=[pad] * 4, count_include_pad=1
             )
         like = node.inputs[1]
-        planes = b.op(
-            "Reshape", x, b.join(b.dim(like, 0), b.ints(1), b.dim(like, 1), b.ints(-1))
-        )
+        planes = b.op("Reshape", x, b.join(b.dim(like, 0), b.ints(1), b.dim(like, 1), b.ints(-1)))
         pooled = b.op(
             "AveragePool",
             planes,

@@ -16,11 +16,19 @@ from dataclasses import dataclass
 from ..errors import ConversionError
 from ..graph import Graph, Node, Shape, Value
 from ..layers.pooling import Method, Pooling
-from ..registry import find
+from ..registry import NoParams, find
 from ..shapes import OpenDimension, is_fixed, text
 
-__all__ = ["METHODS", "PROJECTION", "VISUALISATION", "Method", "ReLURule", "Rules", "bottleneck",
-           "reverse"]
+__all__ = [
+    "METHODS",
+    "PROJECTION",
+    "VISUALISATION",
+    "Method",
+    "ReLURule",
+    "Rules",
+    "bottleneck",
+    "reverse",
+]
 
 PROJECTION = "projection"
 VISUALISATION = "visualisation"
@@ -82,7 +90,11 @@ def reverse(
     whole, reader = build(graph, blob, rules)
     if stored:
         cut(whole, reader)
-    return whole.without_dead_nodes()
+        return alone(whole)
+    inputs = list(whole.inputs)
+    alone(whole)
+    whole.inputs = inputs  # an image that these rules do not look at is still taken
+    return whole
 
 
 def bottleneck(graph: Graph, blob: str, rules: Rules | str = "desalinet") -> Graph:
@@ -96,16 +108,23 @@ def bottleneck(graph: Graph, blob: str, rules: Rules | str = "desalinet") -> Gra
     for value in taken:
         value.producer = reader.makers[id(value)]
     forward.name = f"{graph.name}_bottleneck"
-    return forward.without_dead_nodes()
+    return alone(forward)
+
+
+def alone(graph: Graph) -> Graph:
+    """Less what no output depends on, and less blobs shared with a layer that has gone."""
+    graph.without_dead_nodes()
+    names = {node.name for node in graph.nodes}
+    for node in graph.nodes:
+        node.shared = {i: owner for i, owner in node.shared.items() if owner[0] in names}
+    return graph
 
 
 def build(graph: Graph, blob: str, rules: Rules | str) -> tuple[Graph, Reverser]:
     """Forward and reverse pass in one graph, and what made it."""
     if isinstance(rules, str):
         if rules not in METHODS:
-            raise ConversionError(
-                f"unknown method {rules!r}", None, f"one of {', '.join(METHODS)}"
-            )
+            raise ConversionError(f"unknown method {rules!r}", None, f"one of {', '.join(METHODS)}")
         rules = METHODS[rules]
     forward = graph.clone()
     end = find_blob(forward, blob)
@@ -173,11 +192,14 @@ class Reverser:
                 self.reverse(node, tops)
         found = [(v, self.total(v, self.first_reader(v))) for v in self.forward.inputs]
         reached = [(v, top) for v, top in found if top is not None]
+        outputs = []
         for value, top in reached:
+            if top.producer is None or any(top is v for v in outputs):
+                top = self.add("Split", self.first_reader(value), [top], value, NoParams())
+            outputs.append(top)
             name = VISUALISATION if len(reached) == 1 else f"{VISUALISATION}/{value.name}"
             top.name = self.fresh(name)
         inputs = [*self.forward.inputs, projection]
-        outputs = [top for _, top in reached]
         nodes = [*self.forward.nodes, *self.nodes]
         return Graph(f"{self.forward.name}_reversed", inputs, nodes, outputs)
 

@@ -219,9 +219,7 @@ def concat(r: Reverser, node: Node, tops: Tops) -> None:
     points = [int(n) for n in np.cumsum(sizes)[:-1]]
     params = SliceParams(axis=axis, slice_point=points)
     first = node.inputs[0]
-    cut = r.make(
-        "Slice", node, [top], first.shape, first.nominal, params, "reversed", first.name
-    )
+    cut = r.make("Slice", node, [top], first.shape, first.nominal, params, "reversed", first.name)
     for value in node.inputs[1:]:
         name = r.fresh(f"{value.name}/reversed")
         cut.outputs.append(Value(name, value.shape, cut, nominal=value.nominal))
