@@ -19,6 +19,7 @@ from zoo.commands.serve import serve
 from zoo.commands.table2 import table2
 from zoo.commands.train import train
 from zoo.commands.verify import verify
+from zoo.commands.visualize import visualize
 from zoo.errors import guarded
 
 app = typer.Typer(
@@ -64,6 +65,7 @@ for _name, _command in (
     ("reconstruct", reconstruct),
     ("train", train),
     ("table2", table2),
+    ("visualize", visualize),
     ("list", list_models),
     ("pull", pull),
     ("publish", publish),

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from ..errors import ConversionError
 from ..graph import Graph, Node, Shape, Value
-from ..layers.pooling import Method, Pooling
+from ..layers.pooling import Pooling
 from ..registry import NoParams, find
 from ..shapes import OpenDimension, is_fixed, text
 
@@ -23,7 +23,6 @@ __all__ = [
     "METHODS",
     "PROJECTION",
     "VISUALISATION",
-    "Method",
     "ReLURule",
     "Rules",
     "bottleneck",
@@ -192,7 +191,7 @@ class Reverser:
                 self.reverse(node, tops)
         found = [(v, self.total(v, self.first_reader(v))) for v in self.forward.inputs]
         reached = [(v, top) for v, top in found if top is not None]
-        outputs = []
+        outputs: list[Value] = []
         for value, top in reached:
             if top.producer is None or any(top is v for v in outputs):
                 top = self.add("Split", self.first_reader(value), [top], value, NoParams())
