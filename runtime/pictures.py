@@ -79,7 +79,7 @@ def contact_sheet(columns: Sequence[tuple[str, Sequence[np.ndarray]]]) -> np.nda
 
 
 def labelled_grid(
-    rows: Sequence[tuple[str, Sequence[np.ndarray]]], columns: Sequence[str], least: int = 224
+    rows: Sequence[tuple[str, Sequence[np.ndarray]]], columns: Sequence[str], least: int = 256
 ) -> np.ndarray:
     """Rows of H×W×3 uint8 BGR pictures of one size, each under its row's title, columns titled.
 

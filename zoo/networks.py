@@ -1,4 +1,4 @@
-"""A definition, its weights and an image, ready to run: what the commands on reversed networks share.
+"""A definition, its weights and an image, ready to run: what the reversed networks share.
 
 A network here is a graph, not a file: it is written as ONNX in memory, whole or reversed, and run.
 """
