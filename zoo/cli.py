@@ -15,6 +15,7 @@ from zoo.commands.prototxt import prototxt
 from zoo.commands.publish import publish
 from zoo.commands.pull import pull
 from zoo.commands.reconstruct import reconstruct
+from zoo.commands.segment import segment
 from zoo.commands.serve import serve
 from zoo.commands.table2 import table2
 from zoo.commands.train import train
@@ -66,6 +67,7 @@ for _name, _command in (
     ("train", train),
     ("table2", table2),
     ("visualize", visualize),
+    ("segment", segment),
     ("list", list_models),
     ("pull", pull),
     ("publish", publish),

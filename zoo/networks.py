@@ -5,7 +5,7 @@ A network here is a graph, not a file: it is written as ONNX in memory, whole or
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from prototxt.errors import ZooError
 
 if TYPE_CHECKING:
     from converters import Graph
+    from prototxt.net import NetDefinition
     from runtime import Model
 
 
@@ -44,6 +45,13 @@ class Network:
         return next(iter(model.run(feeds).values()))
 
 
+def definition(net: Path, warn: Callable[[str], None] | None = None) -> NetDefinition:
+    """The layers of the TEST phase."""
+    import prototxt
+
+    return prototxt.read_net(net, warn=warn).select("TEST")
+
+
 def read(
     net: Path,
     weights: Path | None,
@@ -61,10 +69,10 @@ def read(
     from zoo.commands.convert import build
 
     notes: list[str] = []
-    definition = prototxt.read_net(net, warn=notes.append).select("TEST")
+    selected = definition(net, notes.append)
     arrays = prototxt.read_weights(weights) if weights is not None else None
     graph, recognised, more = build(
-        definition,
+        selected,
         arrays,
         shapes=options.parse_shapes(shape),
         outputs=[blob] if blob else None,
@@ -75,7 +83,7 @@ def read(
     properties = metadata.describe(
         net,
         weights,
-        definition,
+        selected,
         phase="test",
         seed=seed,
         mean=mean,
