@@ -8,6 +8,7 @@ from zoo import __version__
 from zoo.commands import data
 from zoo.commands.convert import convert
 from zoo.commands.evaluate import evaluate
+from zoo.commands.filters import filters
 from zoo.commands.inspect import inspect
 from zoo.commands.layers import layers
 from zoo.commands.list import list_models
@@ -68,6 +69,7 @@ for _name, _command in (
     ("table2", table2),
     ("visualize", visualize),
     ("segment", segment),
+    ("filters", filters),
     ("list", list_models),
     ("pull", pull),
     ("publish", publish),

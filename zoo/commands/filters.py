@@ -1,0 +1,84 @@
+"""`zoo filters`: what the filters of a layer look like in the image."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo.commands import options
+
+
+class Unpool(StrEnum):
+    """How a pooling is upsampled."""
+
+    nearest = "nearest"
+    bilinear = "bilinear"
+    bicubic = "bicubic"
+
+
+def filters(
+    net: Annotated[Path, typer.Argument(metavar="NET.prototxt", help="The definition.")],
+    layer: Annotated[
+        str, typer.Option("--layer", metavar="LAYER", help="A convolution or inner product.")
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", metavar="DIR", help="The folder to write to; made if need be.")
+    ],
+    weights: Annotated[
+        Path | None,
+        typer.Option("--weights", metavar="W.caffemodel", help="The trained weights."),
+    ] = None,
+    unpool: Annotated[
+        Unpool, typer.Option("--unpool", help="How a pooling below is upsampled.")
+    ] = Unpool.bicubic,
+    shape: options.Shapes = None,
+    seed: options.Seed = 0,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Decode the filters of a layer down to the image, without an image.
+
+    Each value of a filter is replaced by the lower layer's filter that it multiplies, and pooling
+    by upsampling. Writes LAYER.png, a sheet of all filters, and LAYER.npz with them as `filters`
+    (filters, channels, height, width).
+    """
+    import io
+
+    import numpy as np
+
+    import runtime
+    from prototxt.files import atomic_write
+    from zoo import filters as decoding
+    from zoo import networks
+    from zoo import reconstruction as drawing
+    from zoo.console import Printer
+
+    say = Printer(json, quiet)
+    network = networks.read(net, weights, None, shape=shape, seed=seed)
+    decoded = decoding.filters(network.graph, layer, unpool.value)
+    sheet = runtime.mosaic(decoding.pictures(decoded), gap=2, least=64)
+    name = layer.replace("/", "_")
+    drawing.make_folder(output)
+    stored = io.BytesIO()
+    np.savez_compressed(stored, filters=decoded)
+    atomic_write(output / f"{name}.npz", stored.getvalue())
+    runtime.write_png(output / f"{name}.png", sheet)
+    found = {
+        "layer": layer,
+        "unpool": unpool.value,
+        "shape": list(decoded.shape),
+        "picture": str(output / f"{name}.png"),
+        "values": str(output / f"{name}.npz"),
+        "notes": network.notes,
+    }
+    say.result(found)
+    count, channels, height, width = decoded.shape
+    say.fields(
+        [
+            ("filters", f"{count} of {channels}x{height}x{width}"),
+            ("wrote", [found["picture"], found["values"]]),
+        ]
+    )
+    for note in network.notes:
+        say.note(note)
