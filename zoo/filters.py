@@ -7,6 +7,7 @@ it multiplies; where they overlap they are summed; a pooling in between is upsam
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,8 @@ from prototxt.errors import ZooError
 
 if TYPE_CHECKING:
     from converters import Graph, Node
+
+    from .networks import Network
 
 UNPOOLS = ("nearest", "bilinear", "bicubic")
 CHUNK = 16
@@ -180,6 +183,65 @@ def upsample(node: Node, values: np.ndarray, unpool: str) -> np.ndarray:
         identity = np.eye(small, dtype=np.float32)
         matrices.append(cv2.resize(identity, (small, large), interpolation=how))
     return np.asarray(matrices[0] @ values @ matrices[1].T)
+
+
+def agreement(
+    network: Network, layer: str, decoded: np.ndarray, feeds: Mapping[str, np.ndarray]
+) -> float:
+    """How far a layer's response is from the image's correlation with the decoded filters.
+
+    The paper's check: mean squared error, both stretched to 0..1 once for each image (over all
+    filters and places).
+    """
+    from converters.passes.reverse import alone
+
+    graph = network.graph.clone()
+    node = find_layer(graph, layer)
+    graph.outputs = [node.outputs[0]]
+    response = network.run({v.name: feeds[v.name] for v in graph.inputs}, alone(graph))
+    if response.ndim == 2:
+        response = response[..., None, None]
+    strides, starts = placement([node, *chain(node)])
+    image = next(iter(feeds.values()))
+    windows = []
+    for axis in (0, 1):
+        size, kernel = image.shape[2 + axis], decoded.shape[2 + axis]
+        place = np.arange(response.shape[2 + axis])[:, None] * strides[axis] + starts[axis]
+        place = place + np.arange(kernel)
+        # What lies outside is the padding's 0: the place behind the last one.
+        windows.append(np.where((place < 0) | (place >= size), size, place))
+    padded = np.pad(image, ((0, 0), (0, 0), (0, 1), (0, 1)))
+    error = 0.0
+    for one, wanted in zip(padded, response, strict=True):
+        rows = one[:, windows[0]][..., windows[1]]  # C × places × kernel × places × kernel
+        found = np.tensordot(decoded, rows, ([1, 2, 3], [0, 2, 4]))
+        error += float(np.square(stretched(found) - stretched(wanted)).mean())
+    return error / len(image)
+
+
+def placement(nodes: list[Node]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """By how many pixels the windows of the first node are apart, and where the first begins."""
+    from converters.layers.convolution import Convolution
+    from converters.layers.pooling import Pooling
+
+    strides, starts = [1, 1], [0, 0]
+    for node in nodes:
+        step, pad = (1, 1), (0, 0)
+        if node.type == "Convolution":
+            g = Convolution().geometry(node)
+            step, pad = (g.stride[0], g.stride[1]), (g.pad[0], g.pad[1])
+        elif node.type == "Pooling":
+            w = Pooling().windows(node)
+            step, pad = w.stride, w.pad
+        starts = [start * s - p for start, s, p in zip(starts, step, pad, strict=True)]
+        strides = [stride * s for stride, s in zip(strides, step, strict=True)]
+    return tuple(strides), tuple(starts)
+
+
+def stretched(values: np.ndarray) -> np.ndarray:
+    """From 0 to 1, in float64; a constant is 0."""
+    low, high = float(values.min()), float(values.max())
+    return (values.astype(np.float64) - low) / ((high - low) or 1.0)
 
 
 def pictures(decoded: np.ndarray) -> list[np.ndarray]:

@@ -32,6 +32,15 @@ def filters(
     unpool: Annotated[
         Unpool, typer.Option("--unpool", help="How a pooling below is upsampled.")
     ] = Unpool.bicubic,
+    check: Annotated[
+        Path | None,
+        typer.Option(
+            "--check",
+            metavar="IMAGE|NPZ",
+            help="Compare the layer's response to an image with the decoded filters' own.",
+        ),
+    ] = None,
+    mean: options.Mean = None,
     shape: options.Shapes = None,
     seed: options.Seed = 0,
     json: options.Json = False,
@@ -41,7 +50,8 @@ def filters(
 
     Each value of a filter is replaced by the lower layer's filter that it multiplies, and pooling
     by upsampling. Writes LAYER.png, a sheet of all filters, and LAYER.npz with them as `filters`
-    (filters, channels, height, width).
+    (filters, channels, height, width). With --check the mean squared error between response and
+    correlation, both stretched to 0..1 for each image.
     """
     import io
 
@@ -55,8 +65,12 @@ def filters(
     from zoo.console import Printer
 
     say = Printer(json, quiet)
-    network = networks.read(net, weights, None, shape=shape, seed=seed)
+    network = networks.read(net, weights, None, mean=mean, shape=shape, seed=seed, provider="cpu")
     decoded = decoding.filters(network.graph, layer, unpool.value)
+    error = None
+    if check is not None:
+        feeds = networks.feeds_of(network, check, mean)
+        error = decoding.agreement(network, layer, decoded, feeds)
     sheet = runtime.mosaic(decoding.pictures(decoded), gap=2, least=64)
     name = layer.replace("/", "_")
     drawing.make_folder(output)
@@ -70,6 +84,7 @@ def filters(
         "shape": list(decoded.shape),
         "picture": str(output / f"{name}.png"),
         "values": str(output / f"{name}.npz"),
+        "error": error,
         "notes": network.notes,
     }
     say.result(found)
@@ -78,6 +93,7 @@ def filters(
         [
             ("filters", f"{count} of {channels}x{height}x{width}"),
             ("wrote", [found["picture"], found["values"]]),
+            *([("error", f"{error:.4f}, mean squared, against the response")] if check else []),
         ]
     )
     for note in network.notes:
