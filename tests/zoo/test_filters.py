@@ -8,7 +8,7 @@ import pytest
 
 import converters
 import prototxt
-from zoo import filters as decoding
+from zoo import filter_decoding as decoding
 from zoo.networks import Network
 
 HEAD = 'name: "f" input: "data" input_shape { dim: 2 dim: 3 dim: 24 dim: 20 }\n'

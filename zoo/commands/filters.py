@@ -59,7 +59,7 @@ def filters(
 
     import runtime
     from prototxt.files import atomic_write
-    from zoo import filters as decoding
+    from zoo import filter_decoding as decoding
     from zoo import networks
     from zoo import reconstruction as drawing
     from zoo.console import Printer
