@@ -84,13 +84,15 @@ def build_graph(
     open_dims: bool = True,
     lenient: bool = False,
     warn: Warn | None = None,
+    stored: Mapping[str, Shape] | None = None,
 ) -> Graph:
     """Build the graph of a definition whose phase is selected.
 
     `weights` are the blobs by layer name; without them Caffe's fillers draw, seeded by `seed`.
     `shapes` fixes inputs by blob name; a text in place of a number leaves that dimension open.
     With `open_dims` the other inputs leave batch, height and width open as far as the network
-    allows. `outputs` names blobs; the default is in `resolve`. Raises ConversionError.
+    allows. `outputs` names blobs; the default is in `resolve`. `stored` is what one row of a data
+    layer's file holds (C×H×W), by top. Raises ConversionError.
     """
     warn = warn or (lambda message: warnings.warn(message, stacklevel=3))
     records, wanted = resolve(net, outputs)
@@ -104,7 +106,7 @@ def build_graph(
     ) -> tuple[Graph, dict[int, Shape]]:
         return infer_shapes(net, records, wanted, params, inputs, nominal)
 
-    sizes = Sizes(records, params, weights, given)
+    sizes = Sizes(records, params, weights, given, stored or {})
     own = own_shapes(sizes, lambda tried: infer(tried, None)[0], notes)
     try:
         _, nominal = infer(own, None)

@@ -54,6 +54,7 @@ FAMILIES = (
     "detection",
     "detector_training",
     "elementwise",
+    "indexing",
     "inner_product",
     "inputs",
     "local",
@@ -64,6 +65,8 @@ FAMILIES = (
     "pooling",
     "python",
     "rcnn",
+    "recurrent",
+    "reduction",
     "resizing",
     "reversed",
     "segnet",
@@ -72,6 +75,7 @@ FAMILIES = (
     "ssd",
     "unpooling",
     "utility",
+    "windows",
 )
 
 

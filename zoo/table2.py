@@ -191,11 +191,11 @@ def plot(table: Sequence[Row], path: Path) -> None:
             markersize=6,
         )
         if name == "published" and chosen is random:
-            for bits, value, arch in points:
+            for place, (bits, value, arch) in enumerate(points):
                 axes.annotate(
                     arch.replace("_", ","),
                     (bits, value),
-                    xytext=(6, 3),
+                    xytext=(8, -7 if place % 2 else 3),
                     textcoords="offset points",
                     fontsize=7,
                 )
@@ -203,6 +203,7 @@ def plot(table: Sequence[Row], path: Path) -> None:
     ticks = sorted({row.bits_per_pixel for row in table})
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
+    axes.set_xlim(ticks[0] / 1.25, ticks[-1] * 1.6)
     axes.set_ylim(bottom=0)
     axes.grid(linewidth=0.3)
     axes.legend(fontsize=8)

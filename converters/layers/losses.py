@@ -69,6 +69,15 @@ class Loss(LayerType):
         return [()] * len(node.outputs)
 
 
+def class_axis(node: Node, axis: int) -> int:
+    """The axis of the scores' classes, whose number must be known."""
+    shape = node.inputs[0].shape
+    if not -len(shape) <= axis < len(shape):
+        raise node.error(f"axis {axis} is outside its {text(shape)} scores")
+    known(shape[axis])
+    return axis % len(shape)
+
+
 def same_shape(node: Node) -> None:
     a, b = (v.shape for v in node.inputs[:2])
     clash = len(a) != len(b) or any(
@@ -186,6 +195,7 @@ class SoftmaxWithLoss(Loss):
         return SoftmaxLossParams(axis, part("loss_param", LossParams))
 
     def shapes(self, node: Node) -> list[Shape]:
+        class_axis(node, node.params.axis)
         return [(), node.inputs[0].shape][: len(node.outputs)]
 
     def normalization(self, node: Node) -> Normalization:
@@ -285,7 +295,7 @@ class Accuracy(Loss):
         return [(), (node.inputs[0].shape[self.axis(node)],)][: len(node.outputs)]
 
     def axis(self, node: Node) -> int:
-        return int(node.params.axis % len(node.inputs[0].shape))
+        return class_axis(node, node.params.axis)
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         """A label counts when fewer than top_k classes beat its score, or tie behind it."""

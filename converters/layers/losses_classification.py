@@ -18,7 +18,7 @@ from prototxt.schema import decode
 from ..graph import Node, Shape
 from ..registry import register
 from ..shapes import known, text
-from .losses import Loss, LossParams, Normalization, same_shape
+from .losses import Loss, LossParams, Normalization, class_axis, same_shape
 
 if TYPE_CHECKING:
     import torch
@@ -258,6 +258,7 @@ class InfogainLoss(Loss):
             raise node.error(f"infogain matrix: {error}") from None
 
     def shapes(self, node: Node) -> list[Shape]:
+        class_axis(node, node.params.axis)
         return [(), node.inputs[0].shape][: len(node.outputs)]
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+import converters
+import prototxt
 from zoo import architectures
 from zoo.cli import app
 
@@ -58,11 +60,16 @@ def small(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A hub with one small network; for reading only."""
+    """A hub with one small network, drawn so that it gives an image; for reading only."""
     folder = tmp_path_factory.mktemp("published")
-    (folder / "net.prototxt").write_text(architectures.definition("2_3_4", 16))
+    net, weights = folder / "net.prototxt", folder / "net.caffemodel"
+    net.write_text(architectures.definition("2_3_4", 16))
+    graph = converters.build_graph(prototxt.read_net(net).select("TEST"))
+    blobs = {node.name: node.blobs for node in graph.nodes if node.blobs}
+    blobs["bias4"][1] = blobs["bias4"][1] + 100  # by default nothing leaves the bottleneck
+    prototxt.write_weights(weights, blobs)
     for extra in ([], ["--split", "--target", "portable"]):
-        command = ["convert", folder / "net.prototxt", "-o", folder / "net.onnx", *extra]
+        command = ["convert", net, "--weights", weights, "-o", folder / "net.onnx", *extra]
         assert Run((*command, "--mean", "104,117,123")).status == 0
     (folder / "card.md").write_text("# A small network\n")
     models = [folder / f"net{part}.onnx" for part in ("", ".encoder", ".decoder")]

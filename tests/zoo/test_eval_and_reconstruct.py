@@ -102,8 +102,10 @@ def test_an_arch_is_found_in_the_hub(zoo, published, photographs, tmp_path, monk
         assert zoo(*command, "--arch", "64_64_64").refusal == (
             f"no model '64_64_64' in the hub {published}{there}"
         )
-        run = zoo(*command)
-        assert (run.status, run.err) == (2, "neither --arch nor --model is given\n")
+    run = zoo("eval")
+    assert (run.status, run.err) == (2, "neither --arch nor --model is given\n")
+    # Without either, pictures are drawn by the network that rebuilds best.
+    assert "no model '48_96_192'" in zoo("reconstruct", photographs, "-o", "other").refusal
     assert zoo("eval", "--arch", "2_3_4", "--pretrained").refusal == (
         f"no model '2_3_4' with a pretrained encoder in the hub {published}{there}"
     )

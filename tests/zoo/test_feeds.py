@@ -28,8 +28,12 @@ def test_hdf5_trainings_from_their_own_files(zoo, case, tmp_path):
 
 
 def test_the_authors_network_from_an_lmdb(shared):
-    """20 iterations of [8,8,8] that Caffe ran on a database that convert_imageset wrote."""
-    from zoo.training.run import open_solver
+    """20 iterations of [8,8,8] that Caffe ran on a database that convert_imageset wrote.
+
+    AdaGrad's first steps are signs, so one gradient near zero that rounds the other way moves a
+    weight by 0.02: even in float64 the weights end 4e-3 from Caffe's; rounded as Caffe rounds, not.
+    """
+    from zoo.training.run import convolving_as_caffe, open_solver
 
     folder = shared / "caffe" / "training" / "adagrad_8_8_8"
     with np.load(folder / "io.npz") as stored:
@@ -39,15 +43,23 @@ def test_the_authors_network_from_an_lmdb(shared):
     )
     sums = solver.feed(0)["data"].sum((1, 2, 3))
     assert np.allclose(sums, io["first_batch_sum"], rtol=1e-5)
-    for iteration, loss in enumerate(io["loss"], 1):
-        assert solver.step() == pytest.approx(float(loss), rel=1e-4)
-        if iteration == 1:
-            ours = solver.network.weights()
-            for key in (k for k in io if k.startswith("iter1.")):
-                _, layer, index = key.split(".")
-                expected = io[key].ravel()
-                worst = np.abs(ours[layer][int(index)].ravel() - expected).max()
-                assert worst <= 1e-5 * max(np.abs(expected).max(), 1e-6)
+    with convolving_as_caffe(True):
+        for iteration, loss in enumerate(io["loss"], 1):
+            assert solver.step() == pytest.approx(float(loss), rel=1e-4)
+            tolerance = {1: 1e-5, 20: 2e-3}.get(iteration)
+            if tolerance is not None:
+                apart(solver.network.weights(), io, iteration, tolerance)
+
+
+def apart(
+    ours: dict[str, list[np.ndarray]], io: dict[str, np.ndarray], iteration: int, tolerance: float
+) -> None:
+    """Every blob within `tolerance` of Caffe's after that iteration, in norm."""
+    for key in (k for k in io if k.startswith(f"iter{iteration}.")):
+        _, layer, index = key.split(".")
+        expected = io[key].ravel().astype(np.float64)
+        distance = np.linalg.norm(ours[layer][int(index)].ravel() - expected)
+        assert distance <= tolerance * max(np.linalg.norm(expected), 1e-6), key
 
 
 def database(path: Path, *arrays: np.ndarray) -> Path:

@@ -89,6 +89,8 @@ BAD = [
     (MODEL + "name", "../x", f'"../x" {NOT_PLAIN}'),
     (MODEL + "name", "", f'"" {NOT_PLAIN}'),
     (MODEL + "name", "nul", f'"nul" {NOT_PLAIN}'),
+    (MODEL + "name", "Gallery", '"Gallery" is a name of the hub\'s own'),
+    (MODEL + "name", "index.html", '"index.html" is a name of the hub\'s own'),
     (MODEL + "version", "1/..", 'must be numbers with dots, as 1.0, not "1/.."'),
     (MODEL + "version", "01", 'must be numbers with dots, as 1.0, not "01"'),
     (MODEL + "arch", "8_8", 'must be of the form n1_n2_n3, not "8_8"'),

@@ -81,6 +81,13 @@ def train(
     device: Annotated[
         str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to train.")
     ] = "auto",
+    im2col: Annotated[
+        bool,
+        typer.Option(
+            "--im2col",
+            help="With a solver: convolve as Caffe does on CPUs. Rounds alike, far slower.",
+        ),
+    ] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -97,7 +104,7 @@ def train(
 
     say = Printer(json, quiet)
     if solver is not None:
-        _by_solver(say, solver, data, weights, resume, output, iterations, device)
+        _by_solver(say, solver, data, weights, resume, output, iterations, device, im2col)
         return
     assert arch is not None
     from zoo import architectures
@@ -123,19 +130,25 @@ def _by_solver(
     output: Path | None,
     iterations: int | None,
     device: str,
+    im2col: bool,
 ) -> None:
     from zoo.training.distributed import join
-    from zoo.training.run import choose_device, open_solver
+    from zoo.training.run import choose_device, convolving_as_caffe, open_solver
 
-    with join(choose_device(device)) as group:
+    with join(choose_device(device)) as group, convolving_as_caffe(im2col):
         solver = open_solver(path, data, weights, resume, device, output, iterations, group)
         result = _run_solver(say, solver, resume, f"zoo train {path}")
         if group.first:
             say.result({**result, "warnings": say.warnings})
 
 
-def _run_solver(say: Printer, solver: Any, resume: Path | None, again: str) -> dict[str, Any]:
-    """Run a solver to its end, showing how it goes; what there is to say of it, as JSON."""
+def _run_solver(
+    say: Printer, solver: Any, resume: Path | None, again: str, numbers: int | None = None
+) -> dict[str, Any]:
+    """Run a solver to its end, showing how it goes; what there is to say of it, as JSON.
+
+    `numbers` is how many numbers an image has, where the loss is half a sum of squares over them.
+    """
     from zoo.training.run import train as run
 
     first, last_iteration = solver.iteration, solver.definition.max_iter
@@ -151,8 +164,10 @@ def _run_solver(say: Printer, solver: Any, resume: Path | None, again: str) -> d
             if event.kind == "train":
                 values = event.values
                 left = (last_iteration - event.iteration) / values["iterations_per_second"]
+                loss = values["smoothed_loss"]
+                rmse = f"RMSE = {(2 * loss / numbers) ** 0.5 / 255:.4f}, " if numbers else ""
                 say.line(
-                    f"iteration {event.iteration - 1}, loss = {values['smoothed_loss']:.6g}, "
+                    f"iteration {event.iteration - 1}, loss = {loss:.6g}, {rmse}"
                     f"lr = {values['lr']:.6g}, {values['images_per_second']:.0f} images/s, "
                     f"{_duration(left)} left"
                 )
@@ -212,7 +227,7 @@ def _by_paper(
     solver = paper_solver(arch, images.pool, mean, output, weights=start, **how)
     if resume is not None:
         solver.restore(resume)
-    result = _run_solver(say, solver, resume, again)
+    result = _run_solver(say, solver, resume, again, mean.size)
     if result["finished"]:
         kind = "pretrained" if pretrained else "random"
         about = tunnel.finish_paper(arch, images, mean, solver, output, seed, kind)

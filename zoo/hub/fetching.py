@@ -178,7 +178,14 @@ def download(url: str, output: Bounded) -> None:
     import requests
 
     headers = {"User-Agent": f"caffe-zoo/{__version__}", "Accept-Encoding": "identity"}
-    fetch = pooch.HTTPDownloader(chunk_size=CHUNK, timeout=TIMEOUT, headers=headers)
+    answers: list[requests.Response] = []
+
+    def keep_answer(answer: requests.Response, *_: Any, **__: Any) -> None:
+        answers.append(answer)
+
+    fetch = pooch.HTTPDownloader(
+        chunk_size=CHUNK, timeout=TIMEOUT, headers=headers, hooks={"response": keep_answer}
+    )
     try:
         fetch(url, output, None)
     except requests.HTTPError as error:
@@ -192,6 +199,9 @@ def download(url: str, output: Bounded) -> None:
         raise Passing(f"{url}: {why}; is the address right, and the network there?") from None
     except requests.RequestException as error:
         raise HubError(f"{url}: cannot be fetched: {type(error).__name__}") from None
+    finally:
+        for answer in answers:  # pooch leaves one that was broken off open
+            answer.close()
 
 
 def _refuse_status(url: str, error: requests.HTTPError) -> None:

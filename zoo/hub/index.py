@@ -23,6 +23,9 @@ FILE = "index.json"
 LARGEST_FILE = 4 << 30
 LARGEST_INDEX = 16 << 20
 
+RESERVED = (FILE, "index.html", "demo.html", "gallery")
+"""What else lies beside the models' folders."""
+
 KINDS = ("model", "data", "card")
 PARTS = ("whole", "encoder", "decoder")
 TARGETS = ("cpu", "cuda", "portable")
@@ -215,6 +218,8 @@ def _entry(fields: Fields) -> Entry:
         licence=fields.text("licence"),
     )
     fields.done()
+    if entry.name.casefold() in RESERVED:
+        fields.fail("name", f'"{entry.name}" is a name of the hub\'s own')
     if not entry.models:
         fields.fail("files", "there is no ONNX file among them")
     if sum(file.kind == "card" for file in entry.files) > 1:

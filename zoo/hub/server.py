@@ -42,7 +42,7 @@ TYPES = {
 
 IMMUTABLE = "public, max-age=31536000, immutable"
 CHUNK = 1 << 18
-_VERSIONED = re.compile(rf"[^/]+/{VERSION}/[^/]+")
+_VERSIONED = re.compile(rf"(?!gallery/)[^/]+/{VERSION}/[^/]+")
 
 
 class Server(ThreadingHTTPServer):

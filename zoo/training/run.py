@@ -23,7 +23,7 @@ from .feeds import beside, layers_feed, npz_feed
 from .network import Network
 from .solver import Event, Feed, Solver
 
-__all__ = ["choose_device", "load_net", "open_solver", "train"]
+__all__ = ["choose_device", "convolving_as_caffe", "load_net", "open_solver", "train"]
 
 
 def choose_device(wanted: str) -> str:
@@ -170,6 +170,17 @@ def keep_until(log: Path, iteration: int) -> None:
 
 class Stoppable(Protocol):
     stop: bool
+
+
+@contextmanager
+def convolving_as_caffe(wanted: bool) -> Iterator[None]:
+    """On CPUs: im2col and one product of matrices, which rounds as Caffe does; far slower."""
+    before = torch.backends.mkldnn.enabled
+    torch.backends.mkldnn.enabled = before and not wanted
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.enabled = before
 
 
 @contextmanager
