@@ -68,6 +68,7 @@ FAMILIES = (
     "recurrent",
     "reduction",
     "resizing",
+    "reversed",
     "segnet",
     "shaping",
     "softmax",

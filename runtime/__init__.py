@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         sample_images,
     )
     from .metrics import RMSE, bits_per_pixel
-    from .pictures import contact_sheet, side_by_side, write_png
+    from .pictures import contact_sheet, labelled_grid, mosaic, side_by_side, write_png
     from .session import IOSpec, Model, load
 
 _HOMES = {
@@ -26,7 +26,7 @@ _HOMES = {
     "evaluation": "Evaluation evaluate image_output pixels",
     "images": ("deprocess list_images preprocess read_image read_mean resize sample_images"),
     "metrics": "RMSE bits_per_pixel",
-    "pictures": "contact_sheet side_by_side write_png",
+    "pictures": "contact_sheet labelled_grid mosaic side_by_side write_png",
     "session": "IOSpec Model load",
 }
 
@@ -42,8 +42,10 @@ __all__ = [
     "deprocess",
     "evaluate",
     "image_output",
+    "labelled_grid",
     "list_images",
     "load",
+    "mosaic",
     "preprocess",
     "read_image",
     "read_mean",

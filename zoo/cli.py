@@ -8,6 +8,7 @@ from zoo import __version__
 from zoo.commands import data
 from zoo.commands.convert import convert
 from zoo.commands.evaluate import evaluate
+from zoo.commands.filters import filters
 from zoo.commands.inspect import inspect
 from zoo.commands.layers import layers
 from zoo.commands.list import list_models
@@ -15,10 +16,12 @@ from zoo.commands.prototxt import prototxt
 from zoo.commands.publish import publish
 from zoo.commands.pull import pull
 from zoo.commands.reconstruct import reconstruct
+from zoo.commands.segment import segment
 from zoo.commands.serve import serve
 from zoo.commands.table2 import table2
 from zoo.commands.train import train
 from zoo.commands.verify import verify
+from zoo.commands.visualize import visualize
 from zoo.errors import guarded
 
 app = typer.Typer(
@@ -64,6 +67,9 @@ for _name, _command in (
     ("reconstruct", reconstruct),
     ("train", train),
     ("table2", table2),
+    ("visualize", visualize),
+    ("segment", segment),
+    ("filters", filters),
     ("list", list_models),
     ("pull", pull),
     ("publish", publish),
