@@ -60,7 +60,7 @@ def recipe_for(
         candidates = 16 if sum(architectures.channels(arch)) < 60 else 4
     recipe = Recipe(seed=seed, bfloat16=bfloat16, candidates=candidates)
     if sum(architectures.channels(arch)) > 300:
-        recipe = replace(recipe, iterations=12_000, again=6_000)
+        recipe = replace(recipe, iterations=12_000)
     if iterations is not None:
         recipe = replace(
             recipe, iterations=iterations, again=0, trial=min(recipe.trial, iterations)
