@@ -286,3 +286,29 @@ def test_ctrl_c_keeps_what_is_done(tmp_path):
     assert process.returncode == 0, err
     assert "stopped; go on with: zoo train --arch 2_3_4 --resume 2_3_4/state.npz" in out
     assert (tmp_path / "2_3_4/state.npz").is_file()
+
+
+def test_a_trained_network_goes_on(zoo, tmp_path, pool, mean):
+    """Its own weights come back to the bit, and with no rate to speak of they stay."""
+    first = Modern(ARCH, draw(ARCH, 0, sample(pool, mean)), pool, mean, RECIPE)
+    stored = first.weights()
+    second = Modern(ARCH, draw(ARCH, 1, sample(pool, mean)), pool, mean, RECIPE)
+    second.encoder.load_blobs(stored, 255)
+    second.decoder.load_blobs(stored, 255)
+    again = second.weights()
+    for layer, blobs in stored.items():
+        for ours, theirs in zip(again[layer], blobs, strict=True):
+            assert np.allclose(ours, theirs, rtol=1e-6, atol=0), layer
+    folder = folder_of(tmp_path)
+    options = ["--arch", "2_3_4", "--data", folder, "--iterations", 2, "--device", "cpu"]
+    assert zoo("train", *options, "--encoders", 1, "-q").status == 0
+    weights = tmp_path / "2_3_4/2_3_4.caffemodel"
+    result = zoo("train", *options, "--weights", weights, "-o", "further", "--json").json
+    assert result["candidates"] == 0 and result["encoder_seed"] is None
+    ours, theirs = (
+        prototxt.read_weights(path)["conv2_1"][0]
+        for path in (weights, tmp_path / "further/2_3_4.caffemodel")
+    )
+    assert np.allclose(ours, theirs, rtol=1e-6)
+    other = ["--arch", "2_3_5", *options[2:]]
+    assert "layer 'conv3_1'" in zoo("train", *other, "--weights", weights).refusal

@@ -116,9 +116,11 @@ def train(
             say, arch, data, hold_out, weights, resume, output, iterations, seed, device, pretrained
         )
         return
-    if weights is not None or pretrained:
-        raise UsageError("--weights and --pretrained go with --recipe paper only")
-    _by_modern(say, arch, data, hold_out, encoders, resume, output, iterations, seed, device)
+    if pretrained:
+        raise UsageError("--pretrained goes with --recipe paper only")
+    _by_modern(
+        say, arch, data, hold_out, encoders, weights, resume, output, iterations, seed, device
+    )
 
 
 def _by_solver(
@@ -242,6 +244,7 @@ def _by_modern(
     data: Path | None,
     hold_out: int,
     encoders: int | None,
+    weights: Path | None,
     resume: Path | None,
     output: Path,
     iterations: int | None,
@@ -251,16 +254,19 @@ def _by_modern(
     from zoo.training.distributed import join
     from zoo.training.modern import fast_bfloat16, recipe_for
     from zoo.training.run import choose_device
-    from zoo.training.tunnel import STATE, TunnelRun, train_arch
+    from zoo.training.tunnel import STATE, TunnelRun, starting_weights, train_arch
 
     device = choose_device(device)
     if resume is not None:
         output = resume if resume.is_dir() else resume.parent
     with join(device) as group:
         images = _images(say, data, hold_out, None, seed)
-        recipe = recipe_for(arch, iterations, seed, fast_bfloat16(device), encoders)
-        run = TunnelRun(arch, images, recipe, output, device, group)
-        with say.progress("training", recipe.total) as advance:
+        start = None if weights is None else starting_weights(arch, weights)
+        recipe = recipe_for(
+            arch, iterations, seed, fast_bfloat16(device), encoders, start is not None
+        )
+        run = TunnelRun(arch, images, recipe, output, device, group, start)
+        with say.progress("training", recipe.iterations) as advance:
 
             def show(event: Any) -> None:
                 if event.kind == "step":

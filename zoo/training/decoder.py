@@ -6,6 +6,8 @@ to Caffe's form through `blobs`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import torch
 from torch import nn
@@ -78,6 +80,18 @@ class Decoder(nn.Module):
             layer.weight.div_(deviation.view(-1, 1, 1, 1))
             layer.bias.copy_(SHIFT - average / deviation)
             x = F.relu(layer(x))
+
+    @torch.no_grad()
+    def load_blobs(self, stored: Mapping[str, Sequence[np.ndarray]], scale: float) -> None:
+        """The inverse of `blobs`."""
+        self.bias4.copy_(torch.from_numpy(stored["bias4"][1].ravel().copy()))
+        for name in LAYERS:
+            layer = self.get_submodule(name)
+            assert isinstance(layer, nn.Conv2d) and layer.bias is not None
+            factor = np.float32(1 / scale if name == LAYERS[-1] else 1)
+            weight = torch.from_numpy(stored[name][0] * factor)
+            layer.weight.copy_(weight.transpose(0, 1).flip(2, 3))
+            layer.bias.copy_(torch.from_numpy(stored[name][1].ravel() * factor))
 
     def blobs(self, scale: float) -> dict[str, list[np.ndarray]]:
         """Caffe's weights by layer; the output is in units of 1/`scale`.

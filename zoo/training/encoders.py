@@ -9,6 +9,9 @@ channel to channel make a coarse scale of brightness and contrast, which switche
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -48,6 +51,15 @@ class Encoder(nn.Module):
             x, positions = pool_switches(x)
             found.append(positions)
         return found
+
+    def load_blobs(self, stored: Mapping[str, Sequence[np.ndarray]], scale: float) -> None:
+        """Take Caffe's weights, of a network for images in units of 1/`scale`."""
+        for name in LAYERS:
+            layer = self.get_submodule(name)
+            assert isinstance(layer, nn.Conv2d) and layer.bias is not None
+            factor = scale if name == LAYERS[0] else 1
+            layer.weight.data.copy_(torch.from_numpy(stored[name][0] * np.float32(factor)))
+            layer.bias.data.copy_(torch.from_numpy(stored[name][1].ravel().copy()))
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from .run import interruptible, keep_until
 from .solver import Event, Solver
 from .switches import SwitchStore
 
-__all__ = ["STATE", "Files", "TunnelRun", "export", "score"]
+__all__ = ["STATE", "Files", "TunnelRun", "export", "score", "starting_weights"]
 
 STATE = "state.npz"
 SAVE_EVERY = 60.0
@@ -74,11 +74,14 @@ class TunnelRun:
         folder: Path,
         device: str = "cpu",
         group: Group = ALONE,
+        start: Mapping[str, Sequence[np.ndarray]] | None = None,
     ) -> None:
+        """`start` are the weights of a network to go on from; its encoder stays."""
         architectures.channels(arch)
         self.arch, self.images, self.recipe = arch, images, recipe
         self.files, self.device, self.group = Files(folder, arch), device, group
-        self.encoder_seed = 0
+        self.start = start
+        self.encoder_seed: int | None = None
         self.seconds = 0.0
         self.training: Modern | None = None
         self.stop = False
@@ -92,6 +95,9 @@ class TunnelRun:
         if saved is not None:
             encoder = Encoder(self.arch)
             encoder.load_state_dict(part(saved, "encoder"))
+        elif self.start is not None:
+            encoder = Encoder(self.arch)
+            encoder.load_blobs(self.start, 255)
         else:
             trials = choose_encoder(
                 self.arch, self.images.pool, self.images.mean, self.recipe, self.device
@@ -111,6 +117,8 @@ class TunnelRun:
         )  # fmt: skip
         if saved is not None:
             self.restore(training, saved)
+        elif self.start is not None:
+            training.decoder.load_blobs(self.start, 255)
         if self.group.first:
             keep_until(self.files.log, training.iteration)
         before, last_save = self.seconds, time.perf_counter()
@@ -211,6 +219,14 @@ def part(arrays: dict[str, np.ndarray], name: str) -> dict[str, torch.Tensor]:
     }
 
 
+def starting_weights(arch: str, path: Path) -> dict[str, list[np.ndarray]]:
+    """The weights of a network to go on from; ZooError where they are another network's."""
+    stored = prototxt.read_weights(path)
+    net = prototxt.parse_net(architectures.definition(arch), arch).select("TEST")
+    converters.build_graph(net, stored)  # every blob there, and of its shape
+    return stored
+
+
 def free_memory() -> float:
     """Bytes of memory that could be taken now; infinity where the system does not tell."""
     try:
@@ -294,7 +310,7 @@ def train_arch(
         for event in run.run(resume):
             say(event)
     training = run.training
-    if training is None or training.iteration < run.recipe.total:
+    if training is None or training.iteration < run.recipe.iterations:
         return None
     if not run.group.first:
         return {}
