@@ -171,6 +171,38 @@ def test_refusals(zoo, net, tmp_path, extra, message) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_how_an_image_is_fed(tmp_path, channels) -> None:
+    """(pixels - mean) x scale, as the definition's transform_param has it, unless --mean says."""
+    from zoo import networks
+
+    text = (
+        'layer { name: "data" type: "ImageData" top: "data" top: "label" '
+        "transform_param { scale: 0.5 mean_value: 10 } image_data_param { source: 'x' } }\n"
+        'layer { name: "c" type: "Convolution" bottom: "data" top: "c" '
+        "convolution_param { num_output: 2 kernel_size: 3 } }"
+    )
+    (tmp_path / "net.prototxt").write_text(text)
+    shape = [f"data=1x{channels}x6x8"]
+    network = networks.read(tmp_path / "net.prototxt", None, "c", shape=shape)
+    image = np.random.default_rng(0).integers(0, 255, (6, 8, 3)).astype(np.uint8)
+    planes = image.transpose(2, 0, 1).astype(np.float32)
+    if channels == 1:
+        planes = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[None].astype(np.float32)
+    for mean, number in ((None, 10), ("30", 30)):
+        fed = networks.image_feeds(network, image, mean)["data"]
+        assert fed.shape == (1, channels, 6, 8) and fed.dtype == np.float32
+        assert np.allclose(fed[0], (planes - number) * 0.5)
+
+
+def test_a_mean_of_other_channels(zoo, net, tmp_path) -> None:
+    text = NET.replace("dim: 3 ", "dim: 1 ")
+    (tmp_path / "grey.prototxt").write_text(text)
+    command = ["visualize", "grey.prototxt", "image.png", "--blob", "c2", "-o", "out"]
+    assert "mean 1,2,3: give 1 numbers" in zoo(*command, "--mean", "1,2,3").refusal
+    assert zoo(*command, "--mean", "128").status == 0
+
+
 def test_an_npz_without_the_input(zoo, net, tmp_path) -> None:
     np.savez(tmp_path / "io.npz", data=np.zeros(3))
     run = zoo("visualize", net, "io.npz", "--blob", "c2", "-o", "out")
