@@ -260,7 +260,7 @@ def _by_modern(
         images = _images(say, data, hold_out, None, seed)
         recipe = recipe_for(arch, iterations, seed, fast_bfloat16(device), encoders)
         run = TunnelRun(arch, images, recipe, output, device, group)
-        with say.progress("training", recipe.iterations) as advance:
+        with say.progress("training", recipe.total) as advance:
 
             def show(event: Any) -> None:
                 if event.kind == "step":

@@ -36,7 +36,7 @@ channel), after *Tunnel Effect in CNNs: Image Reconstruction From Max-Switch Loc
 | input | `data`, N×3×H×W, BGR, 0..255 minus the mean colour {mean}; H and W are left open |
 | outputs | `deconv1_2`, the image; `pool1_mask`, `pool2_mask`, `pool3_mask`, the switches |
 | encoder | the best of {candidates} random draws (seed {encoder_seed}); never trained |
-| decoder | recipe `{recipe}`: {iterations:,} × {batch} parts of {crop}×{crop} pixels, seed {seed} |
+| decoder | recipe `{recipe}`: {total:,} × {batch} parts of {crop}×{crop} pixels, seed {seed} |
 | data | {training_images} photographs of `{data}` and random parts of them ({pool:,} in all) |
 | date | {date} |
 
@@ -47,8 +47,9 @@ Trained on few photographs: a demonstration, and a yardstick for your own traini
 def card(about: Mapping[str, Any], authors: float | None) -> str:
     """The Markdown card of a network that the `modern` recipe trained."""
     stated = "not at hand" if authors is None else f"{authors:.4f}"
+    total = about["iterations"] + about.get("again", 0)
     mean = ", ".join(f"{value:g}" for value in about["mean"])
-    return CARD.format(**{**about, "authors": stated, "mean": mean})
+    return CARD.format(**{**about, "authors": stated, "mean": mean, "total": total})
 
 
 def embed(

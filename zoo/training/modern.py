@@ -37,12 +37,19 @@ class Recipe:
     rate: float = 1e-2
     decay: float = 1e-4
     warmup: float = 0.15
+    again: int = 0
+    """Iterations of a second cycle, to a third of the rate: wide networks gain by it."""
     candidates: int = 8
     """How many encoders are drawn."""
     trial: int = 60
     """Iterations of the first trial of each; the better half goes on to one twice as long."""
     seed: int = 0
     bfloat16: bool = False
+
+    @property
+    def total(self) -> int:
+        """Iterations of both cycles."""
+        return self.iterations + self.again
 
 
 def recipe_for(
@@ -52,8 +59,12 @@ def recipe_for(
     if candidates is None:
         candidates = 16 if sum(architectures.channels(arch)) < 60 else 4
     recipe = Recipe(seed=seed, bfloat16=bfloat16, candidates=candidates)
+    if sum(architectures.channels(arch)) > 300:
+        recipe = replace(recipe, iterations=12_000, again=6_000)
     if iterations is not None:
-        recipe = replace(recipe, iterations=iterations, trial=min(recipe.trial, iterations))
+        recipe = replace(
+            recipe, iterations=iterations, again=0, trial=min(recipe.trial, iterations)
+        )
     return recipe
 
 
@@ -95,14 +106,17 @@ class Modern:
         """Set from outside (Ctrl-C): the loop ends after the step it is in."""
 
     def rate(self) -> float:
-        """One cycle: a cosine up to the recipe's rate, then one down to nothing."""
-        recipe = self.recipe
-        top = max(1, round(recipe.warmup * recipe.iterations))
-        if self.iteration < top:
-            part, low, high = self.iteration / top, recipe.rate / 25, recipe.rate
+        """One cycle: a cosine up to the recipe's rate, then one down to nothing; perhaps again."""
+        recipe, done, length, peak = self.recipe, self.iteration, self.recipe.iterations, 1.0
+        if done >= length and recipe.again:
+            done, length, peak = done - length, recipe.again, 1 / 3
+        highest = peak * recipe.rate
+        top = max(1, round(recipe.warmup * length))
+        if done < top:
+            part, low, high = done / top, highest / 25, highest
         else:
-            part = (self.iteration - top) / max(1, recipe.iterations - top)
-            low, high = recipe.rate, recipe.rate * 1e-5
+            part = (done - top) / max(1, length - top)
+            low, high = highest, highest * 1e-5
         return low + (high - low) * (1 - math.cos(math.pi * part)) / 2
 
     def places(self) -> list[tuple[int, int, int]]:
@@ -144,15 +158,15 @@ class Modern:
     def run(self, every: int = 100) -> Iterator[Event]:
         """Train to the end, saying every `every` iterations how it goes."""
         started, since, losses = time.perf_counter(), self.iteration, []
-        while self.iteration < self.recipe.iterations and not self.stop:
+        while self.iteration < self.recipe.total and not self.stop:
             losses.append(self.step())
             yield Event("step", self.iteration)
-            if self.iteration % every == 0 or self.iteration == self.recipe.iterations:
+            if self.iteration % every == 0 or self.iteration == self.recipe.total:
                 loss = self.group.mean(torch.stack(losses).mean())
                 losses.clear()
                 elapsed = time.perf_counter() - started
                 speed = (self.iteration - since) * self.recipe.batch / elapsed
-                left = (self.recipe.iterations - self.iteration) * self.recipe.batch / speed
+                left = (self.recipe.total - self.iteration) * self.recipe.batch / speed
                 values = {
                     "loss": loss,
                     "rmse": math.sqrt(loss),

@@ -294,7 +294,7 @@ def train_arch(
         for event in run.run(resume):
             say(event)
     training = run.training
-    if training is None or training.iteration < run.recipe.iterations:
+    if training is None or training.iteration < run.recipe.total:
         return None
     if not run.group.first:
         return {}
