@@ -69,6 +69,7 @@ FAMILIES = (
     "reduction",
     "resizing",
     "reversed",
+    "reversed_pooling",
     "segnet",
     "shaping",
     "softmax",

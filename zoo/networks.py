@@ -80,15 +80,16 @@ def read(
         warn=notes.append,
     )
     graph.name = graph.name or net.stem
+    shape_of = graph.inputs[0].nominal if graph.inputs else ()
     properties = metadata.describe(
         net,
         weights,
         selected,
         phase="test",
         seed=seed,
-        mean=mean,
+        mean=mean if shape_of[1:2] == (3,) else None,
         recognised=recognised,
-        input_shape=graph.inputs[0].nominal if graph.inputs else None,
+        input_shape=shape_of,
     )
     notes += more
     if weights is None:
@@ -134,11 +135,13 @@ def image_feeds(
     fixed = (height, width) if height is not None and width is not None else None
     if fixed is None and own_size:
         fixed = (image.shape[0], image.shape[1])
+    properties = dict(network.properties)
+    scale = np.float32(properties.pop("zoo.scale", 1))
     if channels == 3:
-        how = metadata.preprocessing(network.properties, mean=mean, size=None, fixed=fixed)
+        how = metadata.preprocessing(properties, mean=mean, size=None, fixed=fixed)
         network.notes += [note for note in how.notes if note not in network.notes]
         blob = runtime.preprocess(image, runtime.read_mean(how.mean), how.size)
-        return {name: blob[None]}
+        return {name: blob[None] * scale}
     if channels != 1:
         raise ZooError(
             f"{network.graph.name}: {name!r} has {channels} channels, an image 3 or 1",
@@ -146,10 +149,11 @@ def image_feeds(
         )
     import cv2
 
-    size = fixed or metadata.input_size(network.properties) or (image.shape[0], image.shape[1])
+    size = fixed or metadata.input_size(properties) or (image.shape[0], image.shape[1])
     grey = runtime.resize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), *size).astype(np.float32)
-    grey -= float(mean or 0)
-    return {name: grey[None, None] * np.float32(network.properties.get("zoo.scale", 1))}
+    average = mean or properties.get("zoo.mean", "0").partition(",")[0]
+    grey = grey - runtime.read_mean(average, 1)[0]
+    return {name: np.asarray(grey[None, None] * scale, np.float32)}
 
 
 def read_feeds(network: Network, path: Path) -> dict[str, np.ndarray]:

@@ -87,6 +87,31 @@ def visualise(
     return network.run({**feeds, backward.inputs[-1].name: p}, backward)
 
 
+def models(
+    network: Network, blob: str, name: str, rules: Rules, target: str, stored: bool
+) -> dict[str, bytes]:
+    """The reversed network as ONNX, by file name: NAME.onnx, which takes image and projection.
+
+    With `stored` two instead: NAME.bottleneck.onnx gives, NAME.stored.onnx takes what the reverse
+    needs of the forward pass. Of a method that needs nothing there is only the second.
+    """
+    import converters
+
+    properties = {**network.properties, "zoo.blob": blob, "zoo.reversed": name}
+    if stored:
+        parts = {f"{name}.stored": converters.reverse(network.graph, blob, rules, stored=True)}
+        if len(parts[f"{name}.stored"].inputs) > 1:
+            parts[f"{name}.bottleneck"] = converters.bottleneck(network.graph, blob, rules)
+    else:
+        parts = {name: converters.reverse(network.graph, blob, rules)}
+    return {
+        f"{part}.onnx": converters.to_onnx(
+            graph, target, metadata={**properties, "zoo.part": part.rpartition(".")[2]}
+        ).SerializeToString()
+        for part, graph in parts.items()
+    }
+
+
 def display(values: np.ndarray) -> np.ndarray:
     """C×H×W as an H×W×3 uint8 BGR picture: the logistic function, 0 grey.
 
@@ -135,3 +160,62 @@ def sheet(found: Mapping[str, np.ndarray], image: np.ndarray) -> np.ndarray:
         rows.append((title, [as_seen(image), *(display(found[name]) for name in names)]))
     columns = ["image", *(TITLES[r.relu.value] for r in rules.values() if r.switches)]
     return runtime.labelled_grid(rows, columns)
+
+
+NAMED = ("deconvnet", "salinet", "desalinet")
+
+
+def selectivity(
+    network: Network, blob: str, feeds: Mapping[str, np.ndarray], seed: int
+) -> np.ndarray:
+    """The named methods for several neurons of the first image (the paper's Fig. 4).
+
+    A method that shows what a neuron is selective for differs from row to row.
+    """
+    import runtime
+
+    first = {name: array[:1] for name, array in feeds.items()}
+    values = network.run(first)
+    rng = np.random.default_rng(seed)
+    places = [tuple(int(rng.integers(n)) for n in values.shape[1:]) for _ in range(2)]
+    chosen = ["max", *(",".join(map(str, place)) for place in places), "random"]
+    image, rows = as_seen(first[network.graph.inputs[0].name][0]), []
+    for neuron in chosen:
+        p, (place,) = projection(values, neuron, seed)
+        title = f"most active: {place}" if neuron == "max" else place
+        rows.append((title, [image, *drawn_by_name(network, blob, first, p)]))
+    return runtime.labelled_grid(rows, ["image", *NAMED])
+
+
+def drawn_by_name(
+    network: Network, blob: str, feeds: Mapping[str, np.ndarray], p: np.ndarray
+) -> list[np.ndarray]:
+    """The pictures of the named methods, for one image."""
+    rules = combinations()
+    return [display(visualise(network, blob, rules[n], feeds, p)[0]) for n in NAMED]
+
+
+def fourier(network: Network, blob: str, feeds: Mapping[str, np.ndarray], seed: int) -> np.ndarray:
+    """Reversed networks fed with noise, beside an image of the same phase (the paper's Fig. 7).
+
+    The magnitudes of its Fourier transform are drawn, as the projection is: in both it is the
+    bottleneck information (phase, masks) that makes the picture.
+    """
+    import runtime
+
+    first = {name: array[:1] for name, array in feeds.items()}
+    image = first[network.graph.inputs[0].name][0]
+    p, _ = projection(network.run(first), "random", seed)
+    pictures = [as_seen(image), display(random_magnitude(image, seed))]
+    pictures += drawn_by_name(network, blob, first, p)
+    columns = ["image", "its phase, drawn magnitude", *NAMED]
+    return runtime.labelled_grid([(f"{blob}: a random mixture", pictures)], columns)
+
+
+def random_magnitude(image: np.ndarray, seed: int) -> np.ndarray:
+    """C×H×W of the image's Fourier phase and magnitudes uniform in [0, 1] (0 at frequency 0)."""
+    spectrum = np.fft.rfft2(image.astype(np.float64))
+    magnitude = np.random.default_rng(seed).uniform(size=spectrum.shape[1:])
+    magnitude[0, 0] = 0
+    phase = np.exp(1j * np.angle(spectrum))
+    return np.fft.irfft2(phase * magnitude, s=image.shape[1:]).astype(np.float32)

@@ -152,12 +152,14 @@ def cut(whole: Graph, reader: Reverser) -> list[Value]:
     for node in whole.nodes:
         if id(node) in forward:
             continue
-        for value in node.inputs:
-            if id(value) in images or value in node.inputs[reader.needs.get(id(node), 99) :]:
+        for index, value in enumerate(node.inputs):
+            if index >= reader.needs.get(id(node), len(node.inputs)):
                 raise node.error(
                     f"its output's size {text(node.outputs[0].shape)} is open",
                     "the stored form needs images of a fixed size: give --shape",
                 )
+            if id(value) in images:
+                raise node.error("reads the image itself, for which nothing stands in")
             if id(value) in made and not any(v is value for v in taken):
                 taken.append(value)
     whole.nodes = [n for n in whole.nodes if id(n) not in forward]
@@ -182,7 +184,25 @@ class Reverser:
         """Node id -> the first of its inputs that it reads for the plane's size only."""
         self.makers: dict[int, Node] = {}
 
+    def check(self) -> None:
+        """Raise ConversionError, which names every layer that has no reverse."""
+        from .reverse_rules import RULES, rule_of
+
+        odd = [node for node in self.forward.nodes if rule_of(node) is None]
+        if not odd:
+            return
+        hint = f"these can: {', '.join(sorted(RULES))}; cut at a lower blob"
+        if len(odd) == 1:
+            raise odd[0].error("cannot be reversed", hint)
+        listed = ", ".join(
+            f"{n.name!r} ({n.type})" + (f" at {n.position.line}" if n.position else "") for n in odd
+        )
+        raise ConversionError(
+            f"{len(odd)} layers cannot be reversed: {listed}", odd[0].position, hint
+        )
+
     def run(self) -> Graph:
+        self.check()
         projection = Value(self.fresh(PROJECTION), self.end.shape, nominal=self.end.nominal)
         self.sums[id(self.end)] = [projection]
         for node in reversed(list(self.forward.nodes)):
@@ -207,13 +227,10 @@ class Reverser:
 
     def reverse(self, node: Node, tops: list[Value | None]) -> None:
         """Hand what reached the tops of `node` on to its bottoms."""
-        from .reverse_rules import RULES, rule_of
+        from .reverse_rules import rule_of
 
         rule = rule_of(node)
-        if rule is None:
-            raise node.error(
-                "cannot be reversed", f"these can: {', '.join(sorted(RULES))}; cut at a lower blob"
-            )
+        assert rule is not None
         try:
             rule(self, node, tops)
         except OpenDimension as error:

@@ -19,10 +19,8 @@ from ..layers.reversed import (
     LRNGradientParams,
     PadAxisParams,
     ReLUMaskParams,
-    Spread,
-    UnpoolSumParams,
-    WindowSpreadParams,
 )
+from ..layers.reversed_pooling import Spread, UnpoolSumParams, WindowSpreadParams
 from ..layers.shaping import Concat, ConcatParams, Slice, SliceParams
 from ..registry import NoParams, find
 from ..shapes import known

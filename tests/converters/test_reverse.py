@@ -328,6 +328,21 @@ def test_what_cannot_be_reversed_is_named() -> None:
         reverse(built(text), "odd")
 
 
+def test_all_that_cannot_be_reversed_are_named_at_once() -> None:
+    text = HEAD + 'layer { name: "a" type: "TanH" bottom: "data" top: "a" }\n'
+    text += 'layer { name: "b" type: "Softmax" bottom: "a" top: "b" }'
+    wanted = r"2 layers cannot be reversed: 'a' \(TanH\) at 2, 'b' \(Softmax\) at 3"
+    with pytest.raises(ConversionError, match=wanted):
+        reverse(built(text), "b")
+
+
+def test_nothing_stands_in_for_an_image_that_is_normalised() -> None:
+    text = HEAD + 'layer { name: "n" type: "LRN" bottom: "data" top: "n" }'
+    graph = built(text, open_dims=False)
+    with pytest.raises(ConversionError, match=r"\(LRNGradient\): reads the image itself"):
+        reverse(graph, "n", "salinet", stored=True)
+
+
 def test_a_global_maximum_needs_a_size() -> None:
     graph, _ = golden(GOLDENS / "layers" / "pool_max_global", True)
     with pytest.raises(ConversionError, match="needs to know the size height; give --shape"):

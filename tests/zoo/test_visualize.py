@@ -91,6 +91,43 @@ def test_a_mixture_is_drawn_by_the_seed(zoo, net, tmp_path) -> None:
     assert p.min() >= 0 and p.max() <= 1 and p.shape == (2, 3, 4, 5)
 
 
+@pytest.mark.parametrize("target", ["cpu", "cuda", "portable"])
+def test_the_reversed_network_as_a_file(zoo, net, tmp_path, target) -> None:
+    x = np.random.default_rng(1).normal(size=(2, 3, 16, 12)).astype(np.float32)
+    np.savez(tmp_path / "io.npz", **{"in.data": x})
+    command = ["visualize", net, "io.npz", "--blob", "c2", "--method", "salinet", "-o", "out"]
+    command += ["--shape", "data=Nx3x16x12", "--neuron", "1,2,3", "--target", target]
+    found = zoo(*command, "--onnx", "--stored", "--json").json
+    names = [Path(path).name for path in found["models"]]
+    assert names == ["salinet.onnx", "salinet.stored.onnx", "salinet.bottleneck.onnx"]
+    whole, stored, bottleneck = (runtime.load(tmp_path / "out" / n, "cpu") for n in names)
+    expected = np.load(tmp_path / "out" / "salinet.npy")
+    p = np.zeros((2, 5, 6, 4), np.float32)
+    p[:, 1, 2, 3] = 1
+    got = whole.run({"data": x, "projection": p})["visualisation"]
+    kept = bottleneck.run({"data": x})
+    also = stored.run({**kept, "projection": p})["visualisation"]
+    for values in (got, also):
+        assert np.abs(values - expected).max() <= 1e-5 * np.abs(expected).max()
+    assert whole.metadata["zoo.reversed"] == "salinet" and whole.metadata["zoo.blob"] == "c2"
+
+
+def test_the_other_sheets(zoo, net, tmp_path) -> None:
+    command = ["visualize", net, "image.png", "--blob", "c2", "--mean", "0", "-o", "out"]
+    found = zoo(*command, "--sheet", "selectivity", "--sheet", "fourier", "--json").json
+    assert [Path(p).name for p in found["sheets"]] == ["selectivity.png", "fourier.png"]
+    tall, wide = (cv2.imread(path).shape for path in found["sheets"])
+    assert tall[0] > 4 * 256 and wide[1] > 5 * 192
+
+
+def test_a_drawn_magnitude_keeps_the_phase() -> None:
+    image = np.random.default_rng(0).normal(size=(3, 16, 13))
+    other = vis.random_magnitude(image, 1)
+    a, b = (np.fft.rfft2(x)[:, 1:7, 1:6] for x in (image, other))
+    assert np.allclose(np.angle(a), np.angle(b), atol=1e-3)
+    assert not np.allclose(np.abs(a), np.abs(b), rtol=0.1)
+
+
 def test_random_weights_keep_the_deviation(zoo, net, tmp_path) -> None:
     from zoo import networks
 
@@ -132,6 +169,38 @@ def test_refusals(zoo, net, tmp_path, extra, message) -> None:
     )
     assert message in run.refusal
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_how_an_image_is_fed(tmp_path, channels) -> None:
+    """(pixels - mean) x scale, as the definition's transform_param has it, unless --mean says."""
+    from zoo import networks
+
+    text = (
+        'layer { name: "data" type: "ImageData" top: "data" top: "label" '
+        "transform_param { scale: 0.5 mean_value: 10 } image_data_param { source: 'x' } }\n"
+        'layer { name: "c" type: "Convolution" bottom: "data" top: "c" '
+        "convolution_param { num_output: 2 kernel_size: 3 } }"
+    )
+    (tmp_path / "net.prototxt").write_text(text)
+    shape = [f"data=1x{channels}x6x8"]
+    network = networks.read(tmp_path / "net.prototxt", None, "c", shape=shape)
+    image = np.random.default_rng(0).integers(0, 255, (6, 8, 3)).astype(np.uint8)
+    planes = image.transpose(2, 0, 1).astype(np.float32)
+    if channels == 1:
+        planes = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[None].astype(np.float32)
+    for mean, number in ((None, 10), ("30", 30)):
+        fed = networks.image_feeds(network, image, mean)["data"]
+        assert fed.shape == (1, channels, 6, 8) and fed.dtype == np.float32
+        assert np.allclose(fed[0], (planes - number) * 0.5)
+
+
+def test_a_mean_of_other_channels(zoo, net, tmp_path) -> None:
+    text = NET.replace("dim: 3 ", "dim: 1 ")
+    (tmp_path / "grey.prototxt").write_text(text)
+    command = ["visualize", "grey.prototxt", "image.png", "--blob", "c2", "-o", "out"]
+    assert "mean 1,2,3: give 1 numbers" in zoo(*command, "--mean", "1,2,3").refusal
+    assert zoo(*command, "--mean", "128").status == 0
 
 
 def test_an_npz_without_the_input(zoo, net, tmp_path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from zoo.commands import options
-from zoo.commands.options import Provider
+from zoo.commands.options import Provider, Target
 
 
 class Method(StrEnum):
@@ -17,6 +17,13 @@ class Method(StrEnum):
     salinet = "salinet"
     deconvnet = "deconvnet"
     all = "all"
+
+
+class Sheet(StrEnum):
+    """What else to draw, all methods side by side."""
+
+    selectivity = "selectivity"
+    fourier = "fourier"
 
 
 def visualize(
@@ -53,6 +60,26 @@ def visualize(
             "--random-weights", help="Draw the weights instead: what the structure alone shows."
         ),
     ] = False,
+    sheet: Annotated[
+        list[Sheet] | None,
+        typer.Option(
+            "--sheet",
+            help="Also draw several neurons, or noise beside the image's own phase.",
+        ),
+    ] = None,
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="Also write METHOD.onnx, the reversed network.")
+    ] = False,
+    stored: Annotated[
+        bool,
+        typer.Option(
+            "--stored",
+            help="Also write METHOD.bottleneck.onnx and METHOD.stored.onnx, cut at the switches.",
+        ),
+    ] = False,
+    target: Annotated[
+        Target, typer.Option("--target", help="What --onnx and --stored are written for.")
+    ] = Target.cpu,
     mean: options.Mean = None,
     shape: options.Shapes = None,
     seed: options.Seed = 0,
@@ -63,7 +90,8 @@ def visualize(
     """Show what makes a neuron active, through DeConvNet, SaliNet and DeSaliNet.
 
     Writes METHOD.png and the raw values METHOD.npy (N, C, H, W) for each method; with --method all
-    the eight combinations of rules, and all.png, a sheet of them (of the first image).
+    the eight combinations of rules, and all.png, a sheet of them (of the first image). The reversed
+    network takes the image and `projection`, of the blob's shape, and gives `visualisation`.
     """
     import io
 
@@ -92,22 +120,32 @@ def visualize(
         for name, rules in chosen.items():
             found[name] = vis.visualise(network, blob, rules, feeds, p)
             advance()
+    suffix = "-random" if random_weights else ""
+    seen = feeds[network.graph.inputs[0].name][0]
+    sheets = {}
+    if method is Method.all:
+        sheets["all"] = vis.sheet({name: array[0] for name, array in found.items()}, seen)
+    for asked in sheet or ():
+        draw = vis.selectivity if asked is Sheet.selectivity else vis.fourier
+        sheets[asked.value] = draw(network, blob, feeds, seed)
+    contents: dict[str, bytes] = {}
+    for name, rules in chosen.items():
+        for cut in [False] * onnx + [True] * stored:
+            contents |= vis.models(network, blob, f"{name}{suffix}", rules, target.value, cut)
     drawing.make_folder(output)
     written = []
-    suffix = "-random" if random_weights else ""
     for name, array in found.items():
-        target = output / f"{name}{suffix}.png"
+        path = output / f"{name}{suffix}.png"
         pictures = [vis.display(one) for one in array]
-        runtime.write_png(target, runtime.mosaic(pictures, gap=2, least=256))
+        runtime.write_png(path, runtime.mosaic(pictures, gap=2, least=256))
         raw = io.BytesIO()
         np.save(raw, array)
-        atomic_write(target.with_suffix(".npy"), raw.getvalue())
-        written.append((name, str(target), "x".join(map(str, array.shape))))
-    if method is Method.all:
-        seen = feeds[network.graph.inputs[0].name][0]
-        sheet = vis.sheet({name: array[0] for name, array in found.items()}, seen)
-        runtime.write_png(output / f"all{suffix}.png", sheet)
-    drawn = str(output / f"all{suffix}.png") if method is Method.all else None
+        atomic_write(path.with_suffix(".npy"), raw.getvalue())
+        written.append((name, str(path), "x".join(map(str, array.shape))))
+    for name, drawn in sheets.items():
+        runtime.write_png(output / f"{name}{suffix}.png", drawn)
+    for file, content in contents.items():
+        atomic_write(output / file, content)
     say.result(
         {
             "blob": blob,
@@ -115,11 +153,18 @@ def visualize(
             "methods": [
                 {"method": name, "picture": path, "shape": size} for name, path, size in written
             ],
-            "sheet": drawn,
+            "sheets": [str(output / f"{name}{suffix}.png") for name in sheets],
+            "models": [str(output / file) for file in contents],
             "notes": network.notes,
         }
     )
     say.table(["method", "picture", "shape"], written)
-    say.fields([("neuron", f"{blob} {place}") for place in places[:8]])
+    say.fields(
+        [
+            ("neuron", [f"{blob} {place}" for place in places[:8]]),
+            ("sheets", [str(output / f"{name}{suffix}.png") for name in sheets]),
+            ("models", [str(output / file) for file in contents]),
+        ]
+    )
     for note in network.notes:
         say.note(note)

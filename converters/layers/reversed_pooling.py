@@ -1,0 +1,218 @@
+"""Pooling reversed: by its switches, to the centre of its windows, or evenly over them.
+
+The layers of a reversed network, as those of reversed.py are.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from ..graph import Node
+from ..registry import register
+from ..shapes import is_fixed, known
+from .activations import scalar
+from .pooling import Windows
+from .reversed import Reversed, plane, stated_plane
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..onnx_backend import OnnxBuilder
+
+
+@dataclass
+class UnpoolSumParams:
+    """Where the windows of the forward pooling lie."""
+
+    windows: Windows
+
+
+@register("UnpoolSum")
+class UnpoolSum(Reversed):
+    """Each value added where its switch points, so that coinciding switches sum up.
+
+    The exact transpose of what max pooling selected; `Unpooling` keeps the last write instead.
+    """
+
+    Params: ClassVar[type] = UnpoolSumParams
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        if b.target == "portable":
+            self.compare(node, b)
+            return
+        p, mask = node.inputs[:2]
+        n, c = b.dim(p, 0), b.dim(p, 1)
+        height, width = plane(node, b)
+        rows = b.ints(0, 0, -1)
+        zeros = b.op("ConstantOfShape", b.join(n, c, b.arithmetic("Mul", height, width)))
+        flat = b.op(
+            "ScatterElements",
+            zeros,
+            b.op("Reshape", mask, rows),
+            b.op("Reshape", p, rows),
+            axis=2,
+            reduction=None if node.params.windows.disjoint else "add",
+        )
+        b.op("Reshape", flat, b.join(n, c, height, width), out=node.outputs[0])
+
+    def compare(self, node: Node, b: OnnxBuilder) -> None:
+        """Without any scatter: a window's places as channels, then a transposed convolution."""
+        w: Windows = node.params.windows
+        p, mask = node.inputs[:2]
+        channels, places = known(p.shape[1]), w.kernel[0] * w.kernel[1]
+        height, width = plane(node, b)
+        rows, columns = b.dim(p, 2), b.dim(p, 3)
+        top, left = (self.starts(b, n, w, i) for i, n in enumerate((rows, columns)))
+        offset = np.indices(w.kernel, np.int64).reshape(2, places, 1, 1)
+        row, column = b.op("Add", top, offset[0]), b.op("Add", left, offset[1])
+        index = b.op("Add", b.op("Mul", row, width), column)
+        # A switch names a place of the plane; one of the padding could have the same number.
+        low = b.op("GreaterOrEqual", column, b.ints(0))
+        inside = b.op("And", low, b.op("Less", column, width))
+        index = b.op("Where", inside, index, b.ints(-1))
+        two = b.ints(2)
+        hit = b.op("Equal", b.op("Unsqueeze", mask, two), index)
+        spread = b.op("Where", hit, b.op("Unsqueeze", p, two), scalar(0))
+        shape = b.join(b.ints(-1, channels * places), rows, columns)
+        spread = b.op("Reshape", spread, shape)
+        one_hot = np.eye(places, dtype=np.float32).reshape(places, 1, *w.kernel)
+        weight = b.array(node, "places", np.tile(one_hot, (channels, 1, 1, 1)))
+        full = b.op(
+            "ConvTranspose",
+            spread,
+            weight,
+            kernel_shape=w.kernel,
+            strides=w.stride,
+            group=channels,
+        )
+        ends = b.op("Shape", full, start=2)
+        sizes = b.op("Add", b.join(height, width), b.ints(*w.pad))
+        before = b.ints(0, 0, *(-pad for pad in w.pad), 0, 0)
+        b.op("Pad", full, b.join(before, b.op("Sub", sizes, ends)), out=node.outputs[0])
+
+    def starts(self, b: OnnxBuilder, count: str, w: Windows, axis: int) -> str:
+        """The first row (or column) of each window, shaped to broadcast over places."""
+        zero, one = b.const(np.array(0, np.int64)), b.const(np.array(1, np.int64))
+        numbers = b.op("Range", zero, b.op("Squeeze", count, b.ints(0)), one)
+        numbers = b.op("Sub", b.op("Mul", numbers, b.ints(w.stride[axis])), b.ints(w.pad[axis]))
+        return b.op("Reshape", numbers, b.ints(1, -1, 1) if axis == 0 else b.ints(1, 1, -1))
+
+    def torch(self, node: Node) -> nn.Module:
+        import torch
+        from torch import nn
+
+        size = stated_plane(node)
+
+        class UnpoolSumModule(nn.Module):
+            def forward(
+                self, p: torch.Tensor, mask: torch.Tensor, *like: torch.Tensor
+            ) -> torch.Tensor:
+                wanted = size if size is not None else like[0].shape[2:]
+                n, c = p.shape[:2]
+                flat = p.new_zeros(n, c, wanted[0] * wanted[1])
+                flat = flat.scatter_add(2, mask.reshape(n, c, -1), p.reshape(n, c, -1))
+                return flat.reshape(n, c, *wanted)
+
+        return UnpoolSumModule()
+
+
+class Spread(enum.Enum):
+    """How a value goes back to its window."""
+
+    CENTRE = 0
+    AVERAGE = 1
+
+
+@dataclass
+class WindowSpreadParams:
+    """Where the windows lie; None is one window over the whole plane."""
+
+    windows: Windows | None
+    spread: Spread = Spread.CENTRE
+
+
+@register("WindowSpread")
+class WindowSpread(Reversed):
+    """Each value at the centre of its window, or shared out evenly over it (average pooling).
+
+    The centre of an even window is the first of the middle two, kept inside the image; what
+    coincides adds up. A matrix per axis, so that every runtime has its operators.
+    """
+
+    Params: ClassVar[type] = WindowSpreadParams
+
+    def geometry(self, node: Node, axis: int) -> tuple[int, int, int] | None:
+        """Kernel, stride and pad of one axis; None where the window is the whole plane."""
+        w: Windows | None = node.params.windows
+        return (w.kernel[axis], w.stride[axis], w.pad[axis]) if w is not None else None
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        p, sizes = node.inputs[0], plane(node, b)
+        tall, wide = (self.matrix(node, b, axis, sizes[axis]) for axis in (0, 1))
+        left = b.op("Transpose", tall, perm=(1, 0))
+        b.op("MatMul", b.op("MatMul", left, p), wide, out=node.outputs[0])
+
+    def matrix(self, node: Node, b: OnnxBuilder, axis: int, size: str) -> str:
+        """windows × rows (or columns): the share of each window's value that each gets."""
+        small, large = node.inputs[0].shape[2 + axis], node.outputs[0].shape[2 + axis]
+        geometry = self.geometry(node, axis)
+        if is_fixed(small, large):
+            array = spread_matrix(known(large), known(small), geometry, node.params.spread)
+            return b.const(array.astype(np.float32))
+        zero, one = b.const(np.array(0, np.int64)), b.const(np.array(1, np.int64))
+        place = b.op("Range", zero, b.op("Squeeze", size, b.ints(0)), one)
+        count = b.op("Squeeze", b.dim(node.inputs[0], 2 + axis), b.ints(0))
+        window = b.op("Unsqueeze", b.op("Range", zero, count, one), b.ints(1))
+        kernel, start = size, b.op("Mul", window, b.ints(0))
+        if geometry is not None:
+            kernel = b.ints(geometry[0])
+            start = b.op("Sub", b.op("Mul", window, b.ints(geometry[1])), b.ints(geometry[2]))
+        if node.params.spread is Spread.CENTRE:
+            half = b.op("Div", b.op("Sub", kernel, b.ints(1)), b.ints(2))
+            middle = b.op("Max", b.op("Add", start, half), b.ints(0))
+            middle = b.op("Min", middle, b.op("Sub", size, b.ints(1)))
+            return b.op("Cast", b.op("Equal", place, middle), to=1)
+        pad = b.ints(geometry[2] if geometry else 0)
+        end = b.op("Add", start, kernel)
+        hit = b.op("And", b.op("GreaterOrEqual", place, start), b.op("Less", place, end))
+        extent = b.op("Sub", b.op("Min", end, b.op("Add", size, pad)), start)
+        return b.op("Div", b.op("Cast", hit, to=1), b.op("Cast", extent, to=1))
+
+    def torch(self, node: Node) -> nn.Module:
+        import torch
+        from torch import nn
+
+        size, spread = stated_plane(node), node.params.spread
+        geometry = [self.geometry(node, axis) for axis in (0, 1)]
+
+        class WindowSpreadModule(nn.Module):
+            def forward(self, p: torch.Tensor, *like: torch.Tensor) -> torch.Tensor:
+                wanted = size if size is not None else like[0].shape[2:]
+                tall, wide = (
+                    torch.from_numpy(spread_matrix(wanted[i], p.shape[2 + i], geometry[i], spread))
+                    for i in (0, 1)
+                )
+                return tall.t().to(p) @ p @ wide.to(p)
+
+        return WindowSpreadModule()
+
+
+def spread_matrix(
+    size: int, windows: int, geometry: tuple[int, int, int] | None, spread: Spread
+) -> np.ndarray:
+    """windows × size, float64: what each place of one axis gets of each window's value.
+
+    Average pooling divides by the window with its padding, less what hangs over size + pad
+    (pooling_layer.cpp).
+    """
+    kernel, stride, pad = geometry if geometry is not None else (size, 1, 0)
+    start = (np.arange(windows) * stride - pad)[:, None]
+    place = np.arange(size)[None]
+    if spread is Spread.CENTRE:
+        return (place == np.clip(start + (kernel - 1) // 2, 0, size - 1)).astype(np.float64)
+    extent = np.minimum(start + kernel, size + pad) - start
+    return ((place >= start) & (place < start + kernel)) / extent
