@@ -53,6 +53,8 @@ FAMILIES = (
     "inner_product",
     "inputs",
     "losses",
+    "losses_classification",
+    "losses_distance",
     "normalization",
     "pooling",
     "shaping",
