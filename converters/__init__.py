@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .graph import Graph, Node, Value
     from .onnx_backend import DEFAULT_OPSET, TARGETS, to_onnx
     from .passes.fold import fold
+    from .passes.reverse import Rules, bottleneck, reverse
     from .passes.split import split
     from .registry import BlobSpec, LayerInfo, LayerType, layer_types, load_plugin, register
     from .torch_backend import to_torch
@@ -21,6 +22,7 @@ _HOMES = {
     "graph": ("Graph", "Node", "Value"),
     "onnx_backend": ("DEFAULT_OPSET", "TARGETS", "to_onnx"),
     "passes.fold": ("fold",),
+    "passes.reverse": ("Rules", "bottleneck", "reverse"),
     "passes.split": ("split",),
     "registry": ("BlobSpec", "LayerInfo", "LayerType", "layer_types", "load_plugin", "register"),
     "torch_backend": ("to_torch",),
@@ -36,14 +38,17 @@ __all__ = [
     "LayerType",
     "NeedsShape",
     "Node",
+    "Rules",
     "UnsupportedLayers",
     "Value",
+    "bottleneck",
     "build_graph",
     "fold",
     "layer_types",
     "load_graph",
     "load_plugin",
     "register",
+    "reverse",
     "split",
     "to_onnx",
     "to_torch",

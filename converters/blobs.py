@@ -32,11 +32,13 @@ def attach_blobs(
     for node in graph.nodes:
         kind = find(node.type)
         assert kind is not None
+        stored = weights.get(node.name) if weights is not None else None
+        if stored:
+            kind.given_blobs(node, len(stored))
         wanted = kind.blobs(node)
         node.specs = [*node.specs, *(ParamSpec() for _ in wanted)][: max(len(wanted), 0)]
         if not wanted:
             continue
-        stored = weights.get(node.name) if weights is not None else None
         if (
             weights is not None
             and not stored

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,10 @@ MESSAGES = frozenset(
     sigmoid_param slice_param softmax_param spp_param swish_param tanh_param threshold_param
     tile_param transform_param unpooling_param window_data_param""".split()
 )
+
+
+OPENINGS = ((True, True), (True, False), (False, True), (False, False))
+"""Whether batch, and whether height and width, are left open, in the order of trying."""
 
 
 def load_graph(
@@ -80,13 +84,15 @@ def build_graph(
     open_dims: bool = True,
     lenient: bool = False,
     warn: Warn | None = None,
+    stored: Mapping[str, Shape] | None = None,
 ) -> Graph:
     """Build the graph of a definition whose phase is selected.
 
     `weights` are the blobs by layer name; without them Caffe's fillers draw, seeded by `seed`.
     `shapes` fixes inputs by blob name; a text in place of a number leaves that dimension open.
     With `open_dims` the other inputs leave batch, height and width open as far as the network
-    allows. `outputs` names blobs; the default is in `resolve`. Raises ConversionError.
+    allows. `outputs` names blobs; the default is in `resolve`. `stored` is what one row of a data
+    layer's file holds (C×H×W), by top. Raises ConversionError.
     """
     warn = warn or (lambda message: warnings.warn(message, stacklevel=3))
     records, wanted = resolve(net, outputs)
@@ -100,7 +106,7 @@ def build_graph(
     ) -> tuple[Graph, dict[int, Shape]]:
         return infer_shapes(net, records, wanted, params, inputs, nominal)
 
-    sizes = Sizes(records, params, weights, given)
+    sizes = Sizes(records, params, weights, given, stored or {})
     own = own_shapes(sizes, lambda tried: infer(tried, None)[0], notes)
     try:
         _, nominal = infer(own, None)
@@ -109,9 +115,10 @@ def build_graph(
             raise
         _, nominal = infer({k: closed(given.get(k), v) for k, v in own.items()}, None)
     graph = None
-    for batch, plane in [(True, True), (True, False), (False, False)] if open_dims else []:
+    lists = list_inputs(records)
+    for batch, plane in OPENINGS if open_dims else ():
         try:
-            graph, _ = infer(opened(own, given, batch, plane), nominal)
+            graph, _ = infer(opened(own, given, batch, plane, lists), nominal)
             break
         except OpenDimension:
             continue
@@ -161,12 +168,27 @@ def closed(given: Shape | None, own: Shape) -> Shape:
     return tuple(d if isinstance(d, int) else s for d, s in zip(given, spare, strict=True))
 
 
+def list_inputs(records: list[Record]) -> set[str]:
+    """The input blobs whose first dimension counts something else than images."""
+    return {
+        record.inputs[index].blob
+        for record in records
+        for index in (record.kind.lists if record.kind else ())
+        if (writer := record.inputs[index].writer) is not None and writer.is_input
+    }
+
+
 def opened(
-    own: Mapping[str, Shape], given: Mapping[str, Shape], batch: bool, plane: bool
+    own: Mapping[str, Shape],
+    given: Mapping[str, Shape],
+    batch: bool,
+    plane: bool,
+    lists: Collection[str] = (),
 ) -> dict[str, Shape]:
     """The inputs' shapes with batch, height and width left open where nobody fixed them.
 
-    Inputs of one size share one symbol; another size gets a symbol of its own.
+    Inputs of one size share one symbol; another size gets a symbol of its own, and so do `lists`,
+    whose length is always open.
     """
     symbols: dict[tuple[str, object], str] = {}
 
@@ -181,9 +203,11 @@ def opened(
             result[blob] = given[blob]
             continue
         dims = list(shape)
-        if dims and batch:
+        if blob in lists:
+            dims[0] = f"{blob}_count"
+        elif dims and batch:
             dims[0] = symbol("batch", shape[0], blob)
-        if len(dims) == 4 and plane:
+        if len(dims) == 4 and plane and blob not in lists:
             dims[2], dims[3] = symbol("height", shape[2], blob), symbol("width", shape[3], blob)
         result[blob] = tuple(dims)
     return result

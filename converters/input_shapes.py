@@ -1,8 +1,9 @@
 """How large the inputs are, when the prototxt says so only between the lines.
 
-In order: `--shape`; the input layer's own shape; for data layers `crop_size`, the mean file, and
-what the network itself fixes: the first convolution's weights or the loss's partner give the
-channels, `unpool_size` or the first inner product's weights the height and width.
+In order: `--shape`; the input layer's own shape; for data layers what their files hold, where they
+are at hand; `crop_size`; what the network itself fixes: the first convolution's weights or the
+loss's partner give the channels, `unpool_size` or the first inner product's weights the height and
+width.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ class Sizes:
     params: Mapping[int, Any]
     weights: Mapping[str, Sequence[np.ndarray]] | None
     given: Mapping[str, Shape]
+    stored: Mapping[str, Shape]
+    """Of data layers' tops: one row's shape in their files, where those are at hand."""
 
     def needed_tops(self, record: Record) -> list[Version]:
         """The tops of an input layer that some kept layer reads (labels are mostly not)."""
@@ -92,6 +95,13 @@ def guess(
     """The C×H×W of a data layer's top, by what reads it."""
     params = sizes.params[id(record)]
     blob, where = version.blob, record.layer.position
+    if (row := sizes.stored.get(blob)) is not None:
+        plane = params.plane() if len(row) == 3 else None
+        shape = (1, row[0], *plane) if plane else (1, *row)
+        shown = "x".join(map(str, shape[1:]))
+        crop = ", crop_size" if plane else ""
+        notes.append(f"input {blob} {shown}: as the files of layer {record.layer.name} hold{crop}")
+        return shape
     channels, why_channels = guess_channels(sizes, record, version)
     if channels is None:
         raise NeedsShape(
@@ -163,7 +173,7 @@ def weights_agree(graph: Graph, weights: Mapping[str, Sequence[np.ndarray]] | No
 def unpools_agree(graph: Graph) -> bool:
     """Whether every unpooling gives back the plane that its switches were taken from."""
     for node in graph.nodes:
-        if node.type == "Unpooling" and len(node.inputs) == 2:
+        if node.type in ("Unpooling", "Upsample") and len(node.inputs) == 2:
             pool = node.inputs[1].producer
             if pool is not None and pool.inputs[0].shape[2:] != node.outputs[0].shape[2:]:
                 return False

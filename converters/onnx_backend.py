@@ -91,6 +91,11 @@ class OnnxBuilder:
         self._used.add(name)
         return name
 
+    def between(self, value: Value) -> None:
+        """Make a value that is not the graph's own an operand, under a name that is free."""
+        self._names[id(value)] = self.fresh(value.name)
+        self._made.append(value)
+
     def op(
         self,
         op_type: str,

@@ -48,19 +48,35 @@ __all__ = [
 
 FAMILIES = (
     "activations",
+    "aligned_crop",
+    "bn",
     "convolution",
+    "detection",
+    "detector_training",
     "elementwise",
+    "indexing",
     "inner_product",
     "inputs",
+    "local",
     "losses",
     "losses_classification",
     "losses_distance",
+    "mobile",
     "normalization",
     "pooling",
+    "python",
+    "rcnn",
+    "recurrent",
+    "reduction",
+    "resizing",
+    "reversed",
+    "segnet",
     "shaping",
     "softmax",
+    "ssd",
     "unpooling",
     "utility",
+    "windows",
 )
 
 
@@ -88,6 +104,8 @@ class LayerType:
     bottoms: ClassVar[tuple[int, int | None]] = (1, 1)
     """Least and greatest number of bottoms; None is no limit."""
     tops: ClassVar[tuple[int, int | None]] = (1, 1)
+    lists: ClassVar[tuple[int, ...]] = ()
+    """Bottoms whose first dimension counts something else than images, such as regions."""
     Params: ClassVar[builtins.type] = NoParams
     is_input: ClassVar[bool] = False
     """Its tops are inputs of the network (Data, Input, ...)."""
@@ -100,6 +118,12 @@ class LayerType:
     def blobs(self, node: Node) -> list[BlobSpec]:
         """The learned arrays, in Caffe's order."""
         return []
+
+    def given_blobs(self, node: Node, arrays: int) -> None:
+        """Told how many arrays the caffemodel has for it, before `blobs` is asked which it needs.
+
+        For types that forks define differently; may replace `node.params` or raise `node.error`.
+        """
 
     def shapes(self, node: Node) -> list[Shape]:
         """The tops' shapes by Caffe's own arithmetic.

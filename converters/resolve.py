@@ -44,11 +44,29 @@ class Record:
     @property
     def prunable(self) -> bool:
         """A loss or an accuracy, known or (by its name) not."""
-        return self.kind.is_loss if self.kind else self.layer.type.endswith("Loss")
+        if self.kind:
+            return self.kind.is_loss
+        return type_of(self.layer).removesuffix("Layer").endswith("Loss")
 
     @property
     def is_input(self) -> bool:
         return self.kind is not None and self.kind.is_input
+
+
+def type_of(layer: LayerDefinition) -> str:
+    """The name of a layer's type; of a Python layer ``Python:module.Class``."""
+    if layer.type != "Python":
+        return layer.type
+    message = layer.param("python_param")
+    fields = [message.last(name) if message else None for name in ("module", "layer")]
+    names = [f.value.text if f and isinstance(f.value, Scalar) else "" for f in fields]
+    return f"Python:{'.'.join(names)}"
+
+
+def kind_of(layer: LayerDefinition) -> LayerType | None:
+    """Its layer type; of an unknown Python layer without bottoms that it brings data in."""
+    kind = find(type_of(layer))
+    return find("Python") if kind is None and layer.type == "Python" and not layer.bottoms else kind
 
 
 def describe(layer: LayerDefinition) -> str:
@@ -75,7 +93,7 @@ def resolve(
     needed = reach(records, wanted)
     unknown = [r.layer for r in needed if r.kind is None]
     if unknown:
-        raise UnsupportedLayers([(u.name, u.type, u.position) for u in unknown])
+        raise UnsupportedLayers([(u.name, type_of(u), u.position) for u in unknown])
     for record in needed:
         check_counts(record)
     if not any(not r.is_input for r in needed) and not outputs:
@@ -87,7 +105,7 @@ def connect(net: NetDefinition) -> tuple[list[Record], dict[str, Version]]:
     latest: dict[str, Version] = {}
     records: list[Record] = []
     for layer in net.layers:
-        record = Record(layer, find(layer.type))
+        record = Record(layer, kind_of(layer))
         for name in layer.bottoms:
             record.inputs.append(latest.get(name) or Version(name, None))
         seen: set[str] = set()
@@ -121,8 +139,8 @@ def find_partners(records: list[Record]) -> None:
             continue
         for target in loss.inputs:
             source = target.writer
-            if source is None or not source.is_input:
-                continue
+            if source is None or not source.is_input or target.index:
+                continue  # a label is the second top of a data layer: it says nothing of the first
             for other in loss.inputs:
                 writer = other.writer
                 while writer is not None and not writer.is_input and writer.partner is None:

@@ -15,6 +15,7 @@ __all__ = [
     "OpenDimension",
     "convolved",
     "deconvolved",
+    "factored",
     "fixed",
     "is_fixed",
     "known",
@@ -98,6 +99,17 @@ def pooled(dim: Dim, kernel: int, pad: int, stride: int, ceil: bool = True) -> D
     if pad:
         return f"pooled({dim},{kernel},{pad},{stride},{'ceil' if ceil else 'floor'})"
     return f"{'ceil' if ceil else 'floor'}(({plus(dim, change)})/{stride})+1"
+
+
+def factored(dim: str) -> tuple[int, str]:
+    """The whole number that a symbol is a multiple of, and the rest: 3 and ``h`` of ``3*(h)``."""
+    match = re.fullmatch(r"(\d+)\*\((.*)\)", dim)
+    depth = 0
+    for sign in match[2] if match else "":
+        depth += {"(": 1, ")": -1}.get(sign, 0)
+        if depth < 0:  # the bracket that ends the text is not the one that begins it
+            return 1, dim
+    return (int(match[1]), match[2]) if match else (1, dim)
 
 
 def plus(dim: str, change: int) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Sequence
+from keyword import iskeyword
 
 import numpy as np
 import torch
@@ -62,9 +63,14 @@ def identifier(name: str) -> str:
     return clean if clean.isidentifier() else f"_{clean}"
 
 
+def parts(name: str) -> list[str]:
+    """The attributes that a layer's name makes; one that is a word of Python's ends in ``_``."""
+    return [f"{part}_" if iskeyword(part) else part or "_" for part in name.split(".")]
+
+
 def attach(root: nn.Module, name: str, module: nn.Module) -> str:
     """Hang a module under its layer's name; a dot in it makes a nested module, as torch has it."""
-    *path, leaf = [part or "_" for part in name.split(".")]
+    *path, leaf = parts(name)
     parent = root
     for part in path:
         if not isinstance(getattr(parent, part, None), nn.Module):
@@ -82,7 +88,7 @@ def attach(root: nn.Module, name: str, module: nn.Module) -> str:
 def tie_shared(root: nn.Module, node: Node) -> None:
     """Make a blob that `node` shares the very parameter of its owner."""
     for index, (owner, place) in node.shared.items():
-        ours, theirs = root.get_submodule(node.name), root.get_submodule(owner)
+        ours, theirs = (root.get_submodule(".".join(parts(n))) for n in (node.name, owner))
         name = list(dict(ours.named_parameters()))[index]
         parameter = list(theirs.parameters())[place]
         if dict(ours.named_parameters())[name].shape == parameter.shape:

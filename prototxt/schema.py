@@ -94,11 +94,9 @@ def one(field: Field, hint: Any, label: str, lenient: bool, warn: Warn | None) -
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, Message):
             raise FormatError(f"{field.name} must be a message {{ ... }}", field.position)
+        if hint is Message:  # left as it stands
+            return value
         return decode(value, typing.cast(type, hint), name=field.name, lenient=lenient, warn=warn)
-    if hint is Message:
-        if not isinstance(value, Message):
-            raise FormatError(f"{field.name} must be a message {{ ... }}", field.position)
-        return value
     if isinstance(value, Message):
         raise FormatError(f"{field.name} must be a value, not a message", field.position)
     unsigned = get_origin(hint) is Annotated

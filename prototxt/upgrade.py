@@ -32,9 +32,10 @@ V1_TYPES = {
     "SIGMOID_CROSS_ENTROPY_LOSS": "SigmoidCrossEntropyLoss", "SILENCE": "Silence",
     "SOFTMAX": "Softmax", "SOFTMAX_LOSS": "SoftmaxWithLoss", "SPLIT": "Split", "SLICE": "Slice",
     "TANH": "TanH", "WINDOW_DATA": "WindowData", "THRESHOLD": "Threshold",
-    # Forks that kept V1 syntax: DeconvNet and SegNet.
+    # Forks that kept V1 syntax: DeconvNet and SegNet. Their CROP is another than today's Crop.
     "UNPOOLING": "Unpooling", "BN": "BN", "UPSAMPLE": "Upsample", "DENSE_IMAGE_DATA":
-    "DenseImageData", "PRELU": "PReLU", "CROP": "Crop", "RESHAPE": "Reshape", "LOCAL": "Local",
+    "DenseImageData", "PRELU": "PReLU", "CROP": "AlignedCrop", "RESHAPE": "Reshape",
+    "LOCAL": "Local",
 }  # fmt: skip
 
 V0_TYPES = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .errors import InferenceError
-    from .evaluation import Evaluation, evaluate, image_output
+    from .evaluation import Evaluation, evaluate, image_output, pixels
     from .images import (
         deprocess,
         list_images,
@@ -18,19 +18,21 @@ if TYPE_CHECKING:
         sample_images,
     )
     from .metrics import RMSE, bits_per_pixel
-    from .pictures import side_by_side, write_png
+    from .pictures import contact_sheet, labelled_grid, mosaic, side_by_side, write_png
     from .session import IOSpec, Model, load
 
 _HOMES = {
     "errors": "InferenceError",
-    "evaluation": "Evaluation evaluate image_output",
+    "evaluation": "Evaluation evaluate image_output pixels",
     "images": ("deprocess list_images preprocess read_image read_mean resize sample_images"),
     "metrics": "RMSE bits_per_pixel",
-    "pictures": "side_by_side write_png",
+    "pictures": "contact_sheet labelled_grid mosaic side_by_side write_png",
     "session": "IOSpec Model load",
 }
 
 __all__ = [
+    "contact_sheet",
+    "pixels",
     "RMSE",
     "Evaluation",
     "IOSpec",
@@ -40,8 +42,10 @@ __all__ = [
     "deprocess",
     "evaluate",
     "image_output",
+    "labelled_grid",
     "list_images",
     "load",
+    "mosaic",
     "preprocess",
     "read_image",
     "read_mean",

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
+from prototxt.errors import ZooError
+
 from .errors import InferenceError
 from .images import preprocess, read_image
 from .metrics import RMSE
 from .session import Model
 
-__all__ = ["Evaluation", "evaluate", "image_output"]
+__all__ = ["Evaluation", "evaluate", "image_output", "pixels"]
 
-Item = str | Path | tuple[str, np.ndarray]
+Item = str | Path | tuple[str, np.ndarray] | tuple[str, Callable[[], np.ndarray]]
 
 
 @dataclass
@@ -29,6 +31,14 @@ class Evaluation:
     seconds: float
     images_per_second: float
     skipped: list[tuple[str, str]] = field(default_factory=list)
+
+
+def pixels(item: Item) -> np.ndarray:
+    """H×W×3 uint8, BGR; ZooError where the image is broken."""
+    if not isinstance(item, tuple):
+        return read_image(item)
+    image = item[1]
+    return image() if callable(image) else image
 
 
 def image_output(model: Model, output: str | None = None) -> str:
@@ -68,9 +78,10 @@ def evaluate(
 ) -> Evaluation:
     """RMSE of a network's reconstruction of its own input.
 
-    `images` are paths or (name, H×W×3 uint8 BGR); broken files are skipped and counted. As in the
-    paper the mean stays subtracted on both sides and nothing is clipped. `on_progress` is called
-    after each image with the number done. Raises InferenceError where no image can be read.
+    `images` are paths or (name, H×W×3 uint8 BGR, or what returns it); broken ones are skipped and
+    counted. As in the paper the mean stays subtracted on both sides and nothing is clipped.
+    `on_progress` is called after each image with the number done. Raises InferenceError where no
+    image can be read.
     """
     name, measure = image_output(model, output), RMSE()
     skipped: list[tuple[str, str]] = []
@@ -84,10 +95,11 @@ def evaluate(
         for index, item in enumerate(images):
             if limit is not None and index >= limit:
                 return
+            label = item[0] if isinstance(item, tuple) else str(item)
             try:
-                label, image = item if isinstance(item, tuple) else (str(item), read_image(item))
-            except InferenceError as error:
-                skipped.append((str(item), str(error).rpartition(": ")[2]))
+                image = pixels(item)
+            except ZooError as error:
+                skipped.append((label, error.message.rpartition(": ")[2]))
                 continue
             labels.append(label)
             yield preprocess(image, mean, size)

@@ -123,7 +123,10 @@ def read_array(path: Path) -> np.ndarray:
 
 
 def fitted(mean: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The mean at an image's size; a mean image of another size is resized."""
+    """The mean (C×1×1 or C×H×W) at an image's size; one of another size is resized."""
+    if mean.ndim != 3:
+        shown = "x".join(map(str, mean.shape))
+        raise InferenceError(f"the mean is {shown}, not CxHxW", None, "runtime.read_mean makes one")
     if mean.shape[1:] in ((1, 1), (height, width)):
         return mean
     import cv2

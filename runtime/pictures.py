@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import prototxt
 
 from .errors import InferenceError
 
-__all__ = ["side_by_side", "write_png"]
+__all__ = ["contact_sheet", "labelled_grid", "mosaic", "side_by_side", "write_png"]
 
 MARGIN, CAPTION, GAP = 12, 30, 12
 BACKGROUND, INK, QUIET = (252, 252, 252), (40, 40, 40), (110, 110, 110)
@@ -49,6 +50,81 @@ def side_by_side(
             (wide, _), _ = cv2.getTextSize(fact, font, scale * 0.9, 1)
             start = place + max(110, width - wide)
             cv2.putText(sheet, fact, (start, base), font, scale * 0.9, QUIET, 1, cv2.LINE_AA)
+    return sheet
+
+
+def contact_sheet(columns: Sequence[tuple[str, Sequence[np.ndarray]]]) -> np.ndarray:
+    """Columns of H×W×3 uint8 BGR pictures of one size, each under its title, on one sheet."""
+    import cv2
+
+    height, width = columns[0][1][0].shape[:2]
+    count = max(len(pictures) for _, pictures in columns)
+    sheet = np.full(
+        (
+            MARGIN + CAPTION + count * (height + GAP),
+            2 * MARGIN - GAP + len(columns) * (width + GAP),
+            3,
+        ),
+        BACKGROUND,
+        np.uint8,
+    )
+    for column, (title, pictures) in enumerate(columns):
+        left = MARGIN + column * (width + GAP)
+        font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.42
+        cv2.putText(sheet, title, (left, MARGIN + 16), font, scale, INK, 1, cv2.LINE_AA)
+        for row, picture in enumerate(pictures):
+            top = MARGIN + CAPTION + row * (height + GAP)
+            sheet[top : top + height, left : left + width] = picture
+    return sheet
+
+
+def labelled_grid(
+    rows: Sequence[tuple[str, Sequence[np.ndarray]]], columns: Sequence[str], least: int = 256
+) -> np.ndarray:
+    """Rows of H×W×3 uint8 BGR pictures of one size, each under its row's title, columns titled.
+
+    Small pictures are enlarged to `least` rows or columns, so that the titles fit.
+    """
+    import cv2
+
+    shown = [(title, [enlarged(p, least) for p in pictures]) for title, pictures in rows]
+    height, width = shown[0][1][0].shape[:2]
+    count = len(columns)
+    sheet = np.full(
+        (
+            MARGIN + CAPTION + len(rows) * (height + CAPTION),
+            2 * MARGIN - GAP + count * (width + GAP),
+            3,
+        ),
+        BACKGROUND,
+        np.uint8,
+    )
+    font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.42
+    for column, title in enumerate(columns):
+        place = (MARGIN + column * (width + GAP), MARGIN + 16)
+        cv2.putText(sheet, title, place, font, scale, INK, 1, cv2.LINE_AA)
+    for row, (title, pictures) in enumerate(shown):
+        top = MARGIN + CAPTION + row * (height + CAPTION)
+        for column, picture in enumerate(pictures):
+            left = MARGIN + column * (width + GAP)
+            sheet[top : top + height, left : left + width] = picture
+        base = (MARGIN, top + height + 18)
+        cv2.putText(sheet, title, base, font, scale, QUIET, 1, cv2.LINE_AA)
+    return sheet
+
+
+def mosaic(pictures: Sequence[np.ndarray], gap: int = 1, least: int = 0) -> np.ndarray:
+    """Pictures of one size in a grid that is about square, `gap` white pixels between them."""
+    shown = [enlarged(p, least) if least else p for p in pictures]
+    height, width = shown[0].shape[:2]
+    columns = int(np.ceil(np.sqrt(len(shown))))
+    rows = -(-len(shown) // columns)
+    sheet = np.full(
+        (rows * (height + gap) - gap, columns * (width + gap) - gap, 3), BACKGROUND, np.uint8
+    )
+    for index, picture in enumerate(shown):
+        top, left = index // columns * (height + gap), index % columns * (width + gap)
+        sheet[top : top + height, left : left + width] = picture
     return sheet
 
 

@@ -1,8 +1,12 @@
 """Fixtures that every folder of tests uses."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# The networks of the tests are tiny, and several processes may run them at once.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -5,14 +5,23 @@ from typing import Annotated
 import typer
 
 from zoo import __version__
+from zoo.commands import data
 from zoo.commands.convert import convert
 from zoo.commands.evaluate import evaluate
+from zoo.commands.filters import filters
 from zoo.commands.inspect import inspect
 from zoo.commands.layers import layers
+from zoo.commands.list import list_models
 from zoo.commands.prototxt import prototxt
+from zoo.commands.publish import publish
+from zoo.commands.pull import pull
 from zoo.commands.reconstruct import reconstruct
+from zoo.commands.segment import segment
+from zoo.commands.serve import serve
+from zoo.commands.table2 import table2
 from zoo.commands.train import train
 from zoo.commands.verify import verify
+from zoo.commands.visualize import visualize
 from zoo.errors import guarded
 
 app = typer.Typer(
@@ -57,8 +66,21 @@ for _name, _command in (
     ("eval", evaluate),
     ("reconstruct", reconstruct),
     ("train", train),
+    ("table2", table2),
+    ("visualize", visualize),
+    ("segment", segment),
+    ("filters", filters),
+    ("list", list_models),
+    ("pull", pull),
+    ("publish", publish),
+    ("serve", serve),
 ):
     app.command(_name)(guarded(_command))
+
+_data = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=data.__doc__)
+for _step in (data.build, data.mean, data.inspect):
+    _data.command(_step.__name__)(guarded(_step))
+app.add_typer(_data, name="data")
 
 
 def main() -> None:

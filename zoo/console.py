@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-Advance = Callable[[], None]
+Advance = Callable[..., None]
+"""Called once a step, or with how many steps were done."""
 
 
 class Printer:
@@ -80,17 +81,22 @@ class Printer:
             _plain_table(columns, cells, numeric)
 
     @contextlib.contextmanager
-    def progress(self, what: str, total: int | None) -> Iterator[Advance]:
-        """A progress bar on stderr while the block runs; the block calls the result once a step."""
+    def progress(self, what: str, total: int | None, in_bytes: bool = False) -> Iterator[Advance]:
+        """A progress bar on stderr while the block runs; the block calls the result once a step, or
+        with the number of steps. `in_bytes` shows sizes and speed.
+        """
         if self.quiet or not _is_terminal(sys.stderr):
-            yield lambda: None
+            yield lambda steps=1: None
             return
+        from rich import progress
         from rich.console import Console
-        from rich.progress import Progress
 
-        with Progress(console=Console(stderr=True), transient=True) as bar:
+        columns = list(progress.Progress.get_default_columns())
+        if in_bytes:
+            columns[2:] = [progress.DownloadColumn(), progress.TransferSpeedColumn()]
+        with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(what, total=total)
-            yield lambda: bar.advance(task)
+            yield lambda steps=1: bar.advance(task, steps)
 
 
 def text(content: str) -> None:

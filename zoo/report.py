@@ -27,7 +27,7 @@ def write_report(
 ) -> list[Path]:
     """Write the report of one evaluation; returns its files, report.md first.
 
-    `images` are what was evaluated: paths, or (name, H×W×3 uint8 BGR) pairs.
+    `images` are what was evaluated, as `runtime.evaluate` took it.
     """
     import runtime
     from prototxt.files import atomic_write
@@ -44,7 +44,7 @@ def write_report(
         name = item[0] if named else Path(item).name
         if (name if named else str(item)) in skipped or name in skipped:
             continue
-        found = reconstruct(model, item[1] if named else runtime.read_image(item), mean, how.size)
+        found = reconstruct(model, runtime.pixels(item), mean, how.size)
         path = folder / f"{free_name(Path(name).stem, taken)}.png"
         runtime.write_png(path, picture(found, result["arch"]))
         drawn.append((name, found.rmse, path))

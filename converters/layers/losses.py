@@ -104,12 +104,13 @@ def one_label_each(node: Node, axis: int) -> None:
         )
 
 
-def own_axis(node: Node, axis: int) -> int:
-    """`axis` counted from the front; negative ones count from the back."""
-    rank = len(node.inputs[0].shape)
-    if not -rank <= axis < rank:
-        raise node.error(f"axis {axis} is outside a {text(node.inputs[0].shape)} input")
-    return axis % rank
+def class_axis(node: Node, axis: int) -> int:
+    """The axis of the scores' classes, whose number must be known."""
+    shape = node.inputs[0].shape
+    if not -len(shape) <= axis < len(shape):
+        raise node.error(f"axis {axis} is outside its {text(shape)} scores")
+    known(shape[axis])
+    return axis % len(shape)
 
 
 def like_first(node: Node, b: OnnxBuilder, index: int = 1) -> Operand:
@@ -238,14 +239,14 @@ class SoftmaxWithLoss(Loss):
         return SoftmaxLossParams(axis, part("loss_param", LossParams))
 
     def prepare(self, node: Node) -> None:
-        one_label_each(node, own_axis(node, node.params.axis))
+        one_label_each(node, class_axis(node, node.params.axis))
 
     def shapes(self, node: Node) -> list[Shape]:
         return [(), node.inputs[0].shape][: len(node.outputs)]
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         scores, loss = node.inputs[0], node.params.loss
-        axis = own_axis(node, node.params.axis)
+        axis = class_axis(node, node.params.axis)
         if len(node.outputs) == 2:
             b.op("Softmax", scores, axis=axis, out=node.outputs[1])
         logs = b.op("LogSoftmax", scores, axis=axis)
@@ -262,7 +263,7 @@ class SoftmaxWithLoss(Loss):
         from torch import nn
         from torch.nn import functional as F
 
-        axis, loss = own_axis(node, node.params.axis), node.params.loss
+        axis, loss = class_axis(node, node.params.axis), node.params.loss
         both = len(node.outputs) == 2
 
         class SoftmaxLossModule(nn.Module):
@@ -301,19 +302,19 @@ class Accuracy(Loss):
     tops = (1, 2)
 
     def prepare(self, node: Node) -> None:
-        axis = own_axis(node, node.params.axis)
+        axis = class_axis(node, node.params.axis)
         one_label_each(node, axis)
         if node.params.top_k > known(node.inputs[0].shape[axis]):
             raise node.error(f"top_k {node.params.top_k} of {node.inputs[0].shape[axis]} classes")
 
     def shapes(self, node: Node) -> list[Shape]:
-        classes = node.inputs[0].shape[own_axis(node, node.params.axis)]
+        classes = node.inputs[0].shape[class_axis(node, node.params.axis)]
         return [(), (classes,)][: len(node.outputs)]
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         """A label counts when fewer than top_k classes beat its score, or tie behind it."""
         p, scores = node.params, node.inputs[0]
-        axis = own_axis(node, p.axis)
+        axis = class_axis(node, p.axis)
         rows, index, counted = rows_and_labels(node, b, scores, axis, p.ignore_label)
         classes = b.const(np.arange(known(scores.shape[axis]))[None])
         own = b.op("GatherElements", rows, index, axis=1)
@@ -341,7 +342,7 @@ class Accuracy(Loss):
         import torch
         from torch import nn
 
-        axis, p = own_axis(node, node.params.axis), node.params
+        axis, p = class_axis(node, node.params.axis), node.params
         both = len(node.outputs) == 2
 
         class AccuracyModule(nn.Module):

@@ -22,10 +22,10 @@ from .losses import (
     LossParams,
     Normalization,
     all_and_outer,
+    class_axis,
     divisor,
     like_first,
     one_label_each,
-    own_axis,
     rows_and_labels,
     same_count,
     size_of,
@@ -284,7 +284,7 @@ def of_2016(node: Node) -> bool:
 
 
 def axis_of(node: Node) -> int:
-    return own_axis(node, 1 if node.params.axis is None else node.params.axis)
+    return class_axis(node, 1 if node.params.axis is None else node.params.axis)
 
 
 def class_count(node: Node) -> int:
@@ -301,7 +301,7 @@ def read_matrix(node: Node) -> np.ndarray:
     """The blob of `source`, from the current folder, else beside the prototxt."""
     source = node.params.source
     if not source:
-        raise node.error("has no infogain matrix", "give source, or a third bottom")
+        raise node.error("no infogain matrix", "give infogain_loss_param.source or a bottom")
     folder = Path(node.position.path).parent if node.position else Path()
     for path in (Path(source), folder / source):
         if path.is_file():

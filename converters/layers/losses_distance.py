@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from prototxt.net import LayerDefinition
+
+from ..errors import ConversionError
 from ..graph import Node
 from ..registry import register
 from ..shapes import is_fixed, product, text
@@ -42,7 +46,7 @@ class ContrastiveLoss(Loss):
         same_count(node)
         features, similar = node.inputs[0].shape, node.inputs[2].shape
         if len(features) < 2 or product(features[2:]) != 1:
-            raise node.error(f"features must be NxC, they are {text(features)}")
+            raise node.error(f"its bottoms are {text(features)}, not vectors")
         many = product(similar[1:]) != 1 or (
             is_fixed(features[0], *similar[:1]) and features[:1] != similar[:1]
         )
@@ -110,8 +114,20 @@ class SmoothL1Loss(Loss):
     """
 
     Params = SmoothL1LossParams
-    fork = "Faster R-CNN"
+    fork = "Fast R-CNN (rbgirshick/caffe-fast-rcnn)"
     bottoms = (2, 4)
+
+    def read(
+        self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]
+    ) -> SmoothL1LossParams:
+        if layer.param("loss_param") is not None:
+            raise ConversionError(
+                f"layer {layer.name!r} ({layer.type}): loss_param is not supported",
+                layer.position,
+                "it is R-FCN's; without it the loss is divided by the number of images",
+            )
+        params: SmoothL1LossParams = super().read(layer, lenient, warn)
+        return params
 
     def prepare(self, node: Node) -> None:
         same_count(node, *range(1, len(node.inputs)))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from prototxt.schema import UInt
 
 from ..graph import Dim, Node, Shape
 from ..registry import LayerType, register
-from ..shapes import OpenDimension, fixed, is_fixed, known, product, text
+from ..shapes import OpenDimension, factored, fixed, is_fixed, known, product, text
 from .activations import function_module
 
 if TYPE_CHECKING:
@@ -259,28 +259,44 @@ class Reshape(LayerType):
         start, end = self.span(node)
         shape, dims = node.inputs[0].shape, self.dims(node)
         old, new = list(shape[start:end]), list(dims)
-        # What is kept symbol for symbol cancels; the rest must be numbers.
+        # What is kept symbol for symbol cancels; of the rest -1 may take one multiple of a symbol.
         for symbol in [d for d in new if isinstance(d, str)]:
             if symbol in old:
                 old.remove(symbol)
                 new.remove(symbol)
-        count, known_count = product(tuple(old)), product(tuple(d for d in new if d != -1))
-        if -1 in new:
-            if not known_count or count % known_count:
-                raise node.error(f"{text(shape)} cannot be reshaped to {text(tuple(dims))}")
-            dims[dims.index(-1)] = count // known_count
-        elif count != known_count:
+        factor, symbols = 1, [d for d in old if isinstance(d, str)]
+        if len(symbols) == 1 and -1 in new:
+            factor, base = factored(symbols[0])
+            old.remove(symbols[0])
+        count = factor * product(tuple(old))
+        known_count = product(tuple(d for d in new if d != -1))
+        if -1 in new and symbols and known_count and count % known_count:
+            raise OpenDimension(symbols[0])
+        if not known_count or (count % known_count if -1 in new else count != known_count):
             raise node.error(f"{text(shape)} cannot be reshaped to {text(tuple(dims))}")
+        if -1 in new:
+            rest = count // known_count
+            if len(symbols) == 1:
+                dims[dims.index(-1)] = base if rest == 1 else f"{rest}*({base})"
+            else:
+                dims[dims.index(-1)] = rest
         return [(*shape[:start], *dims, *shape[end:])]
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        start, end = self.span(node)
+        x, wanted = node.inputs[0], node.params.shape.dim
         dims = []
-        for size in node.outputs[0].shape:
-            dim = b.symbol(size)
-            if dim is None:
-                raise node.error(f"cannot tell its size {size}", "give --shape")
-            dims.append(dim)
-        b.op("Reshape", node.inputs[0], b.join(*dims) if dims else b.ints(), out=node.outputs[0])
+        for index, size in enumerate(node.outputs[0].shape):
+            place = index - start
+            if isinstance(size, int):
+                dims.append(b.ints(size))
+            elif place < 0 or (place < len(wanted) and wanted[place] == 0):
+                dims.append(b.dim(x, index))
+            elif place < len(wanted):
+                dims.append(b.ints(-1))
+            else:
+                dims.append(b.dim(x, end + place - len(wanted)))
+        b.op("Reshape", x, b.join(*dims) if dims else b.ints(), out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
         start, end = self.span(node)
@@ -306,7 +322,7 @@ class Crop(LayerType):
     """The first bottom cut to the second's size, from `axis` on."""
 
     bottoms = (2, 2)
-    Params = CropParams
+    Params: ClassVar[type] = CropParams
 
     def offsets(self, node: Node) -> tuple[int, list[int]]:
         axis = canonical(node, node.params.axis)
@@ -325,6 +341,20 @@ class Crop(LayerType):
             if isinstance(size, int) and isinstance(wanted, int) and wanted + offset > size:
                 raise node.error(f"cannot cut {text(like)} from {text(a)} at offset {offsets}")
         return [(*a[:axis], *like[axis:])]
+
+    def notes(self, node: Node) -> list[str]:
+        """That an old FCN definition, which states no offset, is meant otherwise."""
+        from .aligned_crop import aligned
+
+        own = self.offsets(node)
+        meant = aligned(node) if len(node.inputs[0].shape) == 4 and not any(own[1]) else None
+        if meant is None or own[0] != 2 or not any(meant):
+            return []
+        return [
+            f"{node.position}: layer {node.name!r} (Crop): cuts at offset 0, as none is stated; "
+            f"by the layers in between its bottoms align at {meant[0]}, {meant[1]}, which the "
+            "first FCN forks would take"
+        ]
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         axis, offsets = self.offsets(node)

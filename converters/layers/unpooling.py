@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -53,7 +53,7 @@ class Unpooling(LayerType):
 
     fork = "DeconvNet (HyeonwooNoh/caffe)"
     bottoms = (1, 2)
-    Params = UnpoolingParams
+    Params: ClassVar[type] = UnpoolingParams
 
     def prepare(self, node: Node) -> None:
         p: UnpoolingParams = node.params
@@ -69,19 +69,27 @@ class Unpooling(LayerType):
         if len(node.inputs) == 2 and p.unpool is not Unpool.MAX:
             raise node.error("only MAX unpooling takes a mask")
         if len(node.inputs) == 2:
-            mask = node.inputs[1].shape
-            pairs = zip(shape, mask, strict=False)
-            if len(mask) != 4 or any(is_fixed(a, b) and a != b for a, b in pairs):
-                raise node.error(f"its mask is {text(mask)}, its input {text(shape)}")
+            self.check_mask(node)
+
+    def check_mask(self, node: Node) -> None:
+        shape, mask = (v.shape for v in node.inputs)
+        pairs = zip(shape, mask, strict=False)
+        if len(mask) != 4 or any(is_fixed(a, b) and a != b for a, b in pairs):
+            raise node.error(f"its mask is {text(mask)}, its input {text(shape)}")
 
     def pool(self, node: Node) -> Node | None:
         """The Pooling that made the mask, where it is in the graph."""
         producer = node.inputs[1].producer if len(node.inputs) == 2 else None
         return producer if producer is not None and producer.type == "Pooling" else None
 
+    def stated(self, node: Node) -> tuple[Dim, Dim]:
+        """The plane that the prototxt states."""
+        size: tuple[int, int] = node.params.size()
+        return size
+
     def shapes(self, node: Node) -> list[Shape]:
         n, c, height, width = node.inputs[0].shape
-        size: tuple[Dim, Dim] = node.params.size()
+        size: tuple[Dim, Dim] = self.stated(node)
         pool = self.pool(node)
         if pool is not None:
             plane = pool.inputs[0]
@@ -100,7 +108,7 @@ class Unpooling(LayerType):
         """A switch must not point behind the plane; Caffe would write outside its memory."""
         if product(plane) > product(size):
             raise node.error(
-                f"unpool_size {text(size)} is smaller than the {text(plane)} plane that its "
+                f"its output {text(size)} is smaller than the {text(plane)} plane that its "
                 "switches point into"
             )
 
@@ -123,7 +131,12 @@ class Unpooling(LayerType):
         elif b.target == "portable" and (windows := self.mask_windows(node)) is not None:
             self.compare(node, b, windows)
         else:
-            self.scatter(node, b, b.name(node.inputs[1]))
+            self.scatter(node, b, self.mask(node, b))
+
+    def mask(self, node: Node, b: OnnxBuilder) -> str:
+        """The mask as int64; Caffe has it as float32, and so has a mask that is fed."""
+        mask = node.inputs[1]
+        return b.name(mask) if mask.dtype == "int64" else b.op("Cast", mask, to=7)
 
     def plane(self, node: Node, b: OnnxBuilder) -> list[str]:
         """The output's height and width at run time, each a 1-element tensor."""
@@ -156,7 +169,7 @@ class Unpooling(LayerType):
             zero, one = b.const(np.array(0, np.int64)), b.const(np.array(1, np.int64))
             first = b.op("Mul", b.op("Range", zero, scalar, one), area)
             first = b.op("Reshape", first, b.join(n, c, b.ints(1), b.ints(1)))
-            flat = b.op("Add", mask, first)
+            flat = b.op("Add", self.mask(node, b), first)
         shape = b.join(n, c, height, width)
         b.op("MaxUnpool", x, flat, shape, out=node.outputs[0], kernel_shape=[1, 1], strides=[1, 1])
 

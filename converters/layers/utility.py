@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from prototxt.net import LayerDefinition
+
+from ..errors import ConversionError
 from ..graph import Node, Shape
 from ..registry import LayerType, register
 
@@ -44,15 +48,32 @@ class DropoutParams:
 
 @register("Dropout", message="dropout_param")
 class Dropout(LayerType):
-    """Drops at random in training, passes everything otherwise."""
+    """Drops at random in training, passes everything otherwise (dropout_layer.cpp).
+
+    Bayesian SegNet's samples at test too, which no converted network does.
+    """
 
     Params = DropoutParams
+
+    def read(
+        self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]
+    ) -> DropoutParams:
+        params: DropoutParams = super().read(layer, lenient, warn)
+        if params.sample_weights_test:
+            error = ConversionError(
+                f"layer {layer.name!r} (Dropout): drops at random at test too "
+                "(sample_weights_test, Bayesian SegNet)",
+                layer.position,
+                "--lenient passes everything instead",
+            )
+            if not lenient:
+                raise error
+            warn(str(error))
+        return params
 
     def prepare(self, node: Node) -> None:
         if not 0 <= node.params.dropout_ratio < 1:
             raise node.error(f"dropout_ratio {node.params.dropout_ratio} is not in [0, 1)")
-        if node.params.sample_weights_test:
-            raise node.error("sample_weights_test (Bayesian SegNet) is not supported")
 
     def shapes(self, node: Node) -> list[Shape]:
         return [node.inputs[0].shape]

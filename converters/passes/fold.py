@@ -1,6 +1,6 @@
 """Fold what an inference can have cheaper: same numbers, fewer and faster nodes.
 
-BatchNorm and Scale go into the convolution or inner product before them, Dropout, Split and
+BN, BatchNorm and Scale go into the convolution or inner product before them, Dropout, Split and
 Silence go away, and a stride-1 Deconvolution becomes the equal Convolution. Nothing else changes.
 """
 
@@ -17,6 +17,14 @@ from ..registry import find
 
 __all__ = ["fold"]
 
+ABSORBERS = (
+    "Convolution",
+    "ConvolutionDepthwise",
+    "DepthwiseConv",
+    "DepthwiseConvolution",
+    "InnerProduct",
+)
+
 
 def fold(graph: Graph) -> Graph:
     """A folded copy of `graph`; blobs that are shared between layers are left alone."""
@@ -30,7 +38,7 @@ def fold(graph: Graph) -> Graph:
         if node.type == "Deconvolution":
             turn(node)
     for node in list(graph.nodes):
-        if node.type in ("BatchNorm", "Scale"):
+        if node.type in ("BN", "BatchNorm", "Scale"):
             absorb(graph, node)
     return graph
 
@@ -80,7 +88,7 @@ def absorb(graph: Graph, node: Node) -> None:
     """Multiply a per-channel y = a x + b into the layer before it."""
     affine = channel_affine(node)
     before = node.inputs[0].producer
-    if affine is None or before is None or before.type not in ("Convolution", "InnerProduct"):
+    if affine is None or before is None or before.type not in ABSORBERS:
         return
     value = node.inputs[0]
     if len(graph.consumers(value)) != 1 or any(v is value for v in graph.outputs):
@@ -112,6 +120,10 @@ def shared_elsewhere(graph: Graph, node: Node) -> bool:
 
 def channel_affine(node: Node) -> tuple[np.ndarray, np.ndarray] | None:
     """Factor and offset (float64, one per channel) of a layer that only scales channels."""
+    if node.type == "BN":
+        if len(node.outputs) > 1:
+            return None
+        return find("BN").affine(node)  # type: ignore[no-any-return,union-attr]
     if node.type == "Scale":
         p = node.params
         axis = p.axis % len(node.inputs[0].shape)

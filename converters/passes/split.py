@@ -22,7 +22,7 @@ def split(graph: Graph) -> tuple[Graph, Graph]:
     masks = {
         id(node.inputs[1])
         for node in graph.nodes
-        if node.type == "Unpooling" and len(node.inputs) == 2
+        if node.type in ("Unpooling", "Upsample") and len(node.inputs) == 2
     }
     if not masks:
         raise ConversionError(
@@ -58,7 +58,7 @@ def cut_values(graph: Graph) -> list[Value]:
     masks: list[Value] = []
     behind: set[int] = set()
     for node in graph.nodes:
-        masked = node.type == "Unpooling" and len(node.inputs) == 2
+        masked = node.type in ("Unpooling", "Upsample") and len(node.inputs) == 2
         if masked and not any(v is node.inputs[1] for v in masks):
             masks.append(node.inputs[1])
     order = {id(v): i for i, v in enumerate(graph.values())}

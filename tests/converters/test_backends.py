@@ -85,6 +85,24 @@ def test_the_module_reads_as_the_network(graph: converters.Graph) -> None:
     assert all(key.split(".")[-1] in ("weight", "bias") for key in keys)
 
 
+def test_layers_may_be_called_by_words_of_python() -> None:
+    """`pass`, as in YOLOv2's passthrough; two that share their weights among them."""
+    import torch
+
+    import prototxt
+
+    shape = "dim: 1 dim: 2 dim: 4 dim: 4"
+    text = f'layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ {shape} }} }} }}'
+    for name, bottom in (("pass", "x"), ("in.from", "pass")):
+        text += f'layer {{ name: "{name}" type: "Convolution" bottom: "{bottom}" top: "{name}" '
+        text += 'param { name: "w" } convolution_param { num_output: 2 kernel_size: 1 '
+        text += 'bias_term: false weight_filler { type: "xavier" } } }'
+    module = converters.to_torch(converters.build_graph(prototxt.parse_net(text, "n").select()))
+    assert set(module.state_dict()) == {"pass_.weight", "in_.from_.weight"}
+    assert len(list(module.parameters())) == 1
+    assert module(torch.ones(1, 2, 4, 4))["in.from"].shape == (1, 2, 4, 4)
+
+
 def test_the_module_trains(graph: converters.Graph) -> None:
     import torch
 

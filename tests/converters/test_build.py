@@ -259,3 +259,11 @@ def test_public_names() -> None:
     for package in (converters, prototxt):
         assert sorted(package.__all__) == sorted(set(package.__all__))
         assert all(getattr(package, name) is not None for name in package.__all__)
+
+
+def test_a_label_does_not_give_the_channels_of_the_images_beside_it() -> None:
+    text = 'layer { name: "d" type: "Data" top: "x" top: "l" transform_param { crop_size: 8 } }\n'
+    text += CONV + 'layer { name: "e" type: "SoftmaxWithLoss" bottom: "c" bottom: "l" top: "e" }'
+    with pytest.raises(ConversionError, match="nothing fixes the shape of 'x'; give --shape"):
+        build(text)
+    assert build(text, shapes={"x": (1, 5, 8, 8)}).nodes[0].blobs[0].shape == (3, 5, 3, 3)

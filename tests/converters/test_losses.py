@@ -377,7 +377,7 @@ def test_refusals(tmp_path: Path) -> None:
         "SoftmaxWithLoss", "3 labels for 3x4x2x2 scores; one label for each of 3x2x2"
     )
     assert net(SOFTMAX[0], (3, 4), (3,), param="softmax_param { axis: 2 }") == loss(
-        "SoftmaxWithLoss", "axis 2 is outside a 3x4 input"
+        "SoftmaxWithLoss", "axis 2 is outside its 3x4 scores"
     )
     for case in (HINGE[0], MULTINOMIAL[0]):
         assert net(case, (3, 4), (3, 4)) == loss(
@@ -387,7 +387,7 @@ def test_refusals(tmp_path: Path) -> None:
         "InfogainLoss", "an infogain matrix of 25 numbers for 4 classes"
     )
     assert net(INFOGAIN[0], (3, 4), (3,)) == loss(
-        "InfogainLoss", "has no infogain matrix; give source, or a third bottom"
+        "InfogainLoss", "no infogain matrix; give infogain_loss_param.source or a bottom"
     )
     named = 'infogain_loss_param { source: "h" }'
     assert net(INFOGAIN[0], (3, 4), (3,), param=named) == loss(
@@ -404,13 +404,18 @@ def test_refusals(tmp_path: Path) -> None:
         "those take the scores: give it the Softmax's bottom",
     )
     assert net(CONTRASTIVE[0], (3, 4, 2, 2), (3, 4, 2, 2), (3,)) == loss(
-        "ContrastiveLoss", "features must be NxC, they are 3x4x2x2"
+        "ContrastiveLoss", "its bottoms are 3x4x2x2, not vectors"
     )
     assert net(CONTRASTIVE[0], (3, 4), (3, 4), (3, 2)) == loss(
         "ContrastiveLoss", "3x2 labels for pairs of 3x4"
     )
     assert net(SMOOTH_L1[0], (3, 4), (3, 4), param="smooth_l1_loss_param { sigma: 0 }") == loss(
         "SmoothL1Loss", "sigma is 0.0, must be above 0"
+    )
+    assert net(SMOOTH_L1[0], (3, 4), (3, 4), param=loss_param("normalization: FULL")) == loss(
+        "SmoothL1Loss",
+        "loss_param is not supported; "
+        "it is R-FCN's; without it the loss is divided by the number of images",
     )
     accuracy = Case("Accuracy", oracle.softmax_loss, draws(), "accuracy_param { top_k: 5 }")
     assert net(accuracy, (3, 4), (3,)) == loss("Accuracy", "top_k 5 of 4 classes")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+import prototxt
 from prototxt import FormatError, UInt, decode, parse_text
 
 
@@ -90,3 +91,10 @@ def test_lenient_warns_and_goes_on() -> None:
     )
     assert found.size == 9
     assert said == ["n:1:1: unknown field 'siez' in p; did you mean 'size'?"]
+
+
+def test_messages_within_a_solver_are_kept_as_they_stand():
+    text = 'net_param { name: "n" layer { name: "a" } } test_state { stage: "x" } test_state {}'
+    solver = prototxt.parse_solver(text)
+    assert [field.name for field in solver.net_param.fields] == ["name", "layer"]
+    assert [len(state.fields) for state in solver.test_state] == [1, 0]

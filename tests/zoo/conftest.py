@@ -1,6 +1,7 @@
 """What the tests of the commands share."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+import converters
+import prototxt
 from zoo import architectures
 from zoo.cli import app
 
@@ -53,3 +56,39 @@ def small(tmp_path: Path) -> Path:
     path = tmp_path / "small.prototxt"
     path.write_text(architectures.definition("2_3_4", 16))
     return path
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hub with one small network, drawn so that it gives an image; for reading only."""
+    folder = tmp_path_factory.mktemp("published")
+    net, weights = folder / "net.prototxt", folder / "net.caffemodel"
+    net.write_text(architectures.definition("2_3_4", 16))
+    graph = converters.build_graph(prototxt.read_net(net).select("TEST"))
+    blobs = {node.name: node.blobs for node in graph.nodes if node.blobs}
+    blobs["bias4"][1] = blobs["bias4"][1] + 100  # by default nothing leaves the bottleneck
+    prototxt.write_weights(weights, blobs)
+    for extra in ([], ["--split", "--target", "portable"]):
+        command = ["convert", net, "--weights", weights, "-o", folder / "net.onnx", *extra]
+        assert Run((*command, "--mean", "104,117,123")).status == 0
+    (folder / "card.md").write_text("# A small network\n")
+    models = [folder / f"net{part}.onnx" for part in ("", ".encoder", ".decoder")]
+    run = Run(("publish", *models, "--hub", folder / "hub", "--card", folder / "card.md"))
+    assert run.status == 0, run.err
+    return folder / "hub"
+
+
+@pytest.fixture
+def hub(published: Path, tmp_path: Path) -> Path:
+    """The same hub, to be spoilt."""
+    return Path(shutil.copytree(published, tmp_path / "hub"))
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache, no hub from outside, no proxy, and no waiting between attempts."""
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.delenv("ZOO_HUB", raising=False)
+    monkeypatch.setattr("zoo.hub.fetching.PAUSE", 0.0)
+    return tmp_path / "cache"

@@ -11,7 +11,10 @@ import pytest
 import zoo as package
 from zoo import architectures
 
-COMMANDS = ("convert", "verify", "inspect", "layers", "prototxt", "eval", "reconstruct")
+COMMANDS = tuple(
+    "convert verify inspect layers prototxt eval reconstruct train data "
+    "list pull publish serve".split()
+)
 
 
 def process(*arguments: object, cwd: object) -> subprocess.CompletedProcess[str]:
@@ -39,7 +42,7 @@ def test_every_command_explains_itself(zoo, command):
     run = zoo(command, "--help")
     assert run.status == 0
     assert f"Usage: zoo {command}" in run.out or f"{command} [OPTIONS]" in run.out
-    if command != "prototxt":
+    if command not in ("prototxt", "data"):
         assert "--json" in run.out
 
 
@@ -65,6 +68,10 @@ def test_version(zoo):
         ["prototxt", "--arch", "8_8_8", "--size", "100"],
         ["prototxt", "--arch", "8_8_8", "--solver", "--size", "64"],
         ["reconstruct"],
+        ["pull"],
+        ["publish"],
+        ["serve"],
+        ["serve", ".", "--port", "-1"],
     ],
 )
 def test_wrong_usage_is_status_2(zoo, arguments, tmp_path):

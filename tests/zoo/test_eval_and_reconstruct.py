@@ -79,11 +79,37 @@ def test_the_published_figures_stand_beside(zoo, tmp_path):
     assert refusal == "net.onnx: is the paper's 16_16_16, not 8_8_8; mend --arch or --model"
 
 
-def test_without_a_model_it_says_that_none_is_at_hand(zoo):
-    assert zoo("eval", "--arch", "64_64_64").refusal == (
-        "no trained network 64_64_64 is at hand; "
-        "give one with --model M.onnx (`zoo convert` writes them)"
+def test_a_database_and_the_images_held_out(zoo, offset, photographs, tmp_path):
+    zoo("data", "build", photographs, "db.lmdb", "--size", "8", "--encoded")
+    folder = zoo("eval", "--model", offset, "--data", photographs, "--json").json
+    database = zoo("eval", "--model", offset, "--data", "db.lmdb", "--json").json
+    assert database["rmse"] == folder["rmse"] and database["images"] == folder["images"]
+    part = zoo("eval", "--model", offset, "--data", "db.lmdb", "--held-out", 1, "--json").json
+    assert part["images"] == 1
+    assert "`zoo train --hold-out 1` leaves out" in part["notes"][0]
+
+
+def test_an_arch_is_found_in_the_hub(zoo, published, photographs, tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_HUB", str(published))
+    for arch in ("2_3_4", "2_3_4@1.0"):
+        data = zoo("eval", "--arch", arch, "--data", photographs, "--json").json
+        assert data["arch"] == "2_3_4"
+        assert data["model"] == str(published / "2_3_4/1.0/net.onnx")
+        run = zoo("reconstruct", photographs, "--arch", arch, "-o", "pictures", "--json")
+        assert len(run.json["pictures"]) == 3
+    there = "; it has 2_3_4; or give one with --model M.onnx"
+    for command in (["eval"], ["reconstruct", photographs, "-o", "other"]):
+        assert zoo(*command, "--arch", "64_64_64").refusal == (
+            f"no model '64_64_64' in the hub {published}{there}"
+        )
+    run = zoo("eval")
+    assert (run.status, run.err) == (2, "neither --arch nor --model is given\n")
+    # Without either, pictures are drawn by the network that rebuilds best.
+    assert "no model '48_96_192'" in zoo("reconstruct", photographs, "-o", "other").refusal
+    assert zoo("eval", "--arch", "2_3_4", "--pretrained").refusal == (
+        f"no model '2_3_4' with a pretrained encoder in the hub {published}{there}"
     )
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_broken_image_is_left_out_and_told(zoo, offset, photographs):

@@ -28,8 +28,12 @@ def test_hdf5_trainings_from_their_own_files(zoo, case, tmp_path):
 
 
 def test_the_authors_network_from_an_lmdb(shared):
-    """20 iterations of [8,8,8] that Caffe ran on a database that convert_imageset wrote."""
-    from zoo.training.run import open_solver
+    """20 iterations of [8,8,8] that Caffe ran on a database that convert_imageset wrote.
+
+    AdaGrad's first steps are signs, so one gradient near zero that rounds the other way moves a
+    weight by 0.02: even in float64 the weights end 4e-3 from Caffe's; rounded as Caffe rounds, not.
+    """
+    from zoo.training.run import convolving_as_caffe, open_solver
 
     folder = shared / "caffe" / "training" / "adagrad_8_8_8"
     with np.load(folder / "io.npz") as stored:
@@ -39,15 +43,23 @@ def test_the_authors_network_from_an_lmdb(shared):
     )
     sums = solver.feed(0)["data"].sum((1, 2, 3))
     assert np.allclose(sums, io["first_batch_sum"], rtol=1e-5)
-    for iteration, loss in enumerate(io["loss"], 1):
-        assert solver.step() == pytest.approx(float(loss), rel=1e-4)
-        if iteration == 1:
-            ours = solver.network.weights()
-            for key in (k for k in io if k.startswith("iter1.")):
-                _, layer, index = key.split(".")
-                expected = io[key].ravel()
-                worst = np.abs(ours[layer][int(index)].ravel() - expected).max()
-                assert worst <= 1e-5 * max(np.abs(expected).max(), 1e-6)
+    with convolving_as_caffe(True):
+        for iteration, loss in enumerate(io["loss"], 1):
+            assert solver.step() == pytest.approx(float(loss), rel=1e-4)
+            tolerance = {1: 1e-5, 20: 2e-3}.get(iteration)
+            if tolerance is not None:
+                apart(solver.network.weights(), io, iteration, tolerance)
+
+
+def apart(
+    ours: dict[str, list[np.ndarray]], io: dict[str, np.ndarray], iteration: int, tolerance: float
+) -> None:
+    """Every blob within `tolerance` of Caffe's after that iteration, in norm."""
+    for key in (k for k in io if k.startswith(f"iter{iteration}.")):
+        _, layer, index = key.split(".")
+        expected = io[key].ravel().astype(np.float64)
+        distance = np.linalg.norm(ours[layer][int(index)].ravel() - expected)
+        assert distance <= tolerance * max(np.linalg.norm(expected), 1e-6), key
 
 
 def database(path: Path, *arrays: np.ndarray) -> Path:
@@ -92,7 +104,7 @@ def test_records_follow_each_other_round_and_round(tmp_path):
 def test_encoded_records(tmp_path):
     import cv2
 
-    from zoo.training.records import LMDBRecords
+    from zoo.data.records import LMDBRecords
 
     picture = np.random.default_rng(0).integers(0, 256, (4, 5, 3), np.uint8)
     done, data = cv2.imencode(".png", picture)
@@ -132,5 +144,161 @@ def test_what_may_be_wrong(tmp_path):
     written(tmp_path, net.replace("mean_value: 1", 'mean_file: "m"'))
     prototxt.write_binaryproto(tmp_path / "m", np.zeros((1, 9, 9)))
     assert refused() == f"{tmp_path}/mixed: its images are 1x4x4, the mean is 1x9x9"
-    written(tmp_path, net.replace("scale: 0.5", "crop_size: 2"))
-    assert "crop_size and mirror are not supported in training yet" in refused()
+    written(tmp_path, net.replace("scale: 0.5", "crop_size: 5"))
+    assert "layer 'data': crop_size 5 is more than" in refused()
+    written(tmp_path, net.replace("batch_size: 2", "batch_size: 2 rand_skip: 3"))
+    assert "layer 'data': rand_skip is not supported" in refused()
+
+
+def source_of(tmp_path: Path, transform: str, phase: str, *arrays: np.ndarray):
+    from zoo.training.feeds import layers_feed
+
+    if not (tmp_path / "db").exists():
+        database(tmp_path / "db", *arrays)
+    net = NET.replace("scale: 0.5 mean_value: 1", transform)
+    (tmp_path / "n.prototxt").write_text(net)
+    definition = prototxt.read_net(tmp_path / "n.prototxt").select(phase)
+    return layers_feed(definition, tmp_path / "solver.prototxt", seed=3)
+
+
+def test_crops_are_random_in_training_and_central_in_tests(tmp_path):
+    image = np.arange(25, dtype=np.uint8).reshape(1, 5, 5)
+    feed, shapes = source_of(tmp_path, "crop_size: 3", "TRAIN", image, image + 100)
+    assert shapes == {"data": (2, 1, 3, 3)}
+    corners = {int(feed(number)["data"][0, 0, 0, 0]) for number in range(60)}
+    assert corners == {y * 5 + x for y in range(3) for x in range(3)}
+    assert all(np.array_equal(feed(7)["data"], feed(7)["data"]) for _ in range(3))
+    feed, _ = source_of(tmp_path, "crop_size: 3", "TEST")
+    assert np.array_equal(feed(0)["data"][0], image[:, 1:4, 1:4])
+
+
+def test_mirroring_is_of_half_the_rows_and_after_the_mean(tmp_path):
+    image = np.arange(8, dtype=np.uint8).reshape(1, 2, 4)
+    mean = np.arange(8, dtype=np.float32)[::-1].reshape(1, 2, 4).copy()
+    prototxt.write_binaryproto(tmp_path / "mean", mean)
+    feed, _ = source_of(tmp_path, 'mirror: true mean_file: "mean" scale: 2', "TRAIN", image)
+    straight = (image - mean) * 2
+    rows = [row for number in range(50) for row in feed(number)["data"]]
+    turned = [np.array_equal(row, straight[:, :, ::-1]) for row in rows]
+    assert all(t or np.array_equal(row, straight) for t, row in zip(turned, rows, strict=True))
+    assert 30 < sum(turned) < 70
+
+
+def test_images_of_other_sizes_may_be_cropped(tmp_path):
+    feed, shapes = source_of(tmp_path, "crop_size: 2", "TRAIN", ramp(1, 4), ramp(2, 6))
+    assert shapes == {"data": (2, 1, 2, 2)}
+    assert [float(row.mean()) for row in feed(0)["data"]] == [1, 2]
+
+
+IMAGES = """
+layer { name: "data" type: "ImageData" top: "data" top: "label"
+  image_data_param { source: "list.txt" root_folder: "photos/" batch_size: 2 shuffle: SHUFFLE
+    new_height: 4 new_width: 6 } }
+layer { name: "one" type: "DummyData" top: "one"
+  dummy_data_param { shape { dim: 2 dim: 3 } data_filler { type: "constant" value: 7 } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "one" bottom: "label" top: "loss" }
+layer { name: "p" type: "Power" bottom: "data" top: "p" }
+"""
+
+
+@pytest.mark.parametrize("shuffle", ["false", "true"])
+def test_lists_of_images_and_dummy_data(tmp_path, monkeypatch, shuffle):
+    import cv2
+
+    from zoo.training.feeds import layers_feed
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for number in range(4):
+        cv2.imwrite(f"photos/{number}.png", np.full((9, 9, 3), number * 10, np.uint8))
+    (tmp_path / "list.txt").write_text("".join(f"{n}.png {n}\n" for n in range(4)))
+    net = prototxt.parse_net(IMAGES.replace("SHUFFLE", shuffle)).select("TRAIN")
+    feed, shapes = layers_feed(net, tmp_path / "solver.prototxt")
+    assert shapes == {"data": (2, 3, 4, 6), "label": (2,), "one": (2, 3)}
+    labels = np.concatenate([feed(n)["label"] for n in range(4)])
+    assert sorted(labels[:4]) == sorted(labels[4:]) == [0, 1, 2, 3]
+    assert np.array_equal(labels, [0, 1, 2, 3] * 2) == (shuffle == "false")
+    batch = feed(0)
+    assert np.array_equal(batch["data"][:, 0, 0, 0], batch["label"] * 10)
+    assert (batch["one"] == 7).all()
+
+
+TESTED = """
+layer { name: "data" type: "HDF5Data" top: "data" top: "label" include { phase: TRAIN }
+  hdf5_data_param { source: "train.txt" batch_size: 4 } }
+layer { name: "data" type: "HDF5Data" top: "data" top: "label" include { phase: TEST }
+  hdf5_data_param { source: "test.txt" batch_size: 3 } }
+layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
+  inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
+layer { name: "accuracy" type: "Accuracy" bottom: "ip" bottom: "label" top: "accuracy"
+  include { phase: TEST } }
+layer { name: "staged" type: "Accuracy" bottom: "ip" bottom: "label" top: "also"
+  include { phase: TEST stage: "more" } }
+"""
+
+
+def with_tests(tmp_path: Path, extra: str) -> Path:
+    import h5py
+
+    rng = np.random.default_rng(0)
+    for name, count in (("train", 12), ("test", 9)):
+        data = rng.normal(0, 1, (count, 5)).astype(np.float32)
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["data"], file["label"] = data, (data[:, 0] > 0).astype(np.float32)
+        (tmp_path / f"{name}.txt").write_text(f"{name}.h5\n")
+    (tmp_path / "net.prototxt").write_text(TESTED)
+    solver = tmp_path / "solver.prototxt"
+    solver.write_text(SOLVER.replace("max_iter: 3", "max_iter: 20") + extra)
+    return solver
+
+
+def test_test_networks_are_measured_on_their_own_data(zoo, tmp_path):
+    import json
+
+    solver = with_tests(tmp_path, "test_iter: 3 test_interval: 10 base_lr: 1")
+    run = zoo("train", solver, "--device", "cpu", "-o", "out")
+    assert run.status == 0, run.err
+    assert "iteration 20, test: loss = " in run.out and ", accuracy = " in run.out
+    rows = [json.loads(line) for line in (tmp_path / "out/metrics.jsonl").read_text().splitlines()]
+    tests = [row for row in rows if row["kind"] == "test"]
+    assert [row["iteration"] for row in tests] == [0, 10, 20]
+    assert set(tests[0]) == {"kind", "iteration", "accuracy", "loss"}
+    # 9 rows in batches of 3: the mean over all of them
+    import h5py
+
+    stored = prototxt.read_weights(tmp_path / "out/s_iter_20.caffemodel")["ip"]
+    with h5py.File(tmp_path / "test.h5") as file:
+        scores = file["data"][:] @ stored[0].T + stored[1]
+        share = float((scores.argmax(1) == file["label"][:]).mean())
+    assert tests[-1]["accuracy"] == pytest.approx(share, abs=1e-6)
+    assert (tmp_path / "out/loss.png").stat().st_size > 1000
+
+
+def test_tests_do_not_disturb_the_training(zoo, tmp_path):
+    found = []
+    for extra in ("", "test_iter: 1 test_interval: 3"):
+        assert zoo("train", with_tests(tmp_path, extra), "--device", "cpu", "-q").status == 0
+        found.append((tmp_path / "s_iter_20.caffemodel").read_bytes())
+    assert found[0] == found[1]
+
+
+def test_a_state_chooses_layers(zoo, tmp_path):
+    extra = 'test_iter: 1 test_interval: 20 test_state { stage: "more" }'
+    run = zoo("train", with_tests(tmp_path, extra), "--device", "cpu")
+    assert "also = " in run.out, run.err
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ("test_iter: 1", "test_iter without test_interval"),
+        ("test_iter: 1 test_interval: 2 test_state {} test_state {}", "test_state is given 2"),
+        (
+            'test_net: "net.prototxt" test_interval: 2',
+            "1 networks to test, but test_iter is given 0",
+        ),
+    ],
+)
+def test_tests_that_make_no_sense(zoo, tmp_path, extra, message):
+    assert message in zoo("train", with_tests(tmp_path, extra), "--device", "cpu").refusal

@@ -153,3 +153,43 @@ def test_refusals(zoo, tmp_path):
         run = zoo("train", *words, "-o", tmp_path / "out")
         assert (run.status, run.err.strip()) == (1, message)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_loses_no_snapshot(zoo, tmp_path, monkeypatch):
+    """The snapshot that does not fit leaves nothing; the one before stays, and can be resumed."""
+    solver = long_solver(tmp_path, 8, 4)
+    case = GOLDENS / "sgd_momentum"
+    words = ["train", solver, "--data", case / "io.npz", "--device", "cpu", "-o", tmp_path / "out"]
+    real, count = os.fsync, iter(range(100))
+
+    def full(handle: int) -> None:
+        if next(count) >= 2:  # the second snapshot's model
+            raise OSError(28, "No space left on device")
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    refusal = zoo(*words, "-q").refusal
+    assert "_iter_8.caffemodel: cannot be written: No space left on device" in refusal
+    monkeypatch.undo()
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert [name for name in written if "snap" in name] == [
+        "snap_iter_4.caffemodel",
+        "snap_iter_4.solverstate",
+    ]
+    monkeypatch.chdir(tmp_path)
+    state = tmp_path / "out" / "snap_iter_4.solverstate"
+    assert zoo(*words, "--resume", state, "--json").json["iterations"] == 8
+
+
+def test_a_snapshot_of_another_network_is_refused(zoo, tmp_path):
+    solver = long_solver(tmp_path, 8, 4)
+    case = GOLDENS / "sgd_momentum"
+    prototxt.write_weights(tmp_path / "other.caffemodel", {"elsewhere": [np.zeros((1, 2))]})
+    state = prototxt.SolverState(4, str(tmp_path / "other.caffemodel"), [], 0)
+    prototxt.write_solverstate(tmp_path / "other.solverstate", state)
+    run = zoo(
+        "train", solver, "--data", case / "io.npz", "--resume", tmp_path / "other.solverstate"
+    )
+    assert run.refusal == (
+        f"{tmp_path}/other.caffemodel: has no layer of this network; is it of another one?"
+    )

@@ -163,12 +163,16 @@ def build(
     """
     import converters
     from zoo import architectures
+    from zoo.data.shapes import stored_shapes
 
     recognised = architectures.recognise(net)
-    notes = []
+    notes: list[str] = []
+    stored = stored_shapes(net, Path(net.path), notes.append)
 
     def graph_of(given: dict[str, tuple[int | str, ...]] | None) -> Graph:
-        return converters.build_graph(net, weights, shapes=given, open_dims=open_dims, **how)
+        return converters.build_graph(
+            net, weights, shapes=given, open_dims=open_dims, stored=stored, **how
+        )
 
     try:
         graph = graph_of(shapes)

@@ -11,7 +11,6 @@ import typer
 from prototxt.errors import ZooError
 from zoo.commands import options
 from zoo.commands.options import Provider
-from zoo.errors import HubError, UsageError
 
 if TYPE_CHECKING:
     from runtime import Model
@@ -26,10 +25,11 @@ def evaluate(
         Path | None,
         typer.Option(
             "--data",
-            metavar="DIR",
-            help="A folder of images, or one image; default: sample photographs.",
+            metavar="DIR|DB",
+            help="A folder of images, one image, or an LMDB; default: sample photographs.",
         ),
     ] = None,
+    held_out: options.HeldOut = 0,
     mean: options.Mean = None,
     pretrained: Annotated[
         bool,
@@ -60,35 +60,20 @@ def evaluate(
     over other images (Table II of the paper).
     """
     sides = options.parse_size(size) if size else None
-    if model is None:
-        if arch is None:
-            raise UsageError("neither --arch nor --model is given")
-        from zoo import architectures
+    from zoo.commands.models import model_for
 
-        architectures.channels(arch)
-        raise HubError(
-            f"no trained network {arch} is at hand",
-            hint="give one with --model M.onnx (`zoo convert` writes them)",
-        )
+    model, arch = model_for(model, arch, pretrained)
     import runtime
     from zoo import architectures, metadata
     from zoo.console import Printer
 
     say = Printer(json, quiet)
-    if arch is not None:
-        architectures.channels(arch)
     loaded = runtime.load(model, provider.value)
     arch = _agreed_arch(arch, loaded, model)
     how = metadata.preprocessing(
         loaded.metadata, mean=mean, size=sides, fixed=fixed_size(loaded, model)
     )
-    if data is None:
-        images: list[Any] = runtime.sample_images()
-        names = ", ".join(name for name, _ in images)
-        notes = [f"no --data: evaluated scikit-image's sample photographs ({names})"]
-    else:
-        images = runtime.list_images(data)
-        notes = []
+    images, notes, data_name = evaluated_images(data, held_out)
     images = images[:limit]
     notes += how.notes
     for sentence in (loaded.note, metadata.untrained(loaded.metadata)):
@@ -115,7 +100,7 @@ def evaluate(
         "skipped": len(outcome.skipped),
         "arch": arch,
         "model": str(model),
-        "data": str(data) if data else "scikit-image samples",
+        "data": data_name,
         "size": list(how.size),
         "provider": loaded.provider,
         "seconds": round(outcome.seconds, 3),
@@ -129,6 +114,30 @@ def evaluate(
         result["report"] = [str(path) for path in files]
     say.result(result)
     _show(say, result, untrained=bool(metadata.untrained(loaded.metadata)))
+
+
+def evaluated_images(data: Path | None, held_out: int) -> tuple[list[Any], list[str], str]:
+    """What to evaluate, notes on what that is, and the data's name."""
+    import runtime
+    from zoo.data import sources
+
+    if data is None:
+        samples = runtime.sample_images()
+        names = ", ".join(name for name, _ in samples)
+        note = f"no --data: evaluated scikit-image's sample photographs ({names})"
+        return list(samples), [note], "scikit-image samples"
+    if (data / "data.mdb").is_file():
+        images: list[Any] = sources.Source(data).items()
+    else:
+        images = list(runtime.list_images(data))
+    if not held_out:
+        return images, [], str(data)
+    places = sources.held_out(len(images), held_out)
+    note = (
+        f"the {len(places)} of {len(images)} images that `zoo train --hold-out {held_out}` "
+        "leaves out"
+    )
+    return [images[place] for place in places], [note], str(data)
 
 
 def fixed_size(model: Model, path: Path) -> tuple[int, int] | None:

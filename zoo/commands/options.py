@@ -41,6 +41,15 @@ Arch = Annotated[
     str | None,
     typer.Option("--arch", metavar="n1_n2_n3", help="A network of the paper, as 64_64_64."),
 ]
+HeldOut = Annotated[
+    int,
+    typer.Option(
+        "--held-out",
+        min=0,
+        metavar="N",
+        help="Only the images that `zoo train --hold-out N` leaves out.",
+    ),
+]
 Size = Annotated[
     str | None,
     typer.Option(
@@ -48,6 +57,17 @@ Size = Annotated[
         metavar="HxW",
         help="Size the images are resized to; default: what the model states, else 128x128.",
     ),
+]
+Hub = Annotated[
+    str | None,
+    typer.Option(
+        "--hub",
+        metavar="URL|DIR",
+        help="The model hub; default: ZOO_HUB, else what the package carries.",
+    ),
+]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Use what was fetched before, and no network.")
 ]
 Batch = Annotated[int, typer.Option("--batch", min=1, help="Images at a time.")]
 

@@ -8,28 +8,37 @@ import typer
 from zoo.commands import options
 from zoo.commands.options import Provider
 
+DEFAULT = "48_96_192"
+"""The network of the paper that rebuilds best."""
+
 
 def reconstruct(
     images: Annotated[
         list[Path], typer.Argument(metavar="IMAGE...", help="Images, or folders of them.")
     ],
-    model: Annotated[Path, typer.Option("--model", metavar="M.onnx", help="A converted network.")],
     output: Annotated[
         Path,
         typer.Option("-o", metavar="DIR", help="The folder for the pictures; made if need be."),
     ],
+    arch: options.Arch = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", metavar="M.onnx", help="A converted network.")
+    ] = None,
     mean: options.Mean = None,
     size: options.Size = None,
     provider: options.ProviderOption = Provider.auto,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Draw what a network rebuilds of images.
+    """Draw what a network rebuilds of images; without --arch and --model, 48_96_192.
 
     Writes one PNG for each: the image shown as the network saw it (resized) beside what came
     back, with the RMSE and what the code costs.
     """
     sides = options.parse_size(size) if size else None
+    from zoo.commands.models import model_for
+
+    path, _ = model_for(model, arch if arch or model else DEFAULT)
     import runtime
     from zoo import metadata
     from zoo import reconstruction as drawing
@@ -37,13 +46,13 @@ def reconstruct(
     from zoo.console import Printer
 
     say = Printer(json, quiet)
-    loaded = runtime.load(model, provider.value)
+    loaded = runtime.load(path, provider.value)
     how = metadata.preprocessing(
-        loaded.metadata, mean=mean, size=sides, fixed=fixed_size(loaded, model)
+        loaded.metadata, mean=mean, size=sides, fixed=fixed_size(loaded, path)
     )
     average = runtime.read_mean(how.mean)
     paths = [path for item in images for path in runtime.list_images(item)]
-    arch = loaded.metadata.get("zoo.arch")
+    stated = loaded.metadata.get("zoo.arch")
     drawn: list[dict[str, Any]] = []
     taken: set[str] = set()
     pictures = []
@@ -51,7 +60,7 @@ def reconstruct(
         for path in paths:
             found = drawing.reconstruct(loaded, runtime.read_image(path), average, how.size)
             target = output / f"{drawing.free_name(path.stem, taken)}.png"
-            pictures.append((target, drawing.picture(found, arch)))
+            pictures.append((target, drawing.picture(found, stated)))
             drawn.append({"image": str(path), "picture": str(target), "rmse": found.rmse})
             advance()
     # Only now, so that one bad image leaves no folder half full.

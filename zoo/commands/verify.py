@@ -74,7 +74,7 @@ def verify(
     say = Printer(json, quiet)
     limit = comparison.TOLERANCE if tolerance is None else tolerance
     loaded = runtime.load(model, provider.value)
-    given_in, given_out = read_npz(inputs, loaded) if inputs else ({}, {})
+    given_in, given_out = feeds_and_expected(inputs, loaded) if inputs else ({}, {})
     for path in plugin or ():
         converters.load_plugin(path)
     read = prototxt.read_net(net, lenient=lenient, warn=say.warn).select(phase.upper())
@@ -147,21 +147,13 @@ def verify(
         )
 
 
-def read_npz(path: Path, model: Model) -> tuple[Blobs, Blobs]:
+def feeds_and_expected(path: Path, model: Model) -> tuple[Blobs, Blobs]:
     """The blobs to feed and those to expect. Every input of the model must be among them."""
-    import zipfile
-
     import numpy as np
 
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not hasattr(archive, "files"):
-                raise ValueError("one array, not several by name")
-            arrays = {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise ZooError(f"{path}: no such file", hint="check the path") from None
-    except (ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise ZooError(f"{path}: not an .npz file of arrays ({error})") from error
+    from zoo.data.npz import read_npz
+
+    arrays = read_npz(path)
     names = {spec.name: spec.dtype for spec in model.inputs}
     feeds: Blobs = {}
     expected: Blobs = {}

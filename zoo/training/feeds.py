@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 
 import prototxt
+from converters.fillers import Filler, fill
+from converters.layers.inputs import TransformParams
 from converters.registry import find
 from prototxt import LayerDefinition, NetDefinition
 from prototxt.errors import ZooError
+from zoo.data.npz import read_npz
+from zoo.data.records import HDF5Records, ImageRecords, LMDBRecords, Records
 
-from .records import HDF5Records, LMDBRecords, Records
 from .solver import Feed
 
 __all__ = ["beside", "layers_feed", "npz_feed", "read_blobs"]
@@ -33,21 +36,14 @@ def npz_feed(
     Returns the feed and the shape of each blob of a batch.
     """
     wanted = read_blobs(net)
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            missing = [blob for blob in wanted if blob not in stored.files]
-            if missing:
-                raise ZooError(
-                    f"{path}: no array {missing[0]!r}",
-                    hint=f"the network's inputs are {', '.join(wanted)}",
-                )
-            arrays = {blob: stored[blob] for blob in wanted}
-    except FileNotFoundError:
-        raise ZooError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError) as error:
-        if isinstance(error, ZooError):
-            raise
-        raise ZooError(f"{path}: not an .npz of plain arrays") from None
+    stored = read_npz(path)
+    missing = [blob for blob in wanted if blob not in stored]
+    if missing:
+        raise ZooError(
+            f"{path}: no array {missing[0]!r}",
+            hint=f"the network's inputs are {', '.join(wanted)}",
+        )
+    arrays = {blob: stored[blob] for blob in wanted}
     counts = {blob: len(array) for blob, array in arrays.items() if array.ndim}
     if len(counts) != len(arrays) or len(set(counts.values())) != 1 or 0 in counts.values():
         raise ZooError(
@@ -64,18 +60,22 @@ def npz_feed(
 
 
 def layers_feed(
-    net: NetDefinition, path: Path, data: Path | None = None
+    net: NetDefinition, path: Path, data: Path | None = None, seed: int = 0
 ) -> tuple[Feed, dict[str, tuple[int, ...]]]:
     """Batches as the network's own data layers read them (or all from `data`, an LMDB folder).
 
-    Files are looked for from the current folder, then beside `path`, the solver's.
+    Files are looked for from the current folder, then beside `path`, the solver's. What is random
+    (crops, mirroring, order) depends on the seed and the row's number alone.
     """
-    sources = []
+    sources: list[LayerSource | ConstantSource] = []
     wanted = set(read_blobs(net))
     for layer in net.layers:
         if layer.bottoms or not wanted & set(layer.tops):
             continue
-        sources.append(LayerSource(layer, path, data))
+        if layer.type == "DummyData":
+            sources.append(ConstantSource(layer, seed))
+        else:
+            sources.append(LayerSource(layer, path, data, net.phase == "TRAIN", seed))
     if not sources:
         raise ZooError(f"{net.path}: no data layer", hint="give --data IO.npz")
 
@@ -90,51 +90,113 @@ def layers_feed(
     return feed, {blob: array.shape for blob, array in feed(0).items()}
 
 
-class LayerSource:
-    """One Data or HDF5Data layer: rows, the transformation, the batch size."""
+class ConstantSource:
+    """A DummyData layer: blobs filled once, the same in every batch."""
 
-    def __init__(self, layer: LayerDefinition, path: Path, data: Path | None) -> None:
+    def __init__(self, layer: LayerDefinition, seed: int) -> None:
         kind = find(layer.type)
-        if kind is None or layer.type not in ("Data", "HDF5Data"):
+        assert kind is not None
+        params = kind.read(layer, False, lambda _: None)
+        self.arrays = {}
+        for index, top in enumerate(layer.tops):
+            shape = kind.top_shape(params, index)
+            if shape is None:
+                raise ZooError(f"layer {layer.name!r}: states no shape", layer.position)
+            fillers = params.data_filler or [Filler()]
+            filler = fillers[index if len(fillers) > 1 else 0]
+            self.arrays[top] = fill(filler, shape, seed, layer.name, index)
+
+    def batch(self, number: int) -> dict[str, np.ndarray]:
+        return self.arrays
+
+
+class LayerSource:
+    """One Data, ImageData or HDF5Data layer: rows, their transformation, the batch size."""
+
+    def __init__(
+        self, layer: LayerDefinition, path: Path, data: Path | None, train: bool, seed: int
+    ) -> None:
+        kind = find(layer.type)
+        if kind is None or layer.type not in ("Data", "ImageData", "HDF5Data"):
             raise ZooError(
                 f"layer {layer.name!r} ({layer.type}): training cannot read it",
                 layer.position,
                 "give --data IO.npz with one array per input",
             )
         params = kind.read(layer, False, lambda _: None)
-        self.tops, self.size = layer.tops, params.own.batch_size
+        own = params.own
+        self.tops, self.size = layer.tops, own.batch_size
         if not self.size:
             raise ZooError(f"layer {layer.name!r}: batch_size is missing", layer.position)
-        if params.own.shuffle if layer.type == "HDF5Data" else params.own.rand_skip:
-            raise ZooError(
-                f"layer {layer.name!r}: shuffle and rand_skip are not supported", layer.position
-            )
-        source = data or beside(params.own.source, path)
-        self.records: Records = (
-            LMDBRecords(source) if layer.type == "Data" else HDF5Records(source, layer.tops)
-        )
-        self.transform = params.transform
-        self.mean: np.ndarray | float = 0.0
-        if self.transform.mean_file:
-            self.mean = prototxt.read_binaryproto(beside(self.transform.mean_file, path))
-        elif self.transform.mean_value:
-            self.mean = np.array(self.transform.mean_value, np.float32).reshape(-1, 1, 1)
-        if self.transform.crop_size or self.transform.mirror:
-            raise ZooError(
-                f"layer {layer.name!r}: crop_size and mirror are not supported in training yet",
-                layer.position,
-                "build a database of the cropped size",
-            )
-        shape = self.records.shapes()[0]
-        if isinstance(self.mean, np.ndarray) and self.mean.shape[1:] not in ((1, 1), shape[1:]):
-            ours, its = ("x".join(map(str, s)) for s in (shape, self.mean.shape))
-            raise ZooError(f"{source}: its images are {ours}, the mean is {its}")
+        if getattr(own, "rand_skip", 0):
+            raise ZooError(f"layer {layer.name!r}: rand_skip is not supported", layer.position)
+        source = data or beside(own.source, path)
+        self.records: Records
+        if layer.type == "HDF5Data":
+            self.records = HDF5Records(source, layer.tops)
+        elif layer.type == "ImageData" and data is None:
+            size = (own.new_height, own.new_width) if own.new_height and own.new_width else None
+            self.records = ImageRecords(source, own.root_folder, size, own.is_color)
+        else:
+            self.records = LMDBRecords(source, one_size=not params.transform.crop_size)
+        self.shuffled, self.seed = getattr(own, "shuffle", False), seed
+        self.transform = Transform(params.transform, path, train)
+        if layer.type != "HDF5Data":
+            self.transform.check(self.records.shapes()[0], f"{source}", layer)
 
     def batch(self, number: int) -> dict[str, np.ndarray]:
-        rows = [self.records.row(number * self.size + i) for i in range(self.size)]
+        rows = [self.row(number * self.size + i) for i in range(self.size)]
         arrays = [np.stack(column) for column in zip(*rows, strict=True)]
-        arrays[0] = ((arrays[0] - self.mean) * self.transform.scale).astype(np.float32)
         return dict(zip(self.tops, arrays, strict=False))
+
+    def row(self, number: int) -> list[np.ndarray]:
+        place = number
+        if self.shuffled:
+            epoch, place = divmod(number, len(self.records))
+            place = int(
+                np.random.default_rng((self.seed, epoch)).permutation(len(self.records))[place]
+            )
+        first, *rest = self.records.row(place)
+        rng = np.random.default_rng((self.seed, number, 1))
+        return [self.transform(first, rng), *rest]
+
+
+class Transform:
+    """`transform_param` (data_transformer.cpp): minus the mean, cropped, mirrored, scaled."""
+
+    def __init__(self, params: TransformParams, path: Path, train: bool) -> None:
+        self.crop, self.mirror, self.train = params.crop_size, params.mirror, train
+        self.scale = np.float32(params.scale)
+        self.mean: np.ndarray | None = None
+        if params.mean_file:
+            self.mean = prototxt.read_binaryproto(beside(params.mean_file, path))
+        elif params.mean_value:
+            self.mean = np.array(params.mean_value, np.float32).reshape(-1, 1, 1)
+
+    def check(self, shape: tuple[int, ...], source: str, layer: LayerDefinition) -> None:
+        """ZooError where the mean or the crop does not fit images of that shape."""
+        if self.mean is not None and self.mean.shape[1:] not in ((1, 1), shape[1:]):
+            ours, its = ("x".join(map(str, s)) for s in (shape, self.mean.shape))
+            raise ZooError(f"{source}: its images are {ours}, the mean is {its}")
+        if self.crop > min(shape[1:]):
+            shown = "x".join(map(str, shape))
+            raise ZooError(
+                f"layer {layer.name!r}: crop_size {self.crop} is more than {source}'s {shown}",
+                layer.position,
+            )
+
+    def __call__(self, row: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """One image or row; in training crops are random, in tests central, as in Caffe."""
+        array = row if self.mean is None else row - self.mean
+        if self.crop:
+            free = [side - self.crop for side in array.shape[1:]]
+            top, left = (
+                (int(rng.integers(n + 1)) for n in free) if self.train else (n // 2 for n in free)
+            )
+            array = array[:, top : top + self.crop, left : left + self.crop]
+        if self.mirror and rng.integers(2):
+            array = array[:, :, ::-1]
+        return np.asarray(array * self.scale, np.float32)
 
 
 def beside(name: str, path: Path) -> Path:

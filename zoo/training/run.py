@@ -8,19 +8,22 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
 import prototxt
-from prototxt import NetDefinition, SolverDefinition
+from prototxt import Message, NetDefinition, SolverDefinition, decode
 from prototxt.errors import ZooError
 from prototxt.net import from_message
 
+from .curves import draw_curve
+from .distributed import ALONE, Group
 from .feeds import beside, layers_feed, npz_feed
 from .network import Network
 from .solver import Event, Feed, Solver
 
-__all__ = ["choose_device", "load_net", "open_solver", "train"]
+__all__ = ["choose_device", "convolving_as_caffe", "load_net", "open_solver", "train"]
 
 
 def choose_device(wanted: str) -> str:
@@ -35,14 +38,52 @@ def choose_device(wanted: str) -> str:
 
 
 def load_net(definition: SolverDefinition, path: Path) -> NetDefinition:
-    """The network that a solver names, from the current folder or the solver's own."""
+    """The network that a solver trains, from the current folder or the solver's own."""
     inline = definition.train_net_param or definition.net_param
     if inline is not None:
-        return from_message(inline, str(path)).select("TRAIN")
-    name = definition.train_net or definition.net
-    if not name:
-        raise ZooError(f"{path}: names no network", hint='add net: "net.prototxt"')
-    return prototxt.read_net(beside(name, path)).select("TRAIN")
+        net = from_message(inline, str(path))
+    else:
+        name = definition.train_net or definition.net
+        if not name:
+            raise ZooError(f"{path}: names no network", hint='add net: "net.prototxt"')
+        net = prototxt.read_net(beside(name, path))
+    return in_state(net, "TRAIN", definition.train_state)
+
+
+def load_test_nets(definition: SolverDefinition, path: Path) -> list[NetDefinition]:
+    """The networks that a solver tests, one for each test_iter (Solver::InitTestNets)."""
+    count = len(definition.test_iter)
+    nets = [from_message(inline, str(path)) for inline in definition.test_net_param]
+    nets += [prototxt.read_net(beside(name, path)) for name in definition.test_net]
+    if definition.net_param is not None:
+        nets += [from_message(definition.net_param, str(path))] * (count - len(nets))
+    elif definition.net:
+        nets += [prototxt.read_net(beside(definition.net, path))] * (count - len(nets))
+    if len(nets) != count:
+        raise ZooError(
+            f"{path}: {len(nets)} networks to test, but test_iter is given {count} times",
+            hint="give test_iter once for each",
+        )
+    if count and not definition.test_interval:
+        raise ZooError(f"{path}: test_iter without test_interval")
+    states: list[Message | None] = [*definition.test_state] or [None] * count
+    if len(states) != count:
+        raise ZooError(f"{path}: test_state is given {len(states)} times, not {count}")
+    return [in_state(net, "TEST", state) for net, state in zip(nets, states, strict=True)]
+
+
+@dataclasses.dataclass
+class NetState:
+    """NetState."""
+
+    phase: str = ""
+    level: int = 0
+    stage: list[str] = dataclasses.field(default_factory=list)
+
+
+def in_state(net: NetDefinition, phase: str, message: Message | None) -> NetDefinition:
+    state = decode(message, NetState, name="a net state")
+    return net.select(phase, state.stage, state.level)
 
 
 def open_solver(
@@ -53,20 +94,25 @@ def open_solver(
     device: str = "auto",
     output: Path | None = None,
     iterations: int | None = None,
+    group: Group = ALONE,
 ) -> Solver:
     """Everything ready for `Solver.run`; snapshots go to `snapshot_prefix`, or below `output`."""
     definition = prototxt.read_solver(path)
     if iterations is not None:
         definition = dataclasses.replace(definition, max_iter=iterations)
     net = load_net(definition, path)
-    feed, shapes = open_feed(net, data, path, definition)
-    stored = prototxt.read_weights(weights) if weights is not None else None
     seed = max(definition.random_seed, 0)
+    feed, shapes = open_feed(net, data, path, definition.iter_size, seed)
+    stored = prototxt.read_weights(weights) if weights is not None else None
+    tests = []
+    for number, test_net in enumerate(load_test_nets(definition, path)):
+        test_feed, test_shapes = open_feed(test_net, data, path, 1, seed + 1 + number)
+        tests.append((Network(test_net, test_shapes, None, seed), test_feed))
     network = Network(net, shapes, stored, seed)
     prefix = Path(definition.snapshot_prefix or path.stem)
     if output is not None:
         prefix = output / prefix.name
-    solver = Solver(definition, network, feed, [], choose_device(device), seed, prefix)
+    solver = Solver(definition, network, feed, tests, choose_device(device), seed, prefix, group)
     if weights is not None:
         # The network has taken what is there; a file of some other network is an error.
         solver.load(prototxt.read_weights(weights), weights)
@@ -76,16 +122,20 @@ def open_solver(
 
 
 def open_feed(
-    net: NetDefinition, data: Path | None, path: Path, definition: SolverDefinition
+    net: NetDefinition, data: Path | None, path: Path, iter_size: int, seed: int
 ) -> tuple[Feed, dict[str, tuple[int, ...]]]:
     if data is not None and data.suffix == ".npz":
-        return npz_feed(net, data, definition.iter_size)
-    return layers_feed(net, path, data)
+        return npz_feed(net, data, iter_size)
+    return layers_feed(net, path, data, seed)
 
 
 def train(solver: Solver, say: Callable[[Event], None]) -> Path | None:
     """Run to the end (or to Ctrl-C, after a snapshot), logging to metrics.jsonl beside the
-    snapshots. Returns the last .solverstate."""
+    snapshots and drawing loss.png. Returns the last .solverstate."""
+    if not solver.group.first:
+        for _ in solver.run():
+            pass
+        return None
     log = solver.prefix.with_name("metrics.jsonl")
     log.parent.mkdir(parents=True, exist_ok=True)
     keep_until(log, solver.iteration)
@@ -99,6 +149,7 @@ def train(solver: Solver, say: Callable[[Event], None]) -> Path | None:
             if event.kind == "snapshot":
                 last = event.path
             say(event)
+    draw_curve(log, log.with_name("loss.png"), solver.network.graph.name or solver.prefix.name)
     return last
 
 
@@ -117,12 +168,27 @@ def keep_until(log: Path, iteration: int) -> None:
     prototxt.atomic_write(log, "".join(kept) if iteration else "")
 
 
+class Stoppable(Protocol):
+    stop: bool
+
+
 @contextmanager
-def interruptible(solver: Solver) -> Iterator[None]:
+def convolving_as_caffe(wanted: bool) -> Iterator[None]:
+    """On CPUs: im2col and one product of matrices, which rounds as Caffe does; far slower."""
+    before = torch.backends.mkldnn.enabled
+    torch.backends.mkldnn.enabled = before and not wanted
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.enabled = before
+
+
+@contextmanager
+def interruptible(training: Stoppable) -> Iterator[None]:
     """The first Ctrl-C ends the training after its step, with a snapshot; the second at once."""
 
     def stop(*_: object) -> None:
-        solver.stop = True
+        training.stop = True
         signal.signal(signal.SIGINT, previous)
 
     previous = signal.getsignal(signal.SIGINT)

@@ -11,7 +11,9 @@ import numpy as np
 import prototxt
 from prototxt.errors import ZooError
 
-__all__ = ["HDF5Records", "LMDBRecords", "Records"]
+from .lists import from_list
+
+__all__ = ["HDF5Records", "ImageRecords", "LMDBRecords", "Records"]
 
 
 class Records(Protocol):
@@ -27,9 +29,12 @@ class Records(Protocol):
 
 
 class LMDBRecords:
-    """Datums in the order of their keys: image (C×H×W, BGR, 0..255) and label."""
+    """Datums in the order of their keys: image (C×H×W, BGR, 0..255) and label.
 
-    def __init__(self, path: Path) -> None:
+    With `one_size`, `row` refuses an image of another size than the first.
+    """
+
+    def __init__(self, path: Path, one_size: bool = True) -> None:
         import lmdb
 
         if not (path / "data.mdb").is_file():
@@ -42,7 +47,7 @@ class LMDBRecords:
             raise ZooError(f"{path}: cannot be read as an LMDB: {error}") from None
         if not self.keys:
             raise ZooError(f"{path}: the database is empty")
-        self.path = path
+        self.path, self.one_size = path, one_size
         self.shape = self.image(0)[0].shape
 
     def __len__(self) -> int:
@@ -67,7 +72,7 @@ class LMDBRecords:
 
     def row(self, number: int) -> list[np.ndarray]:
         array, label = self.image(number)
-        if array.shape != self.shape:
+        if self.one_size and array.shape != self.shape:
             key = self.keys[number % len(self.keys)].decode("utf-8", "replace")
             ours, first = ("x".join(map(str, s)) for s in (array.shape, self.shape))
             raise ZooError(
@@ -83,6 +88,38 @@ def environment(path: Path) -> Any:
     import lmdb
 
     return lmdb.open(str(path), readonly=True, lock=False, readahead=False)
+
+
+class ImageRecords:
+    """Images named in a list of `PATH LABEL` lines: image (C×H×W, BGR, 0..255) and label."""
+
+    def __init__(
+        self, path: Path, root: str = "", size: tuple[int, int] | None = None, color: bool = True
+    ) -> None:
+        # Caffe puts root_folder before each name as it stands, with its closing slash.
+        self.entries = from_list(Path(root) if root else Path(), path)
+        self.size, self.color, self.path = size, color, path
+        self.shape = self.row(0)[0].shape
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        return [self.shape, ()]
+
+    def row(self, number: int) -> list[np.ndarray]:
+        import runtime
+
+        entry = self.entries[number % len(self.entries)]
+        image = runtime.read_image(entry.path)
+        if self.size is not None:
+            image = runtime.resize(image, *self.size)
+        if not self.color:
+            import cv2
+
+            image = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))[..., None]
+        array = image.transpose(2, 0, 1).astype(np.float32)
+        return [array, np.float32(entry.label)]  # type: ignore[list-item]
 
 
 class HDF5Records:

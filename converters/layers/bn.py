@@ -1,0 +1,184 @@
+"""BN, which is three things by one name: DeconvNet's and SegNet's, and that of PSPNet."""
+
+from __future__ import annotations
+
+import copy
+import enum
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from ..fillers import Filler
+from ..graph import Node, Shape
+from ..registry import BlobSpec, LayerType, register
+from ..shapes import known, text
+from .activations import scalar
+from .convolution import Engine
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from ..onnx_backend import OnnxBuilder
+
+
+class Mode(enum.Enum):
+    LEARN = 0
+    INFERENCE = 1
+
+
+@dataclass
+class BNParams:
+    """BNParameter of both: bn_mode, scale_filler, shift_filler; the rest is of PSPNet."""
+
+    bn_mode: Mode | None = None
+    scale_filler: Filler | None = None
+    shift_filler: Filler | None = None
+    slope_filler: Filler | None = None
+    bias_filler: Filler | None = None
+    momentum: float | None = None
+    eps: float | None = None
+    frozen: bool | None = None
+    engine: Engine = Engine.DEFAULT
+    arrays: int | None = field(default=None, init=False)
+    """How many arrays the caffemodel holds for the layer."""
+
+    def says_mode(self) -> bool:
+        return not self.bn_mode is self.scale_filler is self.shift_filler is None
+
+    def says_running(self) -> bool:
+        own = (self.slope_filler, self.bias_filler, self.momentum, self.eps, self.frozen)
+        return any(value is not None for value in own)
+
+    def running(self) -> bool:
+        """Whether it is PSPNet's, which keeps running statistics."""
+        return self.says_running() or (not self.says_mode() and self.arrays == 4)
+
+
+@register("BN", message="bn_param")
+class BN(LayerType):
+    """Batch normalisation with scale and shift; the fields (else the blobs) tell whose it is.
+
+    DeconvNet and SegNet (bn_layer.cpp, two blobs): in LEARN mode by the batch's own statistics,
+    at test too, with further tops for its mean and variance; in INFERENCE mode scale x + shift,
+    the statistics being in the blobs. PSPNet (bn_layer.cpp, four blobs): by running statistics.
+    """
+
+    fork = "DeconvNet, SegNet; PSPNet (hszhao/PSPNet)"
+    tops = (1, 3)
+    Params = BNParams
+    eps = 1e-9
+
+    def prepare(self, node: Node) -> None:
+        p: BNParams = node.params
+        if p.says_mode() and p.says_running():
+            raise node.error("bn_param mixes the fields of two forks", "SegNet's or PSPNet's")
+        if len(node.inputs[0].shape) != 4:
+            raise node.error(f"needs a 4-D input, not {text(node.inputs[0].shape)}")
+        if len(node.outputs) > 1 and (p.says_running() or p.bn_mode is Mode.INFERENCE):
+            raise node.error("has the batch's statistics as tops only in LEARN mode")
+
+    def shapes(self, node: Node) -> list[Shape]:
+        channels = known(node.inputs[0].shape[1])
+        return [node.inputs[0].shape, *[(1, channels, 1, 1)] * (len(node.outputs) - 1)]
+
+    def given_blobs(self, node: Node, arrays: int) -> None:
+        node.params = copy.copy(node.params)
+        node.params.arrays = arrays
+        if len(node.outputs) > 1 and node.params.running():
+            raise node.error(f"{arrays} blobs are PSPNet's, which has one top")
+
+    def blobs(self, node: Node) -> list[BlobSpec]:
+        p: BNParams = node.params
+        shape = (1, known(node.inputs[0].shape[1]), 1, 1)
+        first, second = p.scale_filler, p.shift_filler
+        if p.running():
+            first, second = p.slope_filler, p.bias_filler
+        specs = [
+            BlobSpec("weight", shape, first or Filler()),
+            BlobSpec("bias", shape, second or Filler()),
+        ]
+        if p.running():
+            start = Filler(value=1.0 if p.frozen else 0.0)
+            specs += [BlobSpec("mean", shape), BlobSpec("variance", shape, start)]
+        return specs
+
+    def affine(self, node: Node) -> tuple[np.ndarray, np.ndarray] | None:
+        """Factor and offset of each channel (float64); None where the batch decides on them."""
+        p: BNParams = node.params
+        blobs = [blob.astype(np.float64).ravel() for blob in node.blobs]
+        if not p.running():
+            return (blobs[0], blobs[1]) if p.bn_mode is Mode.INFERENCE else None
+        if not p.frozen and node.phase != "TEST":
+            return None
+        factor = blobs[0] / np.sqrt(blobs[3] + self.epsilon(node))
+        return factor, blobs[1] - blobs[2] * factor
+
+    def epsilon(self, node: Node) -> float:
+        p: BNParams = node.params
+        return (1e-5 if p.eps is None else p.eps) if p.running() else self.eps
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        x, out = node.inputs[0], node.outputs
+        weight, bias = b.weight(node, 0), b.weight(node, 1)
+        p: BNParams = node.params
+        if not p.running() and p.bn_mode is Mode.INFERENCE:
+            b.op("Add", b.op("Mul", x, weight), bias, out=out[0])
+            return
+        if self.affine(node) is not None:
+            centred = b.op("Sub", x, b.weight(node, 2))
+            deviation = np.sqrt(node.blobs[3].astype(np.float64) + self.epsilon(node))
+            factor = (node.blobs[0].astype(np.float64) / deviation).astype(np.float32)
+            b.op("Add", b.op("Mul", centred, b.array(node, "factor", factor)), bias, out=out[0])
+            return
+        axes = b.ints(0, 2, 3)
+        tops = [*out[1:], None, None]
+        mean = b.op("ReduceMean", x, axes, keepdims=1, out=tops[0])
+        centred = b.op("Sub", x, mean)
+        square = b.op("Mul", centred, centred)
+        variance = b.op("ReduceMean", square, axes, keepdims=1, out=tops[1])
+        root = b.op("Sqrt", b.op("Add", variance, scalar(self.epsilon(node))))
+        y = b.op("Mul", b.op("Div", centred, root), weight)
+        b.op("Add", y, bias, out=out[0])
+
+    def torch(self, node: Node) -> nn.Module:
+        import torch
+        from torch import nn
+
+        from ..torch_backend import parameter
+
+        p: BNParams = node.params
+        eps, running, tops = self.epsilon(node), p.running(), len(node.outputs)
+        momentum = 0.9 if p.momentum is None else p.momentum
+        fixed = p.bn_mode is Mode.INFERENCE and not running
+        always = running and (bool(p.frozen) or None)
+        if running and not p.frozen and node.phase != "TEST":
+            always = False
+
+        class BNModule(nn.Module):
+            mean: torch.Tensor
+            variance: torch.Tensor
+
+            def __init__(self) -> None:
+                super().__init__()
+                self.weight, self.bias = parameter(node.blobs[0]), parameter(node.blobs[1])
+                for name, blob in zip(("mean", "variance"), node.blobs[2:], strict=False):
+                    self.register_buffer(name, torch.from_numpy(np.array(blob, np.float32)))
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+                if fixed:
+                    return x * self.weight + self.bias
+                if running and (not self.training if always is None else always):
+                    mean, variance = self.mean, self.variance
+                else:
+                    mean = x.mean((0, 2, 3), keepdim=True)
+                    variance = (x - mean).pow(2).mean((0, 2, 3), keepdim=True)
+                    if running and self.training:
+                        with torch.no_grad():
+                            self.mean.lerp_(mean, 1 - momentum)
+                            self.variance.lerp_(variance, 1 - momentum)
+                y = (x - mean) / (variance + eps).sqrt() * self.weight + self.bias
+                return (y, mean, variance)[:tops] if tops > 1 else y
+
+        return cast(nn.Module, BNModule())

@@ -1,0 +1,182 @@
+"""What SSD, Faster R-CNN and R-FCN have for training alone: losses, sampling, annotated data."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from prototxt.net import LayerDefinition
+from prototxt.schema import UInt, decode
+from prototxt.text import Message
+
+from ..graph import Node, Shape
+from ..registry import NoParams, register
+from .inputs import DataLayer, DataParams, Source, TransformParams
+from .losses import Loss
+
+
+class TrainingOnly(Loss):
+    """Pruned from an inference graph; an error where it is asked for, since nothing computes it."""
+
+    bottoms: ClassVar[Any] = (1, None)
+    tops: ClassVar[Any] = (1, None)
+    reads: ClassVar[tuple[str, ...]] = ()
+
+    def messages(self) -> tuple[str, ...]:
+        return (*super().messages(), *self.reads)
+
+    def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> Any:
+        return NoParams()
+
+    def shapes(self, node: Node) -> list[Shape]:
+        raise node.error(
+            "is for training alone and is not converted",
+            "leave it out of --output; the layers before it are converted",
+        )
+
+
+@register("MultiBoxLoss", message="multibox_loss_param")
+class MultiBoxLoss(TrainingOnly):
+    """SSD's loss: matching, hard negatives, location and confidence (multibox_loss_layer.cpp)."""
+
+    fork = "SSD (weiliu89/caffe)"
+    reads = ("loss_param",)
+
+
+@register("DetectionEvaluate", message="detection_evaluate_param")
+class DetectionEvaluate(TrainingOnly):
+    """Compares SSD's detections with annotations (detection_evaluate_layer.cpp)."""
+
+    fork = "SSD (weiliu89/caffe)"
+
+
+@register("SmoothL1LossOHEM", message="smooth_l1_loss_param")
+class SmoothL1LossOHEM(TrainingOnly):
+    """Smooth L1 for each box, to choose the hard ones by (smooth_l1_loss_ohem_layer.cpp)."""
+
+    fork = "R-FCN (daijifeng001/caffe-rfcn)"
+    reads = ("loss_param",)
+
+
+@register("SoftmaxWithLossOHEM", message="softmax_param")
+class SoftmaxWithLossOHEM(TrainingOnly):
+    """Cross entropy of each box, to choose the hard ones by (softmax_loss_ohem_layer.cpp)."""
+
+    fork = "R-FCN (daijifeng001/caffe-rfcn)"
+    reads = ("loss_param",)
+
+
+@register("BoxAnnotatorOHEM", message="box_annotator_ohem_param")
+class BoxAnnotatorOHEM(TrainingOnly):
+    """Keeps the boxes of the greatest loss (box_annotator_ohem_layer.cpp)."""
+
+    fork = "R-FCN (daijifeng001/caffe-rfcn)"
+
+
+class ResizeMode(enum.Enum):
+    WARP = 1
+    FIT_SMALL_SIZE = 2
+    FIT_LARGE_SIZE_AND_PAD = 3
+
+
+class PadMode(enum.Enum):
+    CONSTANT = 1
+    MIRRORED = 2
+    REPEAT_NEAREST = 3
+
+
+class InterpMode(enum.Enum):
+    LINEAR = 1
+    AREA = 2
+    NEAREST = 3
+    CUBIC = 4
+    LANCZOS4 = 5
+
+
+@dataclass
+class ResizeParams:
+    """ResizeParameter."""
+
+    prob: float = 1.0
+    resize_mode: ResizeMode = ResizeMode.WARP
+    height: UInt = 0
+    width: UInt = 0
+    height_scale: UInt = 0
+    width_scale: UInt = 0
+    pad_mode: PadMode = PadMode.CONSTANT
+    pad_value: list[float] = field(default_factory=list)
+    interp_mode: list[InterpMode] = field(default_factory=list)
+
+
+@dataclass
+class SsdTransformParams(TransformParams):
+    """TransformationParameter of SSD."""
+
+    crop_h: UInt = 0
+    crop_w: UInt = 0
+    resize_param: ResizeParams = field(default_factory=ResizeParams)
+    noise_param: Message | None = None
+    distort_param: Message | None = None
+    expand_param: Message | None = None
+    emit_constraint: Message | None = None
+
+
+class Annotation(enum.Enum):
+    BBOX = 0
+
+
+@dataclass
+class AnnotatedDataParams:
+    """AnnotatedDataParameter, with what MobileNet-YOLO added to it."""
+
+    batch_sampler: list[Message] = field(default_factory=list)
+    label_map_file: str = ""
+    anno_type: Annotation | None = None
+    yolo_data_type: int = 0
+    yolo_data_jitter: float = 0.3
+    train_diffcult: bool = True
+    single_class: bool = True
+    seg_scales: int = 8
+    seg_resize_width: int = 0
+    seg_resize_height: int = 0
+    difficult_label_warmup: bool = False
+
+
+class AnnotatedSource(Source):
+    """Cut, else resized to the height and width that are stated (data_transformer.cpp)."""
+
+    def plane(self) -> tuple[int, int] | None:
+        transform: SsdTransformParams = self.transform  # type: ignore[assignment]
+        if transform.crop_h and transform.crop_w:
+            return transform.crop_h, transform.crop_w
+        cut, resize = super().plane(), transform.resize_param
+        if cut is not None or not (resize.height and resize.width):
+            return cut
+        # FIT_SMALL_SIZE keeps each image's own proportions.
+        fits = resize.resize_mode is ResizeMode.FIT_SMALL_SIZE
+        return None if fits else (resize.height, resize.width)
+
+
+@register("AnnotatedData", message="data_param")
+class AnnotatedData(DataLayer):
+    """Images of an LMDB with boxes as labels (annotated_data_layer.cpp)."""
+
+    fork = "SSD (weiliu89/caffe)"
+    Params = DataParams
+
+    def messages(self) -> tuple[str, ...]:
+        return (*super().messages(), "annotated_data_param")
+
+    def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> Source:
+        def part(name: str, cls: type[Any]) -> Any:
+            return decode(layer.param(name), cls, name=name, lenient=lenient, warn=warn)
+
+        part("annotated_data_param", AnnotatedDataParams)
+        return AnnotatedSource(
+            part("data_param", DataParams), part("transform_param", SsdTransformParams)
+        )
+
+    def top_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
+        return None

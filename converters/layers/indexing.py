@@ -1,0 +1,183 @@
+"""Layers that choose rows: Embed, BatchReindex, Filter; and Parameter, which is a blob alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from prototxt.schema import UInt
+
+from ..fillers import Filler
+from ..graph import Node, Shape
+from ..registry import BlobSpec, LayerType, register
+from ..shapes import text
+from .inputs import BlobShape
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from ..onnx_backend import OnnxBuilder
+
+
+@dataclass
+class EmbedParams:
+    """EmbedParameter."""
+
+    num_output: UInt = 0
+    input_dim: UInt = 0
+    bias_term: bool = True
+    weight_filler: Filler = field(default_factory=Filler)
+    bias_filler: Filler = field(default_factory=Filler)
+
+
+@register("Embed", message="embed_param")
+class Embed(LayerType):
+    """A row of weights for each whole number below `input_dim` (embed_layer.cpp)."""
+
+    Params = EmbedParams
+
+    def prepare(self, node: Node) -> None:
+        if not node.params.num_output or not node.params.input_dim:
+            raise node.error("num_output and input_dim must be above 0")
+
+    def shapes(self, node: Node) -> list[Shape]:
+        return [(*node.inputs[0].shape, node.params.num_output)]
+
+    def blobs(self, node: Node) -> list[BlobSpec]:
+        p: EmbedParams = node.params
+        specs = [BlobSpec("weight", (p.input_dim, p.num_output), p.weight_filler)]
+        if p.bias_term:
+            specs.append(BlobSpec("bias", (p.num_output,), p.bias_filler))
+        return specs
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        index = b.op("Cast", node.inputs[0], to=7)
+        biased = node.params.bias_term
+        y = b.op("Gather", b.weight(node, 0), index, out=None if biased else node.outputs[0])
+        if biased:
+            b.op("Add", y, b.weight(node, 1), out=node.outputs[0])
+
+    def torch(self, node: Node) -> nn.Module:
+        from torch import nn
+        from torch.nn import functional as F
+
+        from ..torch_backend import parameter
+
+        class EmbedModule(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.weight = parameter(node.blobs[0])
+                self.bias = parameter(node.blobs[1]) if len(node.blobs) > 1 else None
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                y = F.embedding(x.long(), self.weight)
+                return y if self.bias is None else y + self.bias
+
+        return EmbedModule()
+
+
+@register("BatchReindex")
+class BatchReindex(LayerType):
+    """The rows of the first bottom that the second names (batch_reindex_layer.cpp)."""
+
+    bottoms = (2, 2)
+    lists = (1,)
+
+    def prepare(self, node: Node) -> None:
+        if len(node.inputs[1].shape) != 1:
+            raise node.error(f"its second bottom is {text(node.inputs[1].shape)}, not a list")
+
+    def shapes(self, node: Node) -> list[Shape]:
+        return [(node.inputs[1].shape[0], *node.inputs[0].shape[1:])]
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        index = b.op("Cast", node.inputs[1], to=7)
+        b.op("Gather", node.inputs[0], index, out=node.outputs[0])
+
+    def torch(self, node: Node) -> nn.Module:
+        from torch import nn
+
+        class BatchReindexModule(nn.Module):
+            def forward(self, x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+                return x[index.long()]
+
+        return BatchReindexModule()
+
+
+@register("Filter")
+class Filter(LayerType):
+    """The rows for which the last bottom, the selector, is not 0 (filter_layer.cpp).
+
+    How many that are is known only when it runs.
+    """
+
+    bottoms = (2, None)
+    tops = (1, None)
+
+    def prepare(self, node: Node) -> None:
+        *data, selector = node.inputs
+        if len(data) != len(node.outputs):
+            raise node.error(f"{len(data)} bottoms and a selector, but {len(node.outputs)} tops")
+        if any(dim != 1 for dim in selector.shape[1:]):
+            raise node.error(f"its selector is {text(selector.shape)}, not one number a row")
+
+    def shapes(self, node: Node) -> list[Shape]:
+        return [(f"{node.name}_selected", *value.shape[1:]) for value in node.inputs[:-1]]
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        flat = b.op("Reshape", node.inputs[-1], b.ints(-1))
+        chosen = b.op("Cast", flat, to=9)
+        for value, output in zip(node.inputs[:-1], node.outputs, strict=True):
+            b.op("Compress", value, chosen, axis=0, out=output)
+
+    def torch(self, node: Node) -> nn.Module:
+        from torch import nn
+
+        class FilterModule(nn.Module):
+            def forward(self, *bottoms: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+                *data, selector = bottoms
+                chosen = selector.reshape(-1) != 0
+                found = tuple(value[chosen] for value in data)
+                return found if len(found) > 1 else found[0]
+
+        return FilterModule()
+
+
+@dataclass
+class ParameterParams:
+    """ParameterParameter."""
+
+    shape: BlobShape = field(default_factory=BlobShape)
+
+
+@register("Parameter", message="parameter_param")
+class Parameter(LayerType):
+    """A learned blob as a top (parameter_layer.hpp)."""
+
+    bottoms = (0, 0)
+    Params = ParameterParams
+
+    def shapes(self, node: Node) -> list[Shape]:
+        return [tuple(node.params.shape.dim)]
+
+    def blobs(self, node: Node) -> list[BlobSpec]:
+        return [BlobSpec("weight", tuple(node.params.shape.dim))]
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        b.op("Identity", b.weight(node, 0), out=node.outputs[0])
+
+    def torch(self, node: Node) -> nn.Module:
+        from torch import nn
+
+        from ..torch_backend import parameter
+
+        class ParameterModule(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.weight = parameter(node.blobs[0])
+
+            def forward(self) -> torch.Tensor:
+                return self.weight
+
+        return ParameterModule()

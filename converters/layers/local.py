@@ -1,0 +1,130 @@
+"""Local: a convolution whose kernels differ from place to place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prototxt.schema import UInt
+
+from ..fillers import Filler
+from ..graph import Node, Shape
+from ..registry import BlobSpec, LayerType, register
+from ..shapes import convolved, known, text
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from ..onnx_backend import OnnxBuilder
+
+
+@dataclass
+class LocalParams:
+    """LocalParameter."""
+
+    num_output: UInt = 0
+    bias_term: bool = True
+    pad: UInt = 0
+    kernel_size: UInt = 0
+    stride: UInt = 1
+    weight_filler: Filler = field(default_factory=Filler)
+    bias_filler: Filler = field(default_factory=Filler)
+
+
+@register("Local", message="local_param")
+class Local(LayerType):
+    """Cross-correlation with kernels of each place's own (local_layer.cpp).
+
+    Weights are M×1×K×N for M outputs, K = channels × kernel², N places of the output; the bias
+    is 1×1×M×N.
+    """
+
+    fork = "happynear/caffe-windows"
+    Params = LocalParams
+
+    def prepare(self, node: Node) -> None:
+        p: LocalParams = node.params
+        shape = node.inputs[0].shape
+        if len(shape) != 4:
+            raise node.error(f"needs a 4-D input, not {text(shape)}")
+        if not p.num_output or not p.kernel_size or not p.stride:
+            raise node.error("num_output, kernel_size and stride must be above 0")
+        if any(isinstance(d, int) and d < p.kernel_size for d in shape[2:]):
+            raise node.error(f"kernel {p.kernel_size} is larger than its {text(shape[2:])} input")
+
+    def plane(self, node: Node) -> tuple[int, int]:
+        p: LocalParams = node.params
+        height, width = (
+            known(convolved(known(d), p.kernel_size, p.pad, p.stride))
+            for d in node.inputs[0].shape[2:]
+        )
+        return height, width
+
+    def shapes(self, node: Node) -> list[Shape]:
+        return [(node.inputs[0].shape[0], node.params.num_output, *self.plane(node))]
+
+    def blobs(self, node: Node) -> list[BlobSpec]:
+        p: LocalParams = node.params
+        height, width = self.plane(node)
+        size = known(node.inputs[0].shape[1]) * p.kernel_size**2
+        specs = [BlobSpec("weight", (p.num_output, 1, size, height * width), p.weight_filler)]
+        if p.bias_term:
+            specs.append(BlobSpec("bias", (1, 1, p.num_output, height * width), p.bias_filler))
+        return specs
+
+    def places(self, node: Node) -> np.ndarray:
+        """Of each place of a kernel and of the output, the index in the padded plane: k²×N."""
+        p: LocalParams = node.params
+        width = known(node.inputs[0].shape[3]) + 2 * p.pad
+        rows, columns = (np.arange(n) * p.stride for n in self.plane(node))
+        kernel = np.arange(p.kernel_size)
+        row = kernel[:, None, None, None] + rows[:, None]
+        return (row * width + kernel[:, None, None] + columns).reshape(kernel.size**2, -1)
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        p: LocalParams = node.params
+        x: str = b.name(node.inputs[0])
+        if p.pad:
+            x = b.op("Pad", x, b.ints(0, 0, p.pad, p.pad, 0, 0, p.pad, p.pad))
+        rows = b.op("Reshape", x, b.ints(0, known(node.inputs[0].shape[1]), -1))
+        rows = b.op("Gather", rows, b.const(self.places(node)), axis=2)  # B×C×k²×N
+        size, count = node.blobs[0].shape[2:]
+        rows = b.op("Transpose", b.op("Reshape", rows, b.ints(0, size, count)), perm=[2, 0, 1])
+        weight = np.ascontiguousarray(node.blobs[0][:, 0].transpose(2, 1, 0), np.float32)
+        y = b.op("MatMul", rows, b.array(node, "weight", weight))  # N×B×M
+        y = b.op("Transpose", y, perm=[1, 2, 0])
+        if p.bias_term:
+            bias = np.ascontiguousarray(node.blobs[1][:, 0], np.float32)
+            y = b.op("Add", y, b.array(node, "bias", bias))
+        b.op("Reshape", y, b.ints(0, p.num_output, *self.plane(node)), out=node.outputs[0])
+
+    def torch(self, node: Node) -> nn.Module:
+        import torch
+        from torch import nn
+        from torch.nn import functional as F
+
+        from ..torch_backend import parameter
+
+        p: LocalParams = node.params
+        plane = self.plane(node)
+
+        class LocalModule(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.weight = parameter(node.blobs[0])
+                self.bias = parameter(node.blobs[1]) if p.bias_term else None
+
+            def extra_repr(self) -> str:
+                return f"kernel_size={p.kernel_size}, stride={p.stride}, pad={p.pad}"
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                rows = F.unfold(x, p.kernel_size, padding=p.pad, stride=p.stride)
+                y = torch.einsum("bkn,mkn->bmn", rows, self.weight[:, 0])
+                if self.bias is not None:
+                    y = y + self.bias[0]
+                return y.reshape(len(x), p.num_output, *plane)
+
+        return LocalModule()

@@ -1,0 +1,248 @@
+"""LSTM and RNN, unrolled over time as Caffe unrolls them (recurrent_layer.cpp).
+
+Bottoms: the sequence T×N×..., `cont` T×N (0 where a sequence begins, else 1), perhaps a static
+input N×..., and with `expose_hidden` the first states 1×N×D. Tops: T×N×D, and the last states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from prototxt.schema import UInt
+
+from ..fillers import Filler
+from ..graph import Node, Shape
+from ..registry import BlobSpec, LayerType, register
+from ..shapes import known, product, text
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from ..onnx_backend import OnnxBuilder, Operand
+
+
+@dataclass
+class RecurrentParams:
+    """RecurrentParameter."""
+
+    num_output: UInt = 0
+    weight_filler: Filler = field(default_factory=Filler)
+    bias_filler: Filler = field(default_factory=Filler)
+    debug_info: bool = False
+    expose_hidden: bool = False
+
+
+class Recurrent(LayerType):
+    """What both kinds share: bottoms, shapes, the products that need no state."""
+
+    Params = RecurrentParams
+    bottoms = (2, 5)
+    tops = (1, 3)
+    states: ClassVar[int]
+    """How many tensors are handed from step to step."""
+    gates: ClassVar[int]
+
+    def prepare(self, node: Node) -> None:
+        p: RecurrentParams = node.params
+        if not p.num_output:
+            raise node.error("num_output is missing or 0")
+        hidden = self.states if p.expose_hidden else 0
+        if len(node.inputs) not in (2 + hidden, 3 + hidden):
+            raise node.error(f"{len(node.inputs)} bottoms, not {2 + hidden} or {3 + hidden}")
+        if len(node.outputs) != 1 + hidden:
+            raise node.error(f"{len(node.outputs)} tops, not {1 + hidden}")
+        x, cont = (value.shape for value in node.inputs[:2])
+        if len(x) < 2 or len(cont) != 2:
+            raise node.error(f"its bottoms are {text(x)} and {text(cont)}, not TxNx... and TxN")
+
+    def static(self, node: Node) -> bool:
+        """Whether the third bottom is an input that every step sees."""
+        hidden = self.states if node.params.expose_hidden else 0
+        return len(node.inputs) == 3 + hidden
+
+    def first_states(self, node: Node) -> list[int]:
+        """Places of the bottoms with the first states; none without `expose_hidden`."""
+        if not node.params.expose_hidden:
+            return []
+        return list(range(2 + self.static(node), len(node.inputs)))
+
+    def shapes(self, node: Node) -> list[Shape]:
+        steps, batch = node.inputs[0].shape[:2]
+        known(steps)  # the graph is as long as the sequence
+        product(node.inputs[0].shape[2:])  # the weights fix these dimensions
+        size = node.params.num_output
+        return [(steps, batch, size), *[(1, batch, size)] * (len(node.outputs) - 1)]
+
+    def blobs(self, node: Node) -> list[BlobSpec]:
+        p: RecurrentParams = node.params
+        rows = self.gates * p.num_output
+        specs = [
+            BlobSpec("weight_x", (rows, product(node.inputs[0].shape[2:])), p.weight_filler),
+            BlobSpec("bias", (rows,), p.bias_filler),
+        ]
+        if self.static(node):
+            size = product(node.inputs[2].shape[1:])
+            specs.append(BlobSpec("weight_static", (rows, size), p.weight_filler))
+        specs.append(BlobSpec("weight_h", (rows, p.num_output), p.weight_filler))
+        return specs
+
+    def inputs(self, node: Node, b: OnnxBuilder) -> Operand:
+        """What x and the static input add to every step: T×N×rows."""
+        x = node.inputs[0]
+        size, rows = product(x.shape[2:]), self.gates * node.params.num_output
+        flat = b.op("Reshape", x, b.ints(-1, size))
+        terms = b.op("Gemm", flat, b.weight(node, 0), b.weight(node, 1), transB=1)
+        terms = b.op("Reshape", terms, b.ints(known(x.shape[0]), -1, rows))
+        if self.static(node):
+            flat = b.op("Flatten", node.inputs[2])
+            terms = b.op("Add", terms, b.op("Gemm", flat, b.weight(node, 2), transB=1))
+        return terms
+
+    def zero(self, node: Node, b: OnnxBuilder) -> Operand:
+        """A state of nothing: N×D."""
+        shape = b.join(b.dim(node.inputs[0], 1), b.ints(node.params.num_output))
+        return b.op("Expand", b.const(np.float32(0)), shape)
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        steps = known(node.inputs[0].shape[0])
+        terms, cont = self.inputs(node, b), node.inputs[1]
+        places = self.first_states(node)
+        first, axis = b.ints(0), b.ints(0)
+        states: list[Operand] = [b.op("Squeeze", node.inputs[i], axis) for i in places]
+        states = states or [self.zero(node, b)] * self.states
+        outputs = []
+        for step in range(steps):
+            index = b.const(np.array(step))
+            term = b.op("Gather", terms, index, axis=0)
+            going = b.op("Unsqueeze", b.op("Gather", cont, index, axis=0), b.ints(1))
+            states, output = self.step(node, b, term, going, states)
+            outputs.append(b.op("Unsqueeze", output, first))
+        b.op("Concat", *outputs, axis=0, out=node.outputs[0])
+        for state, top in zip(states, node.outputs[1:], strict=False):
+            b.op("Unsqueeze", state, first, out=top)
+
+    def recurrent(self, node: Node, b: OnnxBuilder, going: Operand, state: Operand) -> Operand:
+        """The state's part of a step, nothing where a sequence begins."""
+        weight = b.weight(node, 2 + self.static(node))
+        return b.op("Gemm", b.op("Mul", state, going), weight, transB=1)
+
+    def step(
+        self, node: Node, b: OnnxBuilder, term: Operand, going: Operand, states: list[Operand]
+    ) -> tuple[list[Operand], Operand]:
+        """The next states and the output of one step."""
+        raise NotImplementedError
+
+
+@register("LSTM", message="recurrent_param")
+class LSTM(Recurrent):
+    """Long short-term memory; gates i, f, o, g (lstm_layer.cpp, lstm_unit_layer.cpp)."""
+
+    states = 2
+    gates = 4
+
+    def step(
+        self, node: Node, b: OnnxBuilder, term: Operand, going: Operand, states: list[Operand]
+    ) -> tuple[list[Operand], Operand]:
+        size = node.params.num_output
+        gates = b.op("Add", term, self.recurrent(node, b, going, states[0]))
+        parts = [b.fresh(f"{node.name}/{gate}") for gate in "ifog"]
+        b.op("Split", gates, b.ints(*[size] * 4), out=parts, axis=1)
+        i, f, o = (b.op("Sigmoid", part) for part in parts[:3])
+        kept = b.op("Mul", b.op("Mul", f, going), states[1])
+        cell = b.op("Add", kept, b.op("Mul", i, b.op("Tanh", parts[3])))
+        hidden = b.op("Mul", o, b.op("Tanh", cell))
+        return [hidden, cell], hidden
+
+    def torch(self, node: Node) -> nn.Module:
+
+        def step(
+            gates: torch.Tensor, going: torch.Tensor, states: list[torch.Tensor]
+        ) -> tuple[list[torch.Tensor], torch.Tensor]:
+            i, f, o, g = gates.chunk(4, 1)
+            cell = going * f.sigmoid() * states[1] + i.sigmoid() * g.tanh()
+            hidden = o.sigmoid() * cell.tanh()
+            return [hidden, cell], hidden
+
+        return unrolled(self, node, step)
+
+
+@register("RNN", message="recurrent_param")
+class RNN(Recurrent):
+    """h = tanh(W_hh h + W_xh x + b), o = tanh(W_ho h + b_o) (rnn_layer.cpp)."""
+
+    states = 1
+    gates = 1
+
+    def blobs(self, node: Node) -> list[BlobSpec]:
+        p: RecurrentParams = node.params
+        square = (p.num_output, p.num_output)
+        return [
+            *super().blobs(node),
+            BlobSpec("weight_o", square, p.weight_filler),
+            BlobSpec("bias_o", (p.num_output,), p.bias_filler),
+        ]
+
+    def step(
+        self, node: Node, b: OnnxBuilder, term: Operand, going: Operand, states: list[Operand]
+    ) -> tuple[list[Operand], Operand]:
+        hidden = b.op("Tanh", b.op("Add", term, self.recurrent(node, b, going, states[0])))
+        last = len(node.blobs)
+        weights = b.weight(node, last - 2), b.weight(node, last - 1)
+        return [hidden], b.op("Tanh", b.op("Gemm", hidden, *weights, transB=1))
+
+    def torch(self, node: Node) -> nn.Module:
+        from torch.nn import functional as F
+
+        module: nn.Module
+
+        def step(
+            terms: torch.Tensor, going: torch.Tensor, states: list[torch.Tensor]
+        ) -> tuple[list[torch.Tensor], torch.Tensor]:
+            hidden = terms.tanh()
+            weight, bias = module.get_parameter("weight_o"), module.get_parameter("bias_o")
+            return [hidden], F.linear(hidden, weight, bias).tanh()
+
+        module = unrolled(self, node, step)
+        return module
+
+
+def unrolled(kind: Recurrent, node: Node, step: Callable[..., Any]) -> nn.Module:
+    """The module of either kind: `step` takes the sum of products, cont and the states."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    from ..torch_backend import parameter
+
+    names = [spec.name for spec in kind.blobs(node)]
+    static, places, size = kind.static(node), kind.first_states(node), node.params.num_output
+    count, tops = kind.states, len(node.outputs)
+
+    class RecurrentModule(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            for name, blob in zip(names, node.blobs, strict=True):
+                self.register_parameter(name, parameter(blob))
+
+        def forward(self, *bottoms: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+            x, cont = bottoms[:2]
+            weight = self.get_parameter
+            terms = F.linear(x.flatten(2), weight("weight_x"), weight("bias"))
+            if static:
+                terms = terms + F.linear(bottoms[2].flatten(1), weight("weight_static"))
+            states = [bottoms[place][0] for place in places]
+            states = states or [x.new_zeros(x.shape[1], size)] * count
+            outputs = []
+            for term, going in zip(terms, cont.unsqueeze(2), strict=True):
+                recurrent = F.linear(going * states[0], weight("weight_h"))
+                states, output = step(term + recurrent, going, states)
+                outputs.append(output)
+            found = (torch.stack(outputs), *(state[None] for state in states))
+            return found[:tops] if tops > 1 else found[0]
+
+    return RecurrentModule()

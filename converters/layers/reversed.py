@@ -1,0 +1,562 @@
+"""What reversed networks are made of, besides Caffe's own layers (passes/reverse.py).
+
+None of these is a type of Caffe's: a reversed network has them in place of what it reverses. Where
+the plane that they write is left open, their last input is a blob of that plane.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from prototxt.net import LayerDefinition
+
+from ..errors import ConversionError
+from ..graph import Node
+from ..registry import BlobSpec, LayerType, register
+from ..shapes import fixed, is_fixed, known
+from .activations import scalar
+from .convolution import Geometry
+from .normalization import LRNParams, Region
+from .pooling import Windows
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..onnx_backend import OnnxBuilder
+
+
+class Reversed(LayerType):
+    """A layer that the pass makes, with its output's shape, and that no prototxt names."""
+
+    fork = "caffe-zoo (made by reversing)"
+    bottoms = (1, None)
+
+    def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> object:
+        raise ConversionError(
+            f"layer {layer.name!r} ({layer.type}): stands in reversed networks only, "
+            "not in a definition",
+            layer.position,
+        )
+
+
+def plane(node: Node, b: OnnxBuilder) -> list[str]:
+    """The size of the output's spatial axes, each a 1-element tensor."""
+    shape = node.outputs[0].shape
+    like = node.outputs[0] if is_fixed(*shape[2:]) else node.inputs[-1]
+    return [b.dim(like, axis) for axis in range(2, len(shape))]
+
+
+def stated_plane(node: Node) -> tuple[int, ...] | None:
+    """The output's spatial axes as numbers; None where they are open and an input has them."""
+    spatial = node.outputs[0].shape[2:]
+    return fixed(spatial) if is_fixed(*spatial) else None
+
+
+@dataclass
+class ConvolutionTransposeParams:
+    """Where the forward convolution's windows lie, and how many channels it read."""
+
+    geometry: Geometry
+    channels: int
+    group: int = 1
+
+
+@register("ConvolutionTranspose")
+class ConvolutionTranspose(Reversed):
+    """The transpose of a Convolution, onto the plane that it read (no bias).
+
+    Unlike Deconvolution it also fills the rows that a stride left over, with 0.
+    """
+
+    Params: ClassVar[type] = ConvolutionTransposeParams
+
+    def blobs(self, node: Node) -> list[BlobSpec]:
+        return [BlobSpec("weight", node.blobs[0].shape)]
+
+    def rest(self, node: Node) -> list[int] | None:
+        """Rows that the stride left over, per axis; None where that is open."""
+        g: Geometry = node.params.geometry
+        small, size = node.inputs[0].shape[2:], stated_plane(node)
+        if all(s == 1 for s in g.stride):
+            return [0] * len(g.stride)
+        if size is None or not is_fixed(*small):
+            return None
+        return [
+            n - (s * (known(o) - 1) + d * (k - 1) + 1 - 2 * p)
+            for n, o, k, s, p, d in zip(
+                size, small, g.kernel, g.stride, g.pad, g.dilation, strict=True
+            )
+        ]
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        g: Geometry = node.params.geometry
+        attributes: dict[str, Any] = dict(
+            kernel_shape=g.kernel, strides=g.stride, dilations=g.dilation, group=node.params.group
+        )
+        p, weight, rest = node.inputs[0], b.weight(node, 0), self.rest(node)
+        if rest is not None:
+            more = rest if any(rest) else None
+            b.op(
+                "ConvTranspose",
+                p,
+                weight,
+                out=node.outputs[0],
+                pads=[*g.pad, *g.pad],
+                output_padding=more,
+                **attributes,
+            )
+            return
+        full = b.op("ConvTranspose", p, weight, **attributes)
+        sizes, ends = b.join(*plane(node, b)), b.op("Shape", full, start=2)
+        # What a stride left over is missing behind, and the padding is cut off on both sides.
+        behind = b.op("Sub", b.op("Add", sizes, b.ints(*g.pad)), ends)
+        before = b.ints(0, 0, *(-pad for pad in g.pad), 0, 0)
+        b.op("Pad", full, b.join(before, behind), out=node.outputs[0])
+
+    def torch(self, node: Node) -> nn.Module:
+        import torch
+        from torch import nn
+        from torch.nn import functional as F
+
+        from ..torch_backend import parameter
+
+        g, group, size = node.params.geometry, node.params.group, stated_plane(node)
+        function = getattr(F, f"conv_transpose{len(g.kernel)}d")
+
+        class Transposed(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.weight = parameter(node.blobs[0])
+
+            def forward(self, p: torch.Tensor, *like: torch.Tensor) -> torch.Tensor:
+                y = function(p, self.weight, None, g.stride, 0, 0, group, g.dilation)
+                wanted = size if size is not None else (like[0] if like else y).shape[2:]
+                if size is None and not like:
+                    wanted = [n - 2 * pad for n, pad in zip(wanted, g.pad, strict=True)]
+                pads: list[int] = []
+                for n, pad, have in zip(wanted, g.pad, y.shape[2:], strict=True):
+                    pads = [-pad, n + pad - have, *pads]
+                return F.pad(y, pads)
+
+        return Transposed()
+
+
+@dataclass
+class InnerProductTransposeParams:
+    """From which axis on the forward layer took its input as one."""
+
+    axis: int = 1
+    transpose: bool = False
+
+
+@register("InnerProductTranspose")
+class InnerProductTranspose(Reversed):
+    """The transpose of an InnerProduct, in the shape that it read (no bias)."""
+
+    Params = InnerProductTransposeParams
+
+    def blobs(self, node: Node) -> list[BlobSpec]:
+        return [BlobSpec("weight", node.blobs[0].shape)]
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        p, out, axis = node.inputs[0], node.outputs[0], node.params.axis
+        rows = p if len(p.shape) == 2 else b.op("Reshape", p, b.ints(-1, known(p.shape[-1])))
+        y = b.op("Gemm", rows, b.weight(node, 0), transB=int(node.params.transpose))
+        dims = [b.dim(p, i) for i in range(axis)]
+        b.op("Reshape", y, b.join(*dims, b.ints(*fixed(out.shape[axis:]))), out=out)
+
+    def torch(self, node: Node) -> nn.Module:
+        import torch
+        from torch import nn
+
+        from ..torch_backend import parameter
+
+        axis, transpose = node.params.axis, node.params.transpose
+        tail = fixed(node.outputs[0].shape[axis:])
+
+        class Transposed(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.weight = parameter(node.blobs[0])
+
+            def forward(self, p: torch.Tensor) -> torch.Tensor:
+                weight = self.weight.t() if transpose else self.weight
+                return (p @ weight).reshape(*p.shape[:axis], *tail)
+
+        return Transposed()
+
+
+@dataclass
+class ReLUMaskParams:
+    """What the derivative is where the input is 0 or less."""
+
+    negative_slope: float = 0.0
+
+
+@register("ReLUMask")
+class ReLUMask(Reversed):
+    """r = [x > 0], or the slope elsewhere: what ReLU's back-propagation multiplies by.
+
+    Of a PReLU the slopes are its blob, one for each channel or one for all.
+    """
+
+    Params = ReLUMaskParams
+
+    def blobs(self, node: Node) -> list[BlobSpec]:
+        return [BlobSpec("weight", blob.shape) for blob in node.blobs]
+
+    def slope(self, node: Node) -> np.ndarray:
+        """The derivative below 0, shaped to broadcast."""
+        if not node.blobs:
+            return scalar(node.params.negative_slope)
+        rank = len(node.inputs[0].shape)
+        return np.asarray(node.blobs[0], np.float32).reshape(-1, *[1] * (rank - 2))
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        above = b.op("Greater", node.inputs[0], scalar(0))
+        slope = self.slope(node)
+        if not slope.any():
+            b.op("Cast", above, to=1, out=node.outputs[0])
+        else:
+            b.op("Where", above, scalar(1), b.array(node, "slope", slope), out=node.outputs[0])
+
+    def torch(self, node: Node) -> nn.Module:
+        import torch
+        from torch import nn
+
+        class Mask(nn.Module):
+            slope: torch.Tensor
+
+            def __init__(self, slope: np.ndarray) -> None:
+                super().__init__()
+                self.register_buffer("slope", torch.from_numpy(slope.copy()))
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                return torch.where(x > 0, torch.ones_like(x), self.slope.expand_as(x))
+
+        return Mask(self.slope(node))
+
+
+@dataclass
+class UnpoolSumParams:
+    """Where the windows of the forward pooling lie."""
+
+    windows: Windows
+
+
+@register("UnpoolSum")
+class UnpoolSum(Reversed):
+    """Each value added where its switch points, so that coinciding switches sum up.
+
+    The exact transpose of what max pooling selected; `Unpooling` keeps the last write instead.
+    """
+
+    Params: ClassVar[type] = UnpoolSumParams
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        if b.target == "portable":
+            self.compare(node, b)
+            return
+        p, mask = node.inputs[:2]
+        n, c = b.dim(p, 0), b.dim(p, 1)
+        height, width = plane(node, b)
+        rows = b.ints(0, 0, -1)
+        zeros = b.op("ConstantOfShape", b.join(n, c, b.arithmetic("Mul", height, width)))
+        flat = b.op(
+            "ScatterElements",
+            zeros,
+            b.op("Reshape", mask, rows),
+            b.op("Reshape", p, rows),
+            axis=2,
+            reduction=None if node.params.windows.disjoint else "add",
+        )
+        b.op("Reshape", flat, b.join(n, c, height, width), out=node.outputs[0])
+
+    def compare(self, node: Node, b: OnnxBuilder) -> None:
+        """Without any scatter: a window's places as channels, then a transposed convolution."""
+        w: Windows = node.params.windows
+        p, mask = node.inputs[:2]
+        channels, places = known(p.shape[1]), w.kernel[0] * w.kernel[1]
+        height, width = plane(node, b)
+        rows, columns = b.dim(p, 2), b.dim(p, 3)
+        top, left = (self.starts(b, n, w, i) for i, n in enumerate((rows, columns)))
+        offset = np.indices(w.kernel, np.int64).reshape(2, places, 1, 1)
+        row, column = b.op("Add", top, offset[0]), b.op("Add", left, offset[1])
+        index = b.op("Add", b.op("Mul", row, width), column)
+        # A switch names a place of the plane; one of the padding could have the same number.
+        low = b.op("GreaterOrEqual", column, b.ints(0))
+        inside = b.op("And", low, b.op("Less", column, width))
+        index = b.op("Where", inside, index, b.ints(-1))
+        two = b.ints(2)
+        hit = b.op("Equal", b.op("Unsqueeze", mask, two), index)
+        spread = b.op("Where", hit, b.op("Unsqueeze", p, two), scalar(0))
+        shape = b.join(b.ints(-1, channels * places), rows, columns)
+        spread = b.op("Reshape", spread, shape)
+        one_hot = np.eye(places, dtype=np.float32).reshape(places, 1, *w.kernel)
+        weight = b.array(node, "places", np.tile(one_hot, (channels, 1, 1, 1)))
+        full = b.op(
+            "ConvTranspose",
+            spread,
+            weight,
+            kernel_shape=w.kernel,
+            strides=w.stride,
+            group=channels,
+        )
+        ends = b.op("Shape", full, start=2)
+        sizes = b.op("Add", b.join(height, width), b.ints(*w.pad))
+        before = b.ints(0, 0, *(-pad for pad in w.pad), 0, 0)
+        b.op("Pad", full, b.join(before, b.op("Sub", sizes, ends)), out=node.outputs[0])
+
+    def starts(self, b: OnnxBuilder, count: str, w: Windows, axis: int) -> str:
+        """The first row (or column) of each window, shaped to broadcast over places."""
+        zero, one = b.const(np.array(0, np.int64)), b.const(np.array(1, np.int64))
+        numbers = b.op("Range", zero, b.op("Squeeze", count, b.ints(0)), one)
+        numbers = b.op("Sub", b.op("Mul", numbers, b.ints(w.stride[axis])), b.ints(w.pad[axis]))
+        return b.op("Reshape", numbers, b.ints(1, -1, 1) if axis == 0 else b.ints(1, 1, -1))
+
+    def torch(self, node: Node) -> nn.Module:
+        import torch
+        from torch import nn
+
+        size = stated_plane(node)
+
+        class UnpoolSumModule(nn.Module):
+            def forward(
+                self, p: torch.Tensor, mask: torch.Tensor, *like: torch.Tensor
+            ) -> torch.Tensor:
+                wanted = size if size is not None else like[0].shape[2:]
+                n, c = p.shape[:2]
+                flat = p.new_zeros(n, c, wanted[0] * wanted[1])
+                flat = flat.scatter_add(2, mask.reshape(n, c, -1), p.reshape(n, c, -1))
+                return flat.reshape(n, c, *wanted)
+
+        return UnpoolSumModule()
+
+
+class Spread(enum.Enum):
+    """How a value goes back to its window."""
+
+    CENTRE = 0
+    AVERAGE = 1
+
+
+@dataclass
+class WindowSpreadParams:
+    """Where the windows lie; None is one window over the whole plane."""
+
+    windows: Windows | None
+    spread: Spread = Spread.CENTRE
+
+
+@register("WindowSpread")
+class WindowSpread(Reversed):
+    """Each value at the centre of its window, or shared out evenly over it (average pooling).
+
+    The centre of an even window is the first of the middle two, kept inside the image; what
+    coincides adds up. A matrix per axis, so that every runtime has its operators.
+    """
+
+    Params: ClassVar[type] = WindowSpreadParams
+
+    def geometry(self, node: Node, axis: int) -> tuple[int, int, int] | None:
+        """Kernel, stride and pad of one axis; None where the window is the whole plane."""
+        w: Windows | None = node.params.windows
+        return (w.kernel[axis], w.stride[axis], w.pad[axis]) if w is not None else None
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        p, sizes = node.inputs[0], plane(node, b)
+        tall, wide = (self.matrix(node, b, axis, sizes[axis]) for axis in (0, 1))
+        left = b.op("Transpose", tall, perm=(1, 0))
+        b.op("MatMul", b.op("MatMul", left, p), wide, out=node.outputs[0])
+
+    def matrix(self, node: Node, b: OnnxBuilder, axis: int, size: str) -> str:
+        """windows × rows (or columns): the share of each window's value that each gets."""
+        small, large = node.inputs[0].shape[2 + axis], node.outputs[0].shape[2 + axis]
+        geometry = self.geometry(node, axis)
+        if is_fixed(small, large):
+            array = spread_matrix(known(large), known(small), geometry, node.params.spread)
+            return b.const(array.astype(np.float32))
+        zero, one = b.const(np.array(0, np.int64)), b.const(np.array(1, np.int64))
+        place = b.op("Range", zero, b.op("Squeeze", size, b.ints(0)), one)
+        count = b.op("Squeeze", b.dim(node.inputs[0], 2 + axis), b.ints(0))
+        window = b.op("Unsqueeze", b.op("Range", zero, count, one), b.ints(1))
+        kernel, start = size, b.op("Mul", window, b.ints(0))
+        if geometry is not None:
+            kernel = b.ints(geometry[0])
+            start = b.op("Sub", b.op("Mul", window, b.ints(geometry[1])), b.ints(geometry[2]))
+        if node.params.spread is Spread.CENTRE:
+            half = b.op("Div", b.op("Sub", kernel, b.ints(1)), b.ints(2))
+            middle = b.op("Max", b.op("Add", start, half), b.ints(0))
+            middle = b.op("Min", middle, b.op("Sub", size, b.ints(1)))
+            return b.op("Cast", b.op("Equal", place, middle), to=1)
+        pad = b.ints(geometry[2] if geometry else 0)
+        end = b.op("Add", start, kernel)
+        hit = b.op("And", b.op("GreaterOrEqual", place, start), b.op("Less", place, end))
+        extent = b.op("Sub", b.op("Min", end, b.op("Add", size, pad)), start)
+        return b.op("Div", b.op("Cast", hit, to=1), b.op("Cast", extent, to=1))
+
+    def torch(self, node: Node) -> nn.Module:
+        import torch
+        from torch import nn
+
+        size, spread = stated_plane(node), node.params.spread
+        geometry = [self.geometry(node, axis) for axis in (0, 1)]
+
+        class WindowSpreadModule(nn.Module):
+            def forward(self, p: torch.Tensor, *like: torch.Tensor) -> torch.Tensor:
+                wanted = size if size is not None else like[0].shape[2:]
+                tall, wide = (
+                    torch.from_numpy(spread_matrix(wanted[i], p.shape[2 + i], geometry[i], spread))
+                    for i in (0, 1)
+                )
+                return tall.t().to(p) @ p @ wide.to(p)
+
+        return WindowSpreadModule()
+
+
+def spread_matrix(
+    size: int, windows: int, geometry: tuple[int, int, int] | None, spread: Spread
+) -> np.ndarray:
+    """windows × size, float64: what each place of one axis gets of each window's value.
+
+    Average pooling divides by the window with its padding, less what hangs over size + pad
+    (pooling_layer.cpp).
+    """
+    kernel, stride, pad = geometry if geometry is not None else (size, 1, 0)
+    start = (np.arange(windows) * stride - pad)[:, None]
+    place = np.arange(size)[None]
+    if spread is Spread.CENTRE:
+        return (place == np.clip(start + (kernel - 1) // 2, 0, size - 1)).astype(np.float64)
+    extent = np.minimum(start + kernel, size + pad) - start
+    return ((place >= start) & (place < start + kernel)) / extent
+
+
+@dataclass
+class LRNGradientParams:
+    """The forward layer's own."""
+
+    lrn: LRNParams = field(default_factory=LRNParams)
+
+
+@register("LRNGradient")
+class LRNGradient(Reversed):
+    """LRN's back-propagation of p at x, in either region (lrn_layer.cpp).
+
+    With s = k + alpha mean(x²): p s^-beta - 2 alpha beta x mean(p x s^(-beta-1)).
+    """
+
+    Params = LRNGradientParams
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        lrn: LRNParams = node.params.lrn
+        within = lrn.norm_region is Region.WITHIN_CHANNEL
+        p, x = node.inputs
+        k = 1.0 if within else lrn.k
+        mean = self.mean(node, b, b.op("Mul", x, x))
+        base = b.op("Add", b.op("Mul", mean, scalar(lrn.alpha)), scalar(k))
+        power = b.op("Pow", base, scalar(-lrn.beta))
+        direct = b.op("Mul", p, power)
+        share = b.op("Div", b.op("Mul", direct, x), base)
+        around = b.op("Mul", self.mean(node, b, share), scalar(2 * lrn.alpha * lrn.beta))
+        b.op("Sub", direct, b.op("Mul", x, around), out=node.outputs[0])
+
+    def mean(self, node: Node, b: OnnxBuilder, x: str) -> str:
+        """The mean over each neighbourhood, absent neighbours counted as 0."""
+        lrn: LRNParams = node.params.lrn
+        size, pad = lrn.local_size, lrn.local_size // 2
+        if lrn.norm_region is Region.WITHIN_CHANNEL:
+            return b.op(
+                "AveragePool", x, kernel_shape=[size] * 2, pads=[pad] * 4, count_include_pad=1
+            )
+        like = node.inputs[1]
+        planes = b.op("Reshape", x, b.join(b.dim(like, 0), b.ints(1), b.dim(like, 1), b.ints(-1)))
+        pooled = b.op(
+            "AveragePool",
+            planes,
+            kernel_shape=[size, 1],
+            pads=[pad, 0, pad, 0],
+            count_include_pad=1,
+        )
+        return b.op("Reshape", pooled, b.op("Shape", like))
+
+    def torch(self, node: Node) -> nn.Module:
+        import torch
+        from torch import nn
+        from torch.nn import functional as F
+
+        lrn: LRNParams = node.params.lrn
+        within = lrn.norm_region is Region.WITHIN_CHANNEL
+        size, pad, k = lrn.local_size, lrn.local_size // 2, 1.0 if within else lrn.k
+
+        def mean(x: torch.Tensor) -> torch.Tensor:
+            if within:
+                return F.avg_pool2d(x, size, 1, pad)
+            planes = F.avg_pool2d(x.flatten(2)[:, None], (size, 1), 1, (pad, 0))
+            return planes.reshape(x.shape)
+
+        class Gradient(nn.Module):
+            def forward(self, p: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+                base = k + lrn.alpha * mean(x * x)
+                direct = p * base**-lrn.beta
+                return direct - 2 * lrn.alpha * lrn.beta * x * mean(direct * x / base)
+
+        return Gradient()
+
+
+@register("Unflatten")
+class Unflatten(Reversed):
+    """The numbers in another shape: what reverses Flatten and Reshape."""
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        shape = node.outputs[0].shape
+        dims = [d if isinstance(d, int) else -1 for d in shape]
+        # Reshape takes one open dimension; more than one are read off the blob of that shape.
+        wanted = b.ints(*dims) if dims.count(-1) < 2 else b.op("Shape", node.inputs[-1])
+        b.op("Reshape", node.inputs[0], wanted, out=node.outputs[0])
+
+    def torch(self, node: Node) -> nn.Module:
+        import torch
+        from torch import nn
+
+        dims = [d if isinstance(d, int) else -1 for d in node.outputs[0].shape]
+
+        class UnflattenModule(nn.Module):
+            def forward(self, p: torch.Tensor, *like: torch.Tensor) -> torch.Tensor:
+                return p.reshape(like[0].shape if like else dims)
+
+        return UnflattenModule()
+
+
+@dataclass
+class PadAxisParams:
+    """How many zeros stand in front of and behind the values, along one axis."""
+
+    axis: int
+    before: int
+    behind: int
+
+
+@register("PadAxis")
+class PadAxis(Reversed):
+    """Zeros around the values along one axis: what reverses a single top of Slice."""
+
+    Params: ClassVar[type] = PadAxisParams
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        p: PadAxisParams = node.params
+        b.node("Pad", node, b.ints(p.before, p.behind), "", b.ints(p.axis))
+
+    def torch(self, node: Node) -> nn.Module:
+        from torch.nn import functional as F
+
+        from .activations import function_module
+
+        p: PadAxisParams = node.params
+        trailing = len(node.outputs[0].shape) - 1 - p.axis
+        pads = [0, 0] * trailing + [p.before, p.behind]
+        return function_module(f"axis={p.axis}, {p.before}, {p.behind}", lambda x: F.pad(x, pads))

@@ -1,0 +1,245 @@
+"""The layers before SSD's detector: Permute, Normalize, PriorBox."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prototxt.schema import UInt
+
+from ..fillers import Filler
+from ..graph import Node, Shape
+from ..registry import BlobSpec, LayerType, register
+from ..shapes import known
+from .activations import Elementwise, function_module, scalar
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from ..onnx_backend import OnnxBuilder
+
+FORK = "SSD (weiliu89/caffe)"
+
+
+@dataclass
+class PermuteParams:
+    """PermuteParameter."""
+
+    order: list[UInt] = field(default_factory=list)
+
+
+@register("Permute", message="permute_param")
+class Permute(LayerType):
+    """The axes in another order; those not named follow as they stood (permute_layer.cpp)."""
+
+    fork = FORK
+    Params = PermuteParams
+
+    def order(self, node: Node) -> list[int]:
+        given, rank = node.params.order, len(node.inputs[0].shape)
+        if any(axis >= rank for axis in given):
+            raise node.error(f"order {given} names an axis that its {rank}-D input has not")
+        if len(set(given)) != len(given):
+            raise node.error(f"order {given} names an axis twice")
+        return [*given, *(i for i in range(rank) if i not in given)]
+
+    def shapes(self, node: Node) -> list[Shape]:
+        return [tuple(node.inputs[0].shape[i] for i in self.order(node))]
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        b.node("Transpose", node, perm=self.order(node))
+
+    def torch(self, node: Node) -> nn.Module:
+        order = self.order(node)
+        return function_module(f"{order}", lambda x: x.permute(order))
+
+
+@dataclass
+class NormalizeParams:
+    """NormalizeParameter."""
+
+    across_spatial: bool = True
+    scale_filler: Filler = field(default_factory=lambda: Filler(value=1.0))
+    channel_shared: bool = True
+    eps: float = 1e-10
+
+
+@register("Normalize", message="norm_param")
+class Normalize(Elementwise):
+    """scale x / sqrt(sum of squares + eps): a vector of length `scale` (normalize_layer.cpp).
+
+    The sum goes over the channels at each place or, with across_spatial, over the whole image;
+    there is one scale for all channels, or one for each.
+    """
+
+    fork = FORK
+    Params = NormalizeParams
+
+    def prepare(self, node: Node) -> None:
+        if len(node.inputs[0].shape) < 2:
+            raise node.error("needs at least 2 dimensions")
+
+    def shapes(self, node: Node) -> list[Shape]:
+        known(node.inputs[0].shape[1])
+        return [node.inputs[0].shape]
+
+    def blobs(self, node: Node) -> list[BlobSpec]:
+        p: NormalizeParams = node.params
+        shape = () if p.channel_shared else (known(node.inputs[0].shape[1]),)
+        return [BlobSpec("weight", shape, p.scale_filler)]
+
+    def axes(self, node: Node) -> list[int]:
+        return list(range(1, len(node.inputs[0].shape))) if node.params.across_spatial else [1]
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        x = node.inputs[0]
+        squares = b.op("ReduceSumSquare", x, b.ints(*self.axes(node)), keepdims=1)
+        norm = b.op("Sqrt", b.op("Add", squares, scalar(node.params.eps)))
+        columns = node.blobs[0].reshape(-1, *[1] * (len(x.shape) - 2))
+        scale = b.array(node, "weight", np.ascontiguousarray(columns, np.float32))
+        b.op("Mul", b.op("Div", x, norm), scale, out=node.outputs[0])
+
+    def torch(self, node: Node) -> nn.Module:
+        from torch import nn
+
+        from ..torch_backend import parameter
+
+        axes, eps = self.axes(node), node.params.eps
+
+        class NormalizeModule(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.weight = parameter(node.blobs[0])
+
+            def extra_repr(self) -> str:
+                return f"axes={axes}, eps={eps:g}"
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                norm = (x.pow(2).sum(axes, keepdim=True) + eps).sqrt()
+                return x / norm * self.weight.reshape(-1, *[1] * (x.ndim - 2))
+
+        return NormalizeModule()
+
+
+@dataclass
+class PriorBoxParams:
+    """PriorBoxParameter."""
+
+    min_size: list[float] = field(default_factory=list)
+    max_size: list[float] = field(default_factory=list)
+    aspect_ratio: list[float] = field(default_factory=list)
+    flip: bool = True
+    clip: bool = False
+    variance: list[float] = field(default_factory=list)
+    img_size: UInt | None = None
+    img_h: UInt | None = None
+    img_w: UInt | None = None
+    step: float | None = None
+    step_h: float | None = None
+    step_w: float | None = None
+    offset: float = 0.5
+
+    def ratios(self) -> list[float]:
+        """1 and the ratios that are new, each followed by its inverse where they are flipped."""
+        found = [1.0]
+        for ratio in map(float, np.array(self.aspect_ratio, np.float32)):
+            if all(abs(ratio - other) >= 1e-6 for other in found):
+                found += [ratio, float(np.float32(1 / ratio))] if self.flip else [ratio]
+        return found
+
+    def sizes(self) -> list[tuple[float, float]]:
+        """Width and height in pixels of each prior of a place, in Caffe's order.
+
+        Caffe holds min_size and max_size in an int, so that they lose their fractions.
+        """
+        found: list[tuple[float, float]] = []
+        for index, size in enumerate(map(int, self.min_size)):
+            found.append((size, size))
+            if self.max_size:
+                found.append((float(np.sqrt(size * int(self.max_size[index]))),) * 2)
+            found += [(size * r**0.5, size / r**0.5) for r in self.ratios() if abs(r - 1) >= 1e-6]
+        return found
+
+
+@register("PriorBox", message="prior_box_param")
+class PriorBox(LayerType):
+    """Boxes to start from, by the sizes of a feature map and of the image (prior_box_layer.cpp).
+
+    1×2×4P: for each place and prior xmin, ymin, xmax, ymax as shares of the image, then four
+    variances each.
+    """
+
+    fork = FORK
+    bottoms = (2, 2)
+    Params = PriorBoxParams
+
+    def prepare(self, node: Node) -> None:
+        p: PriorBoxParams = node.params
+        if not p.min_size or min(map(int, p.min_size)) < 1:
+            raise node.error("min_size is missing or below 1")
+        if p.max_size and len(p.max_size) != len(p.min_size):
+            raise node.error(f"{len(p.max_size)} max_size for {len(p.min_size)} min_size")
+        if any(high <= low for low, high in zip(p.min_size, p.max_size, strict=False)):
+            raise node.error("max_size must be above min_size")
+        if len(p.variance) not in (0, 1, 4) or any(v <= 0 for v in p.variance):
+            raise node.error("variance must be one or four numbers above 0")
+        if any(ratio <= 0 for ratio in p.aspect_ratio):
+            raise node.error("aspect_ratio must be above 0")
+        for whole, parts in (("img_size", ("img_h", "img_w")), ("step", ("step_h", "step_w"))):
+            one, two = getattr(p, whole), [getattr(p, part) for part in parts]
+            if (one is not None and any(part is not None for part in two)) or (
+                (two[0] is None) != (two[1] is None)
+            ):
+                raise node.error(f"give {whole}, or {parts[0]} and {parts[1]}")
+            if any(number is not None and number <= 0 for number in (one, *two)):
+                raise node.error(f"{whole} must be above 0")
+        if any(len(v.shape) != 4 for v in node.inputs):
+            raise node.error("needs a 4-D feature map and a 4-D image")
+
+    def shapes(self, node: Node) -> list[Shape]:
+        height, width = (known(d) for d in node.inputs[0].shape[2:])
+        known(node.inputs[1].shape[2]), known(node.inputs[1].shape[3])
+        return [(1, 2, height * width * len(node.params.sizes()) * 4)]
+
+    def boxes(self, node: Node) -> np.ndarray:
+        """The top, which depends on nothing but shapes."""
+        p: PriorBoxParams = node.params
+        rows, columns = (known(d) for d in node.inputs[0].shape[2:])
+        image = [p.img_size or p.img_h, p.img_size or p.img_w]
+        high, wide = (n or known(d) for n, d in zip(image, node.inputs[1].shape[2:], strict=True))
+        single = np.float32
+        step_y = single(p.step or p.step_h or single(high) / single(rows))
+        step_x = single(p.step or p.step_w or single(wide) / single(columns))
+        y = (np.arange(rows, dtype=single) + single(p.offset)) * step_y
+        x = (np.arange(columns, dtype=single) + single(p.offset)) * step_x
+        half = np.array(p.sizes(), single).astype(np.float64) / 2
+        centre = np.stack(np.broadcast_arrays(x[None, :], y[:, None]), -1)[:, :, None, :]
+        corners = np.concatenate([centre - half, centre + half], -1) / [wide, high, wide, high]
+        if p.clip:
+            corners = corners.clip(0, 1)
+        variance = np.broadcast_to(np.array(p.variance or [0.1], single), corners.shape)
+        return np.stack([corners.astype(single).ravel(), variance.ravel()])[None]
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        b.op("Identity", b.array(node, "boxes", self.boxes(node)), out=node.outputs[0])
+
+    def torch(self, node: Node) -> nn.Module:
+        import torch
+        from torch import nn
+
+        boxes = self.boxes(node)
+
+        class Priors(nn.Module):
+            boxes: torch.Tensor
+
+            def __init__(self) -> None:
+                super().__init__()
+                self.register_buffer("boxes", torch.from_numpy(boxes), persistent=False)
+
+            def forward(self, features: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+                return self.boxes
+
+        return Priors()

@@ -1,0 +1,30 @@
+"""The model that a command runs: the file of `--model`, or what the hub has for `--arch`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zoo.errors import HubError, UsageError
+
+
+def model_for(
+    model: Path | None, arch: str | None, pretrained: bool = False
+) -> tuple[Path, str | None]:
+    """The path of the model, and the arch without a version. The hub is the one that ZOO_HUB names,
+    else the embedded one; `pretrained` asks for the encoder that was pretrained.
+    """
+    from zoo import architectures, hub
+
+    name = arch.partition("@")[0] if arch is not None else None
+    if name is not None:
+        architectures.channels(name)
+    if model is not None:
+        return model, name
+    if arch is None:
+        raise UsageError("neither --arch nor --model is given")
+    try:
+        encoder = "pretrained" if pretrained else None
+        return hub.locate(arch, encoder=encoder), name
+    except HubError as error:
+        hint = f"{error.hint}; or give one with --model M.onnx"
+        raise HubError(error.message, hint=hint.removeprefix("None; or ")) from None

@@ -1,0 +1,69 @@
+"""Which images, with which labels, in which order."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+from prototxt.errors import Position, ZooError
+
+__all__ = ["Entry", "listed"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image: its file, the name that its record gets, its label."""
+
+    path: Path
+    name: str
+    label: int
+
+
+def listed(source: Path, labels: Path | None = None, shuffle: int | None = None) -> list[Entry]:
+    """The images of a folder, or of a list file `PATH LABEL` with paths relative to the folder.
+
+    Without a list, folders directly below are classes, numbered in their sorted order; images that
+    lie in no such folder have label 0. `shuffle` is a seed. ZooError where there are no images.
+    """
+    import runtime
+
+    if labels is not None:
+        entries = from_list(source, labels)
+    else:
+        paths = runtime.list_images(source)
+        root = source if source.is_dir() else source.parent
+        names = [path.relative_to(root) for path in paths]
+        classes = sorted({name.parts[0] for name in names if len(name.parts) > 1})
+        numbers = {name: number for number, name in enumerate(classes)}
+        entries = [
+            Entry(path, name.as_posix(), numbers.get(name.parts[0], 0) if classes else 0)
+            for path, name in zip(paths, names, strict=True)
+        ]
+    if shuffle is not None:
+        random.Random(shuffle).shuffle(entries)
+    return entries
+
+
+def from_list(root: Path, file: Path) -> list[Entry]:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ZooError(f"{file}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ZooError(f"{file}: not a text file", hint="one `PATH LABEL` on each line") from None
+    entries = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        name, _, label = line.strip().rpartition(" ")
+        if not name or not label.lstrip("-").isdigit():
+            raise ZooError(
+                f"{line.strip()!r} is not a path and a label",
+                Position(str(file), number, 1),
+                "one `PATH LABEL` on each line",
+            )
+        entries.append(Entry(root / name.strip(), name.strip(), int(label)))
+    if not entries:
+        raise ZooError(f"{file}: lists no images")
+    return entries

@@ -1,0 +1,48 @@
+"""What a network's data layers hold, where their files are at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prototxt.errors import ZooError
+
+if TYPE_CHECKING:
+    from prototxt import NetDefinition
+
+__all__ = ["stored_shapes"]
+
+
+def stored_shapes(
+    net: NetDefinition, path: Path, warn: Callable[[str], None]
+) -> dict[str, tuple[int, ...]]:
+    """One row's shape of each top of the Data and HDF5Data layers whose source is there.
+
+    Sources are looked for from the current folder, then beside `path`. One that cannot be read is
+    a warning: the network may tell its size by itself.
+    """
+    found: dict[str, tuple[int, ...]] = {}
+    for layer in net.layers:
+        message = {"Data": "data_param", "HDF5Data": "hdf5_data_param"}.get(layer.type)
+        source = layer.param(message) if message else None
+        name = source.last("source") if source is not None else None
+        text = getattr(getattr(name, "value", None), "text", "")
+        places = [place for place in (Path(text), path.parent / text) if text and place.exists()]
+        if not places:
+            continue
+        try:
+            rows = row_shapes(layer.type, places[0], layer.tops)
+        except ZooError as error:
+            warn(f"layer {layer.name!r}: {error}")
+            continue
+        found.update({top: row for top, row in zip(layer.tops, rows, strict=False) if row})
+    return found
+
+
+def row_shapes(kind: str, source: Path, tops: list[str]) -> list[tuple[int, ...]]:
+    from .records import HDF5Records, LMDBRecords
+
+    if kind == "Data":
+        return LMDBRecords(source).shapes()
+    return HDF5Records(source, tops).shapes()

@@ -1,0 +1,60 @@
+"""Images by number, wherever they come from: a folder, an LMDB, the sample photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from .lists import Entry, listed
+from .records import LMDBRecords
+
+__all__ = ["Source", "held_out"]
+
+
+class Source:
+    """Images by number: H×W×3 uint8 (BGR), a name, a label."""
+
+    def __init__(self, data: Path | None) -> None:
+        self.name = "sample photographs" if data is None else str(data)
+        self.records: LMDBRecords | None = None
+        self.entries: list[Entry] = []
+        self.samples: list[tuple[str, np.ndarray]] = []
+        if data is None:
+            import runtime
+
+            self.samples = runtime.sample_images()
+            self.names = [name for name, _ in self.samples]
+        elif (data / "data.mdb").is_file():
+            self.records = LMDBRecords(data)
+            self.names = [key.decode("utf-8", "replace") for key in self.records.keys]
+        else:
+            self.entries = listed(data)
+            self.names = [entry.name for entry in self.entries]
+
+    def read(self, number: int) -> np.ndarray:
+        if self.records is not None:
+            array = self.records.image(number)[0]
+            colour = np.broadcast_to(array, (3, *array.shape[1:]))
+            return np.ascontiguousarray(colour.transpose(1, 2, 0))
+        if self.entries:
+            import runtime
+
+            return runtime.read_image(self.entries[number].path)
+        return self.samples[number][1]
+
+    def label(self, number: int) -> int:
+        if self.records is not None:
+            return self.records.image(number)[1]
+        return self.entries[number].label if self.entries else 0
+
+    def items(self) -> list[tuple[str, Callable[[], np.ndarray]]]:
+        """Names with what reads each image, for `runtime.evaluate`."""
+        return [(name, partial(self.read, number)) for number, name in enumerate(self.names)]
+
+
+def held_out(count: int, number: int) -> list[int]:
+    """Which of `count` images are held out of training, so that `number` are: evenly spaced."""
+    return sorted({place * count // number for place in range(number)})

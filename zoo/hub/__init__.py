@@ -1,0 +1,34 @@
+"""The model hub: a folder of models with an index, which any static host serves.
+
+locate      a model's path, fetched if need be: what `--arch` of a command calls
+pull        all files of a model, into the cache or a folder
+publish     validated models, into a hub's folder
+open_hub    the index of a hub, wherever it is
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .index import Entry, Index, Metric
+    from .places import Hub, open_hub
+    from .publishing import publish
+    from .pulling import locate, pull
+
+_HOMES = {
+    "index": "Entry Index Metric",
+    "places": "Hub open_hub",
+    "publishing": "publish",
+    "pulling": "locate pull",
+}
+
+__all__ = ["Entry", "Hub", "Index", "Metric", "locate", "open_hub", "publish", "pull"]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOMES.items():
+        if name in names.split():
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

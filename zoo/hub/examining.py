@@ -1,0 +1,186 @@
+"""What an ONNX file is, and whether it may be published: checked, run once, fully described."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo import metadata
+from zoo.errors import HubError
+from zoo.hub import index as schema
+from zoo.hub.fields import plain_name
+from zoo.hub.index import File, Network, Preprocessing, Tensor
+
+if TYPE_CHECKING:
+    import onnx
+
+    from runtime import Model
+
+REQUIRED = ("caffe.prototxt", "zoo.version", "zoo.weights", "zoo.channel_order")
+"""Metadata that every published model states; one that takes images states more."""
+
+SAME = ("zoo.arch", "zoo.task", "zoo.weights", "caffe.weights.sha256")
+"""Metadata that all files of one model share."""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A file that may be published, with its metadata and the files of weights beside it."""
+
+    path: Path
+    file: File
+    metadata: Mapping[str, str]
+    beside: tuple[Path, ...]
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """How an image becomes the input; None where the input is no image."""
+        assert self.file.network is not None
+        if self.file.network.part == "decoder" or not takes_images(self.file.network):
+            return None
+        size = metadata.input_size(self.metadata)
+        assert size is not None
+        return Preprocessing(
+            channel_order=self.metadata["zoo.channel_order"],
+            mean=tuple(float(value) for value in self.metadata["zoo.mean"].split(",")),
+            scale=float(self.metadata.get("zoo.scale", "1")),
+            size=size,
+        )
+
+
+def examine(path: Path) -> Examined:
+    """Check an ONNX file, run it once on zeros, and describe it. HubError in one line where it is
+    not fit for a hub.
+    """
+    model = _checked(path)
+    beside = _external(model, path)
+    file = describe_file(path, "model")
+    opened = _run(path)
+    stated = opened.metadata
+    network = Network(
+        part=stated.get("zoo.part", "whole"),
+        targets=targets(model),
+        opset=next((item.version for item in model.opset_import if not item.domain), 0),
+        inputs=tuple(Tensor(spec.name, spec.shape, spec.dtype) for spec in opened.inputs),
+        outputs=tuple(Tensor(spec.name, spec.shape, spec.dtype) for spec in opened.outputs),
+    )
+    _complete(path, stated, network)
+    return Examined(path, File(file.name, file.size, file.sha256, "model", network), stated, beside)
+
+
+def describe_file(path: Path, kind: str) -> File:
+    """Name, size and digest of a file that is to be published."""
+    if not plain_name(path.name):
+        raise HubError(
+            f"{path}: a published file's name has letters, digits and ._+- only",
+            hint="rename it",
+        )
+    try:
+        size = path.stat().st_size
+        digest = metadata.sha256(path)
+    except FileNotFoundError:
+        raise HubError(f"{path}: no such file") from None
+    except OSError as error:
+        raise HubError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if not 0 < size <= schema.LARGEST_FILE:
+        raise HubError(f"{path}: {size} bytes; a published file has 1 byte to 4 GiB")
+    return File(path.name, size, digest, kind)
+
+
+def targets(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Where a model runs, by its operators: ONNX Runtime's CUDA provider has no MaxUnpool, and
+    onnxruntime-web's WebGPU has neither that nor ScatterElements nor LRN nor a pooling's indices.
+    """
+    kinds = {node.op_type for node in model.graph.node}
+    indices = any(node.op_type == "MaxPool" and len(node.output) > 1 for node in model.graph.node)
+    if "MaxUnpool" in kinds:
+        return ("cpu",)
+    if indices or kinds & {"ScatterElements", "LRN"}:
+        return ("cpu", "cuda")
+    return schema.TARGETS
+
+
+def takes_images(network: Network) -> bool:
+    shapes = [tensor.shape for tensor in network.inputs]
+    return len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][1] in (1, 3)
+
+
+def _checked(path: Path) -> onnx.ModelProto:
+    if path.is_dir():
+        raise HubError(f"{path}: is a directory", hint="name an .onnx file")
+    if not path.is_file():
+        raise HubError(f"{path}: no such file")
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        onnx.checker.check_model(str(path), full_check=True)
+        return onnx.load(str(path), load_external_data=False)
+    except (DecodeError, ValueError, OSError, onnx.checker.ValidationError) as error:
+        raise _no_model(path, error) from None
+    except onnx.shape_inference.InferenceError as error:
+        raise _no_model(path, error) from None
+
+
+def _no_model(path: Path, error: Exception) -> HubError:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    why = lines[0] if lines else type(error).__name__
+    return HubError(f"{path}: not a sound ONNX model: {why}", hint="convert it again")
+
+
+def _external(model: onnx.ModelProto, path: Path) -> tuple[Path, ...]:
+    """The files beside a model that hold its weights."""
+    names = {
+        entry.value
+        for tensor in model.graph.initializer
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    for name in names:
+        if not plain_name(name):
+            raise HubError(f"{path}: keeps weights in {name!r}, not beside itself")
+    return tuple(path.with_name(name) for name in sorted(names))
+
+
+def _run(path: Path) -> Model:
+    """Load a model and run it once on zeros, with open dimensions at what the metadata states."""
+    import numpy as np
+
+    import runtime
+
+    opened = runtime.load(path, "cpu")
+    height, width = metadata.input_size(opened.metadata) or (128, 128)
+    feeds = {
+        spec.name: np.zeros([_size(dim, height, width) for dim in spec.shape], spec.dtype)
+        for spec in opened.inputs
+    }
+    for name, array in opened.run(feeds).items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise HubError(f"{path}: output {name!r} of zeros is not finite")
+    return opened
+
+
+def _size(dim: int | str, height: int, width: int) -> int:
+    """A dimension as a number: `batch`, `height`, `ceil(width/4)`."""
+    if isinstance(dim, int):
+        return dim
+    match = re.fullmatch(r"(?:ceil\()?(height|width)(?:/(\d+)\))?", dim)
+    if match is None:
+        return 1
+    whole = height if match[1] == "height" else width
+    return -(-whole // int(match[2] or 1))
+
+
+def _complete(path: Path, stated: Mapping[str, Any], network: Network) -> None:
+    if network.part not in schema.PARTS:
+        raise HubError(f"{path}: its zoo.part is {network.part!r}", hint="convert it again")
+    needed: tuple[str, ...] = REQUIRED
+    if network.part != "decoder" and takes_images(network):
+        needed = (*REQUIRED, "zoo.input_size", "zoo.mean")
+    missing = [name for name in needed if not stated.get(name)]
+    if missing:
+        hint = "convert it again" + (" with --mean" if "zoo.mean" in missing else "")
+        raise HubError(f"{path}: its metadata lacks {', '.join(missing)}", hint=hint)

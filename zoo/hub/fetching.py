@@ -1,0 +1,215 @@
+"""Files over HTTP: bounded, tried again where that may help, checked before they take their name.
+
+pooch does the fetching and the hashing: it writes beside the target, compares the SHA-256 and only
+then renames.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from zoo import __version__
+from zoo.errors import HubError
+from zoo.hub import index as schema
+from zoo.hub.index import File, Index
+from zoo.hub.places import kept_index
+
+if TYPE_CHECKING:
+    import requests
+
+T = TypeVar("T")
+
+ATTEMPTS = 4
+PAUSE = 0.5
+"""Seconds before the second attempt; each further pause is twice as long."""
+
+TIMEOUT = (10.0, 60.0)
+"""Seconds to connect, and to wait for the next bytes."""
+
+CHUNK = 1 << 16
+PASSING = (408, 425, 429, 500, 502, 503, 504)
+"""HTTP states that may be better in a moment."""
+
+
+class Passing(Exception):
+    """A failure that may not happen again; its text is what a person reads if it does."""
+
+
+class Bounded:
+    """A file that refuses more bytes than it was promised, counting them as they come."""
+
+    def __init__(
+        self, file: BinaryIO, most: int, url: str, on_bytes: Callable[[int], object] | None
+    ) -> None:
+        self._file, self._most, self._url, self._on_bytes = file, most, url, on_bytes
+        self.count = 0
+
+    def write(self, data: bytes) -> None:
+        self.count += len(data)
+        if self.count > self._most:
+            raise Passing(f"{self._url}: gives more than the {self._most} bytes that it may have")
+        self._file.write(data)
+        if self._on_bytes:
+            self._on_bytes(len(data))
+
+    def flush(self) -> None:
+        """pooch flushes after every chunk; once at the end is enough."""
+
+
+def fetch_index(url: str, offline: bool = False) -> Index:
+    """The index of the hub at `url`; `offline` takes the one that was last fetched."""
+    kept = kept_index(url)
+    if offline:
+        try:
+            return schema.read(kept.read_bytes(), f"{url}/{schema.FILE}")
+        except OSError:
+            raise HubError(
+                f"hub {url}: never fetched, and --offline forbids to",
+                hint="fetch it once without --offline",
+            ) from None
+    address = f"{url}/{schema.FILE}"
+
+    def attempt() -> bytes:
+        file = io.BytesIO()
+        download(address, Bounded(file, schema.LARGEST_INDEX, address, None))
+        return file.getvalue()
+
+    text = tried(attempt, address)
+    index = schema.read(text, address)
+    keep(kept, text)
+    return index
+
+
+def keep(path: Path, text: bytes) -> None:
+    """Remember an index for `--offline`; a cache that cannot be written only forgets it."""
+    from prototxt.errors import ZooError
+    from prototxt.files import atomic_write
+
+    try:
+        if path.is_file() and path.read_bytes() == text:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(path, text)
+    except (OSError, ZooError):
+        return
+
+
+def fetch_file(
+    url: str, path: Path, file: File, on_bytes: Callable[[int], object] | None = None
+) -> None:
+    """Fetch a file of a hub to `path`, which it takes only with the size and SHA-256 of the index.
+
+    `on_bytes` is called with the number of bytes that came, and with a negative number where they
+    were in vain. A file that is there already and good stays.
+    """
+    import pooch
+
+    pooch.get_logger().setLevel(logging.CRITICAL)
+
+    def attempt() -> None:
+        came = 0
+
+        def count(number: int) -> None:
+            nonlocal came
+            came += number
+            if on_bytes:
+                on_bytes(number)
+
+        def downloader(address: str, target: str, _: Any) -> None:
+            with open(target, "wb") as opened:
+                bounded = Bounded(opened, file.size, address, count)
+                download(address, bounded)
+                if bounded.count < file.size:
+                    raise Passing(
+                        f"{address}: cut short: {bounded.count} of {file.size} bytes came"
+                    )
+                opened.flush()
+                os.fsync(opened.fileno())
+
+        try:
+            pooch.retrieve(
+                url, f"sha256:{file.sha256}", path.name, path.parent, downloader=downloader
+            )
+            came = 0
+        except ValueError:  # how pooch says that the hash differs
+            raise Passing(
+                f"{url}: its sha256 is not the one in the index; "
+                "the file or the index was damaged or tampered with"
+            ) from None
+        finally:
+            if on_bytes and came:
+                on_bytes(-came)
+
+    tried(attempt, str(path.parent))
+    # pooch leaves the mode of a temporary file, which nobody else may read.
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod(0o666 & ~umask)
+
+
+def tried(attempt: Callable[[], T], where: str) -> T:
+    """Call until it succeeds or `ATTEMPTS` are used up; HubError in one line where it fails."""
+    pause = PAUSE
+    for number in range(1, ATTEMPTS + 1):
+        try:
+            return attempt()
+        except Passing as error:
+            if number == ATTEMPTS:
+                raise HubError(str(error), hint=f"tried {ATTEMPTS} times") from None
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise HubError(
+                f"{where}: {why}", hint="ZOO_CACHE names another folder for the cache"
+            ) from None
+        time.sleep(pause)
+        pause *= 2
+    raise AssertionError("the last attempt returns or raises")
+
+
+def download(url: str, output: Bounded) -> None:
+    """Fetch once. Raises Passing for what may be better in a moment, HubError for the rest."""
+    import pooch
+    import requests
+
+    headers = {"User-Agent": f"caffe-zoo/{__version__}", "Accept-Encoding": "identity"}
+    answers: list[requests.Response] = []
+
+    def keep_answer(answer: requests.Response, *_: Any, **__: Any) -> None:
+        answers.append(answer)
+
+    fetch = pooch.HTTPDownloader(
+        chunk_size=CHUNK, timeout=TIMEOUT, headers=headers, hooks={"response": keep_answer}
+    )
+    try:
+        fetch(url, output, None)
+    except requests.HTTPError as error:
+        _refuse_status(url, error)
+    except requests.exceptions.SSLError:
+        raise HubError(f"{url}: the server's certificate is not trusted") from None
+    except requests.exceptions.ChunkedEncodingError:
+        raise Passing(f"{url}: cut short: the connection ended before the file did") from None
+    except (requests.ConnectionError, requests.Timeout):
+        why = "no more bytes came" if output.count else "no answer"
+        raise Passing(f"{url}: {why}; is the address right, and the network there?") from None
+    except requests.RequestException as error:
+        raise HubError(f"{url}: cannot be fetched: {type(error).__name__}") from None
+    finally:
+        for answer in answers:  # pooch leaves one that was broken off open
+            answer.close()
+
+
+def _refuse_status(url: str, error: requests.HTTPError) -> None:
+    status = 0
+    if error.response is not None:
+        status = error.response.status_code
+        error.response.close()
+    if status in PASSING:
+        raise Passing(f"{url}: the server answered {status}") from None
+    hint = "is it the address of a hub?" if status in (404, 410) else None
+    raise HubError(f"{url}: the server answered {status}", hint=hint) from None

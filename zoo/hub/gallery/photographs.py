@@ -1,0 +1,70 @@
+"""The photographs that the gallery rebuilds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import HubError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MOST = 6
+"""Photographs shown of a folder: the first ones, by name."""
+
+LONGEST = 640
+"""Pixels of a sample's longer side."""
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """One photograph: H×W×3 uint8 BGR, at most LONGEST pixels long."""
+
+    number: int
+    name: str
+    pixels: Any
+
+    @property
+    def path(self) -> str:
+        return f"gallery/photographs/{self.number}.jpg"
+
+    def files(self) -> dict[str, bytes]:
+        return {self.path: encode(self.pixels, ".jpg")}
+
+
+def read_photographs(folder: Path) -> list[Photograph]:
+    """The first photographs of a folder, made smaller where they are large."""
+    import runtime
+
+    found: list[Photograph] = []
+    for path in runtime.list_images(folder)[:MOST]:
+        pixels = runtime.read_image(path)
+        name = path.stem.replace("_", " ").replace("-", " ").strip()
+        found.append(Photograph(len(found) + 1, name, smaller(pixels)))
+    return found
+
+
+def smaller(pixels: np.ndarray) -> np.ndarray:
+    """An image with no side longer than LONGEST, averaged down."""
+    import cv2
+    import numpy as np
+
+    height, width = pixels.shape[:2]
+    factor = LONGEST / max(height, width)
+    if factor >= 1:
+        return pixels
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+
+
+def encode(pixels: np.ndarray, suffix: str = ".png") -> bytes:
+    """H×W×3 BGR or H×W uint8 as the bytes of a picture file."""
+    import cv2
+
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 90] if suffix == ".jpg" else []
+    done, data = cv2.imencode(suffix, pixels, quality)
+    if not done:
+        raise HubError(f"a picture cannot be encoded as {suffix}")
+    return bytes(data.tobytes())

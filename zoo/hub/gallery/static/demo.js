@@ -1,0 +1,232 @@
+// The demonstration: a photograph to switches, and back from the switches alone.
+
+import { pack, randomFrom, shuffle, toMask, toSwitches, unpack } from "./codec.js";
+import * as images from "./image.js";
+import * as networks from "./networks.js";
+
+const $ = (id) => document.getElementById(id);
+const here = new URL("./", import.meta.url).href;
+
+const state = {
+  manifest: null,
+  photograph: null, // ImageData at its own size
+  networks: new Map(), // model name -> its two sessions
+  encoded: null, // what `encode` found of the photograph
+  plain: null, // the reconstruction with nothing altered
+};
+
+// Each request for a run replaces the one that waits: only the last matters.
+let wanted = null;
+let running = false;
+
+async function run(what) {
+  wanted = wanted === "encode" ? "encode" : what;
+  if (running) return;
+  running = true;
+  try {
+    while (wanted) {
+      const step = wanted;
+      wanted = null;
+      if (step === "encode") await encode();
+      await decode();
+    }
+  } catch (error) {
+    console.error(error);
+    say(`It does not run here: ${error.message}`, true);
+  } finally {
+    running = false;
+    document.body.dataset.state = "done";
+  }
+}
+
+function say(text, isError = false) {
+  $("status").textContent = text;
+  $("status").classList.toggle("error", isError);
+}
+
+function model() {
+  return state.manifest.models.find(({ name }) => name === $("model").value);
+}
+
+async function encode() {
+  document.body.dataset.state = "busy";
+  const chosen = model();
+  const size = Number($("size").value);
+  if (!state.networks.has(chosen.name)) {
+    say("Loading the runtime and the networks…");
+    state.networks.set(chosen.name, await networks.open(chosen));
+  }
+  say("Encoding…");
+  const rgb = images.resize(state.photograph, size, size);
+  images.draw($("original"), rgb, size, size);
+  const input = images.toInput(rgb, chosen);
+  const started = performance.now();
+  const { masks, features } = await networks.encode(
+    state.networks.get(chosen.name), chosen, input, size, size,
+  );
+  const milliseconds = performance.now() - started;
+  const dims = masks.map((mask) => mask.dims);
+  const code = pack(masks.map((mask) => toSwitches(mask.data, mask.dims)));
+  state.encoded = { model: chosen, size, rgb, dims, code, features, milliseconds };
+  state.plain = null;
+}
+
+async function decode() {
+  document.body.dataset.state = "busy";
+  const { model: chosen, size, rgb, dims, code, features, milliseconds } = state.encoded;
+  // From here on there is the code, and nothing else of the photograph.
+  const levels = unpack(code, dims.map(count));
+  const altered = levels.map((level, number) => shuffled(level, dims[number], number));
+  if (state.plain === null && isAltered()) {
+    state.plain = await rebuild(levels, features);
+  }
+  const started = performance.now();
+  const rebuilt = await rebuild(altered, alter(features));
+  const back = performance.now() - started;
+  if (!isAltered()) state.plain = rebuilt;
+  images.draw($("rebuilt"), rebuilt, size, size);
+  images.drawSwitches($("code"), altered[0], dims[0]);
+  await report({ chosen, size, rgb, rebuilt, code, switches: levels, milliseconds, back });
+}
+
+async function rebuild(levels, features) {
+  const { model: chosen, dims } = state.encoded;
+  const masks = levels.map((level, i) => ({ data: toMask(level, dims[i]), dims: dims[i] }));
+  const values = await networks.decode(state.networks.get(chosen.name), chosen, masks, features);
+  return images.fromOutput(values, chosen);
+}
+
+const count = (dims) => dims.reduce((product, dim) => product * dim, 1);
+
+function share() {
+  return Number($("share").value) / 100;
+}
+
+function isAltered() {
+  return share() > 0 || choice() !== "kept";
+}
+
+function shuffled(level, dims, number) {
+  const chosen = $(`level-${number + 1}`)?.checked;
+  return chosen && share() > 0 ? shuffle(level, dims, share(), randomFrom(number + 1)) : level;
+}
+
+function choice() {
+  return document.querySelector("input[name=features]:checked").value;
+}
+
+function alter(features) {
+  if (features === null || choice() === "kept") return features;
+  const random = randomFrom(7);
+  const largest = features.data.reduce((most, value) => Math.max(most, value), 1);
+  const change = {
+    zero: () => 0,
+    noise: () => largest * random(),
+    hundredfold: (value) => 100 * value,
+  }[choice()];
+  return { data: features.data.map(change), dims: features.dims };
+}
+
+async function report(found) {
+  const { name } = await networks.runtime();
+  const { size, rgb, rebuilt, code, switches } = found;
+  const bits = 2 * switches.reduce((sum, level) => sum + level.length, 0);
+  const fact = (id, text) => { $(id).textContent = text; };
+  const error = images.rmse(rgb, rebuilt);
+  fact("rmse", error.toFixed(4));
+  $("rmse").dataset.value = error;
+  fact("rmse-plain", isAltered() ? `${images.rmse(rgb, state.plain).toFixed(4)} as it was` : "");
+  fact("bits", `${bits.toLocaleString("en")} bits`);
+  fact("bytes", `${code.length.toLocaleString("en")} bytes for ${size}×${size} pixels`);
+  fact("per-pixel", `${+(bits / (3 * size * size)).toFixed(4)}`);
+  const { rmse } = found.chosen;
+  fact("average", rmse === null ? "not measured" : `${rmse.toFixed(4)} on average`);
+  fact("time", `${Math.round(found.milliseconds)} + ${Math.round(found.back)} ms`);
+  fact("backend", name);
+  const change = images.largestChange(rebuilt, state.plain);
+  $("change").dataset.value = change;
+  fact("change", sentence(change, found.chosen));
+  say(`Rebuilt with an RMSE of ${error.toFixed(4)}.`);
+}
+
+function sentence(change, chosen) {
+  if (chosen.features === null) return "This model has no features to alter.";
+  if (choice() === "kept") return "";
+  if (share() > 0) return "The switches are shuffled as well; set that to 0 % to see the features alone.";
+  return change === 0
+    ? "Not one pixel changed. The features end in a layer whose weights are all zero."
+    : `The largest change of any pixel is ${change.toFixed(3)} of 255.`;
+}
+
+async function show(source) {
+  try {
+    state.photograph = await images.decode(source);
+  } catch {
+    say("That is no picture that this browser can read.", true);
+    return;
+  }
+  await run("encode");
+}
+
+function listen() {
+  $("model").addEventListener("change", () => { setLevels(); rerun(); });
+  $("size").addEventListener("change", rerun);
+  $("file").addEventListener("change", () => $("file").files[0] && show($("file").files[0]));
+  $("share").addEventListener("input", () => {
+    $("share-text").textContent = `${$("share").value} %`;
+    if (state.encoded) run("decode");
+  });
+  for (const input of document.querySelectorAll("input[name=level], input[name=features]")) {
+    input.addEventListener("change", () => state.encoded && run("decode"));
+  }
+  const drop = $("drop");
+  for (const event of ["dragenter", "dragover"]) {
+    drop.addEventListener(event, (e) => { e.preventDefault(); drop.classList.add("over"); });
+  }
+  for (const event of ["dragleave", "drop"]) {
+    drop.addEventListener(event, (e) => { e.preventDefault(); drop.classList.remove("over"); });
+  }
+  drop.addEventListener("drop", (e) => e.dataTransfer.files[0] && show(e.dataTransfer.files[0]));
+  document.addEventListener("paste", (e) => {
+    const file = [...(e.clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
+    if (file) show(file);
+  });
+}
+
+function rerun() {
+  if (state.photograph) run("encode");
+}
+
+function setLevels() {
+  $("features").hidden = model().features === null;
+}
+
+function fill() {
+  for (const { name, bitsPerPixel } of state.manifest.models) {
+    $("model").append(new Option(`${name.replaceAll("_", "·")} – ${bitsPerPixel} bits`, name));
+  }
+  const named = decodeURIComponent(location.hash.slice(1));
+  const models = state.manifest.models.map(({ name }) => name);
+  $("model").value = models.includes(named) ? named : models.at(-1);
+  for (const { name, url } of state.manifest.samples) {
+    const button = document.createElement("button");
+    button.type = "button";
+    const image = new Image(96, 96);
+    image.src = `${here}${url}`;
+    image.alt = `Use the photograph ${name}`;
+    button.append(image);
+    button.addEventListener("click", () => show(`${here}${url}`));
+    $("samples").append(button);
+  }
+  $("samples").hidden = state.manifest.samples.length === 0;
+}
+
+const response = await fetch(`${here}demo.json`);
+state.manifest = await response.json();
+fill();
+setLevels();
+listen();
+document.body.dataset.state = "ready";
+const first = state.manifest.samples[0];
+if (first && !navigator.connection?.saveData) await show(`${here}${first.url}`);
+else say("Choose a photograph to begin.");

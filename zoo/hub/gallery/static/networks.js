@@ -1,0 +1,76 @@
+// onnxruntime-web: WebGPU where there is one, else WebAssembly.
+
+const here = new URL("./", import.meta.url).href;
+let loading = null;
+
+/** The runtime, loaded once: { ort, providers, name }. `?backend=wasm` or `webgpu` insists. */
+export function runtime() {
+  loading ??= load();
+  return loading;
+}
+
+async function load() {
+  const gpu = asked() !== "wasm" && (await hasGpu(asked() === "webgpu"));
+  const ort = await import(gpu ? "./ort/ort.webgpu.min.mjs" : "./ort/ort.wasm.min.mjs");
+  ort.env.wasm.wasmPaths = `${here}ort/`;
+  // Threads need a host that isolates the page, as `zoo serve` does.
+  const threads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency || 1) : 1;
+  ort.env.wasm.numThreads = threads;
+  ort.env.logLevel = "error";
+  const wasm = threads > 1 ? `WebAssembly, ${threads} threads` : "WebAssembly";
+  return { ort, providers: gpu ? ["webgpu", "wasm"] : ["wasm"], name: gpu ? "WebGPU" : wasm };
+}
+
+function asked() {
+  return new URLSearchParams(location.search).get("backend");
+}
+
+/** Whether there is a GPU. One that is only imitated is slower than WebAssembly. */
+async function hasGpu(evenImitated) {
+  try {
+    const adapter = await navigator.gpu?.requestAdapter();
+    return Boolean(adapter) && (evenImitated || !adapter.info?.isFallbackAdapter);
+  } catch {
+    return false;
+  }
+}
+
+/** The two networks of a model. */
+export async function open(model) {
+  const { ort, providers } = await runtime();
+  const make = (path) =>
+    ort.InferenceSession.create(`${here}${path}`, {
+      executionProviders: providers,
+      logSeverityLevel: 3,
+    });
+  // One after the other: the runtime starts up with the first.
+  const encoder = await make(model.encoder);
+  return { encoder, decoder: await make(model.decoder) };
+}
+
+/** Image -> { masks: [{ data, dims }], features: { data, dims } or null }. */
+export async function encode(networks, model, input, height, width) {
+  const { ort } = await runtime();
+  const found = await networks.encoder.run({
+    [model.input]: new ort.Tensor("float32", input, [1, 3, height, width]),
+  });
+  const plain = ({ data, dims }) => ({ data, dims: [...dims] });
+  return {
+    masks: model.masks.map((name) => plain(found[name])),
+    features: model.features ? plain(found[model.features]) : null,
+  };
+}
+
+/** Masks, and features for the bottleneck to swallow -> image values. */
+export async function decode(networks, model, masks, features) {
+  const { ort } = await runtime();
+  const feeds = {};
+  model.masks.forEach((name, i) => {
+    feeds[name] = new ort.Tensor("int64", masks[i].data, masks[i].dims);
+  });
+  if (model.features) {
+    feeds[model.features] = new ort.Tensor("float32", features.data, features.dims);
+  }
+  const found = await networks.decoder.run(feeds, [model.output]);
+  return found[model.output].data;
+}

@@ -1,0 +1,64 @@
+// What every page does: sort tables, copy commands, and fill in the address of this hub.
+
+const root = document.body.dataset.root;
+const hub = new URL(root || "./", location.href).href.replace(/\/$/, "");
+for (const place of document.querySelectorAll(".hub")) place.textContent = hub;
+
+for (const table of document.querySelectorAll("table.sortable")) makeSortable(table);
+for (const block of document.querySelectorAll(".copy")) makeCopyable(block);
+
+function makeSortable(table) {
+  const headers = [...table.tHead.rows[0].cells];
+  headers.forEach((header, column) => {
+    header.querySelector("button")?.addEventListener("click", () => {
+      const down = header.getAttribute("aria-sort") === "ascending";
+      for (const other of headers) other.removeAttribute("aria-sort");
+      header.setAttribute("aria-sort", down ? "descending" : "ascending");
+      sort(table.tBodies[0], column, header.dataset.sort === "number", down);
+    });
+  });
+}
+
+function sort(body, column, numeric, down) {
+  const key = (row) => {
+    const cell = row.cells[column];
+    if (!numeric) return cell.textContent.trim();
+    return cell.dataset.value === undefined ? null : Number(cell.dataset.value);
+  };
+  const compare = (a, b) => {
+    // Rows without a number stay at the end, whichever way it is sorted.
+    if (a === null || b === null) return (a === null) - (b === null);
+    const order = numeric ? a - b : a.localeCompare(b);
+    return down ? -order : order;
+  };
+  const rows = [...body.rows].map((row) => [key(row), row]);
+  rows.sort(([a], [b]) => compare(a, b));
+  body.append(...rows.map(([, row]) => row));
+}
+
+function makeCopyable(block) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "copy-button";
+  button.textContent = "Copy";
+  button.setAttribute("aria-label", block.matches("pre") ? "Copy the command" : "Copy the SHA-256");
+  const text = block.textContent;
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(block);
+      button.textContent = "Selected";
+    }
+    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  });
+  if (block.matches("pre")) {
+    const holder = document.createElement("div");
+    holder.className = "copy-holder";
+    block.replaceWith(holder);
+    holder.append(block, button);
+  } else {
+    block.after(button);
+  }
+}

@@ -1,0 +1,319 @@
+"""The index of a hub: what `index.json` says of its models, as dataclasses.
+
+A hub is a folder, and any static host serves it:
+
+    index.json                  the index (schema 1), never cached
+    NAME/VERSION/FILE           the files it names, which never change once published
+
+Paths are not stated but follow from name, version and file name, each of which is one plain
+component, so that no index can point outside its folder. `read` validates everything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from zoo.hub.fields import Fields, parse
+
+SCHEMA = 1
+FILE = "index.json"
+LARGEST_FILE = 4 << 30
+LARGEST_INDEX = 16 << 20
+
+RESERVED = (FILE, "index.html", "demo.html", "gallery")
+"""What else lies beside the models' folders."""
+
+KINDS = ("model", "data", "card")
+PARTS = ("whole", "encoder", "decoder")
+TARGETS = ("cpu", "cuda", "portable")
+VERSION = r"(0|[1-9]\d{0,8})(\.(0|[1-9]\d{0,8})){0,3}"
+ARCH = r"[1-9]\d{0,3}_[1-9]\d{0,3}_[1-9]\d{0,3}"
+_WORD = r"[a-z][a-z0-9_.-]{0,63}"
+_SHA256 = r"[0-9a-f]{64}"
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output; a dimension that is left open is a text."""
+
+    name: str
+    shape: tuple[int | str, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Network:
+    """What one ONNX file is: the part of the model, where it runs, what goes in and out."""
+
+    part: str
+    targets: tuple[str, ...]
+    opset: int
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a model. `kind` is model (an ONNX file), data (weights beside one) or card."""
+
+    name: str
+    size: int
+    sha256: str
+    kind: str = "model"
+    network: Network | None = None
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes the input: resized, minus the mean, times the scale."""
+
+    channel_order: str
+    mean: tuple[float, ...]
+    scale: float
+    size: tuple[int, int]
+    """Height and width that the definition states."""
+    resize: str = "bilinear"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measured number, and over which data."""
+
+    name: str
+    value: float
+    data: str
+    images: int | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One version of a model."""
+
+    name: str
+    version: str
+    task: str
+    files: tuple[File, ...]
+    arch: str | None = None
+    encoder: str | None = None
+    """How the paper's encoder came to be: random or pretrained."""
+    preprocessing: Preprocessing | None = None
+    metrics: tuple[Metric, ...] = ()
+    source: str = ""
+    licence: str = ""
+
+    @property
+    def label(self) -> str:
+        return f"{self.name}@{self.version}"
+
+    @property
+    def models(self) -> tuple[File, ...]:
+        """The ONNX files."""
+        return tuple(file for file in self.files if file.kind == "model")
+
+    @property
+    def card(self) -> File | None:
+        return next((file for file in self.files if file.kind == "card"), None)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        found = {target for file in self.models if file.network for target in file.network.targets}
+        return tuple(target for target in TARGETS if target in found)
+
+    def metric(self, name: str) -> Metric | None:
+        return next((metric for metric in self.metrics if metric.name == name), None)
+
+    def path(self, file: File) -> str:
+        """Where a file lies below the hub, with forward slashes."""
+        return f"{self.name}/{self.version}/{file.name}"
+
+
+@dataclass(frozen=True)
+class Index:
+    """All models of a hub."""
+
+    models: tuple[Entry, ...] = ()
+    source: str = field(default="", compare=False)
+    """Where it was read from, for errors."""
+
+    def versions(self, name: str) -> tuple[Entry, ...]:
+        """The versions of a model, oldest first."""
+        found = [entry for entry in self.models if entry.name == name]
+        return tuple(sorted(found, key=lambda entry: version_key(entry.version)))
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(sorted({entry.name for entry in self.models}, key=natural))
+
+    def newest(self) -> Iterator[Entry]:
+        """The last version of each model."""
+        for name in self.names():
+            yield self.versions(name)[-1]
+
+    def with_entry(self, entry: Entry) -> Index:
+        """The index with one version put in or replaced."""
+        kept = [other for other in self.models if other.label != entry.label]
+        models = sorted([*kept, entry], key=lambda e: (natural(e.name), version_key(e.version)))
+        return Index(tuple(models), self.source)
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def natural(name: str) -> tuple[Any, ...]:
+    """A key that sorts 8_8_8 before 16_16_16."""
+    parts = name.replace("-", "_").split("_")
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts)
+
+
+def write(index: Index) -> str:
+    """The text of `index.json`: the same for the same index."""
+    models = [asdict(entry) for entry in index.models]
+    return json.dumps({"schema": SCHEMA, "models": models}, indent=1, allow_nan=False) + "\n"
+
+
+def read(text: str | bytes, source: str) -> Index:
+    """Parse and validate; HubError in one line that names `source` and the place in it."""
+    if len(text) > LARGEST_INDEX:
+        from zoo.errors import HubError
+
+        raise HubError(f"{source}: larger than the {LARGEST_INDEX >> 20} MiB allowed to an index")
+    fields = Fields(parse(text, source), source)
+    schema = fields.take("schema", int, "a whole number")
+    if schema > SCHEMA:
+        fields.fail("schema", f"{schema} is newer than this tool, which reads {SCHEMA}",
+                    "update caffe-zoo")  # fmt: skip
+    if schema != SCHEMA:
+        fields.fail("schema", f"must be {SCHEMA}, not {schema}")
+    models = fields.objects("models", _entry)
+    fields.done()
+    _refuse_twins(fields, [entry.label for entry in models], "models")
+    # One folder on a system that ignores case, but two models here.
+    _refuse_twins(fields, sorted({entry.name for entry in models}), "models")
+    return Index(models, source)
+
+
+def _entry(fields: Fields) -> Entry:
+    entry = Entry(
+        name=fields.name("name"),
+        version=fields.text("version", VERSION, "numbers with dots, as 1.0"),
+        task=fields.text("task", _WORD, "a word, as reconstruct"),
+        files=fields.objects("files", _file, most=64),
+        arch=fields.optional("arch", lambda n: fields.text(n, ARCH, "of the form n1_n2_n3")),
+        encoder=fields.optional(
+            "encoder", lambda n: fields.text(n, "random|pretrained", "random or pretrained")
+        ),
+        preprocessing=fields.optional(
+            "preprocessing", lambda name: _preprocessing(fields.inside(name))
+        ),
+        metrics=fields.objects("metrics", _metric, most=64),
+        source=fields.text("source"),
+        licence=fields.text("licence"),
+    )
+    fields.done()
+    if entry.name.casefold() in RESERVED:
+        fields.fail("name", f'"{entry.name}" is a name of the hub\'s own')
+    if not entry.models:
+        fields.fail("files", "there is no ONNX file among them")
+    if sum(file.kind == "card" for file in entry.files) > 1:
+        fields.fail("files", "there is more than one card")
+    _refuse_twins(fields, [file.name for file in entry.files], "files")
+    return entry
+
+
+def _file(fields: Fields) -> File:
+    file = File(
+        name=fields.name("name"),
+        size=_size(fields),
+        sha256=fields.text("sha256", _SHA256, "64 hex digits"),
+        kind=fields.text("kind", "|".join(KINDS), f"one of {', '.join(KINDS)}"),
+        network=fields.optional("network", lambda name: _network(fields.inside(name))),
+    )
+    fields.done()
+    if (file.kind == "model") != (file.network is not None):
+        fields.fail("network", f"does not go with kind {file.kind}")
+    return file
+
+
+def _size(fields: Fields) -> int:
+    size: int = fields.take("size", int, "a whole number")
+    if size > LARGEST_FILE:
+        fields.fail("size", f"{size} bytes are more than the {LARGEST_FILE >> 30} GiB allowed")
+    if size < 1:
+        fields.fail("size", f"must be a number of bytes, not {size}")
+    return size
+
+
+def _network(fields: Fields) -> Network:
+    targets = fields.items("targets", len(TARGETS))
+    for target in targets:
+        if target not in TARGETS:
+            fields.fail("targets", f"each must be one of {', '.join(TARGETS)}")
+    found = Network(
+        part=fields.text("part", "|".join(PARTS), f"one of {', '.join(PARTS)}"),
+        targets=tuple(targets),
+        opset=fields.integer("opset", 1, 1000),
+        inputs=fields.objects("inputs", _tensor, most=1000),
+        outputs=fields.objects("outputs", _tensor, most=1000),
+    )
+    fields.done()
+    return found
+
+
+def _tensor(fields: Fields) -> Tensor:
+    dims = fields.items("shape", 32)
+    for dim in dims:
+        number = isinstance(dim, int) and not isinstance(dim, bool) and 0 <= dim < 1 << 40
+        symbol = isinstance(dim, str) and len(dim) <= 256 and dim.isprintable()
+        if not number and not symbol:
+            fields.fail("shape", "each dimension must be a number or a symbol")
+    found = Tensor(fields.text("name"), tuple(dims), fields.text("dtype", _WORD, "a type"))
+    fields.done()
+    return found
+
+
+def _preprocessing(fields: Fields) -> Preprocessing:
+    mean, size = fields.items("mean", 16), fields.items("size", 2)
+    if len(mean) not in (1, 3) or not all(
+        isinstance(v, int | float) and not isinstance(v, bool) and abs(v) < 1e9 for v in mean
+    ):
+        fields.fail("mean", "must be one number or three")
+    if len(size) != 2 or not all(type(v) is int and 0 < v < 1 << 20 for v in size):
+        fields.fail("size", "must be height and width")
+    found = Preprocessing(
+        channel_order=fields.text("channel_order", "BGR|RGB|GRAY", "BGR, RGB or GRAY"),
+        mean=tuple(float(value) for value in mean),
+        scale=fields.number("scale"),
+        size=(size[0], size[1]),
+        resize=fields.text("resize", _WORD, "a word, as bilinear"),
+    )
+    fields.done()
+    return found
+
+
+def _metric(fields: Fields) -> Metric:
+    found = Metric(
+        name=fields.text("name", _WORD, "a word, as rmse"),
+        value=fields.number("value"),
+        data=fields.text("data"),
+        images=fields.optional("images", lambda name: fields.integer(name, 1, 1 << 40)),
+    )
+    fields.done()
+    return found
+
+
+def _refuse_twins(fields: Fields, names: list[str], where: str) -> None:
+    seen: dict[str, str] = {}
+    for name in names:
+        twin = seen.get(name.casefold())
+        if twin is not None:
+            again = "stands there twice" if twin == name else f"differs from {twin!r} by case only"
+            fields.fail(where, f"{name!r} {again}")
+        seen[name.casefold()] = name

@@ -1,0 +1,146 @@
+"""Where a hub is, and where its files are kept: a folder, a URL, or what the package carries."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from zoo.errors import HubError
+from zoo.hub import index as schema
+from zoo.hub.index import Entry, File, Index
+
+EMBEDDED = Path(__file__).parent / "embedded"
+"""The hub that the installed package carries."""
+
+LOCK_SECONDS = 600.0
+"""How long one process waits for another that works on the same thing."""
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A hub and its index; either `folder` or `url` says where its files are."""
+
+    index: Index
+    folder: Path | None = None
+    url: str | None = None
+
+    @property
+    def name(self) -> str:
+        """As a person reads it."""
+        return self.url or ("the embedded hub" if self.folder == EMBEDDED else str(self.folder))
+
+    def address(self, entry: Entry, file: File) -> str:
+        """The URL of a file of a hub that has one."""
+        return f"{self.url}/{'/'.join(quote(part) for part in entry.path(file).split('/'))}"
+
+
+def open_hub(hub: str | Path | None = None, offline: bool = False) -> Hub:
+    """The hub at a URL or in a folder; by default the one that ZOO_HUB names, else the embedded.
+
+    `offline` takes the index of a URL as it was last fetched. Raises HubError in one line.
+    """
+    given = str(hub or os.environ.get("ZOO_HUB") or EMBEDDED)
+    url = _url(given)
+    if url is not None:
+        from zoo.hub.fetching import fetch_index
+
+        return Hub(fetch_index(url, offline), url=url)
+    folder = Path(given)
+    return Hub(read_index(folder), folder=folder)
+
+
+def read_index(folder: Path) -> Index:
+    """The index in a hub's folder; HubError where there is none or where it is damaged."""
+    path = folder / schema.FILE
+    if not folder.is_dir():
+        raise HubError(
+            f"hub {folder}: no such folder", hint="`zoo publish MODEL.onnx --hub DIR` makes one"
+        )
+    try:
+        if path.stat().st_size > schema.LARGEST_INDEX:
+            raise HubError(
+                f"{path}: larger than the {schema.LARGEST_INDEX >> 20} MiB allowed to an index"
+            )
+        text = path.read_bytes()
+    except FileNotFoundError:
+        raise HubError(
+            f"hub {folder}: there is no {schema.FILE} in it",
+            hint="`zoo publish MODEL.onnx --hub DIR` makes one",
+        ) from None
+    except OSError as error:
+        raise HubError(f"{path}: cannot be read: {error.strerror or error}") from None
+    return schema.read(text, str(path))
+
+
+def _url(given: str) -> str | None:
+    """The hub's URL without what follows its folder; None where a folder is meant."""
+    if "://" not in given:
+        return None
+    try:
+        parts = urlsplit(given)
+        host = parts.hostname
+        _ = parts.port
+    except ValueError:
+        host, parts = None, urlsplit("")
+    if parts.scheme not in ("http", "https") or not host or not given.isprintable():
+        raise HubError(f"hub {given!r}: not an address", hint="give https://HOST/PATH or a folder")
+    return given.partition("#")[0].partition("?")[0].removesuffix(schema.FILE).rstrip("/")
+
+
+def cache_folder() -> Path:
+    """Where fetched models are kept: ZOO_CACHE, else the platform's folder for such things."""
+    given = os.environ.get("ZOO_CACHE")
+    if given:
+        return Path(given).expanduser()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA")
+        return Path(base) / "caffe-zoo" / "cache" if base else Path.home() / ".caffe-zoo"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "caffe-zoo"
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    # The standard says that a relative path is to be ignored.
+    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "caffe-zoo"
+
+
+def kept_in(entry: Entry) -> Path:
+    """The cache folder of one version of a model, by its content: two hubs may have models of the
+    same name, and what one of them says must not spoil the other's.
+    """
+    content = "\n".join(sorted(f"{file.sha256} {file.name}" for file in entry.files))
+    digest = sha256(content.encode()).hexdigest()[:16]
+    return cache_folder() / "models" / entry.name / f"{entry.version}-{digest}"
+
+
+def kept_index(url: str) -> Path:
+    """Where the index of a URL is kept for `--offline`."""
+    return cache_folder() / "indexes" / f"{sha256(url.encode()).hexdigest()[:32]}.json"
+
+
+@contextlib.contextmanager
+def locked(
+    path: Path, what: str, hint: str = "ZOO_CACHE names another folder for the cache"
+) -> Iterator[None]:
+    """Hold the lock file `path`, which the system frees when a process dies."""
+    import filelock
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(path, timeout=LOCK_SECONDS)
+        lock.acquire()
+    except filelock.Timeout:
+        raise HubError(
+            f"{what}: another process has held {path} for {LOCK_SECONDS / 60:g} minutes",
+            hint="wait for it, or end it",
+        ) from None
+    except OSError as error:
+        raise HubError(f"{path}: cannot be made: {error.strerror or error}", hint=hint) from None
+    try:
+        yield
+    finally:
+        lock.release()
