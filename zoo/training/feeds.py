@@ -17,7 +17,7 @@ from zoo.data.records import HDF5Records, ImageRecords, LMDBRecords, Records
 
 from .solver import Feed
 
-__all__ = ["beside", "layers_feed", "npz_feed", "read_blobs"]
+__all__ = ["MissingSource", "beside", "layers_feed", "npz_feed", "read_blobs"]
 
 
 def read_blobs(net: NetDefinition) -> list[str]:
@@ -130,7 +130,7 @@ class LayerSource:
             raise ZooError(f"layer {layer.name!r}: batch_size is missing", layer.position)
         if getattr(own, "rand_skip", 0):
             raise ZooError(f"layer {layer.name!r}: rand_skip is not supported", layer.position)
-        source = data or beside(own.source, path)
+        source = data or source_of(layer, own.source, path)
         self.records: Records
         if layer.type == "HDF5Data":
             self.records = HDF5Records(source, layer.tops)
@@ -159,6 +159,28 @@ class LayerSource:
         first, *rest = self.records.row(place)
         rng = np.random.default_rng((self.seed, number, 1))
         return [self.transform(first, rng), *rest]
+
+
+class MissingSource(ZooError):
+    """The file or folder that a data layer reads is not there; `looked` says where it was sought."""
+
+    def __init__(self, layer: LayerDefinition, name: str, looked: str) -> None:
+        self.looked = looked
+        super().__init__(
+            f"layer {layer.name!r} ({layer.type}): its source {name!r} is not there",
+            layer.position,
+            f"{looked}; give --data for another",
+        )
+
+
+def source_of(layer: LayerDefinition, name: str, path: Path) -> Path:
+    """The source of a data layer, from the current folder, else beside `path`."""
+    if not name:
+        raise ZooError(f"layer {layer.name!r} ({layer.type}): source is missing", layer.position)
+    try:
+        return beside(name, path)
+    except ZooError as error:
+        raise MissingSource(layer, name, error.hint or "") from None
 
 
 class Transform:
