@@ -329,7 +329,8 @@ def test_lists_of_images_that_make_no_sense(tmp_path):
 
 def test_hdf5_rows_are_not_transformed(tmp_path):
     text = """layer { name: "d" type: "HDF5Data" top: "d"
-      hdf5_data_param { source: "list" batch_size: 1 } transform_param { scale: 2 } } layer { name: "p" type: "Power" bottom: "d" top: "p" }"""
+      hdf5_data_param { source: "list" batch_size: 1 } transform_param { scale: 2 } }
+    layer { name: "p" type: "Power" bottom: "d" top: "p" }"""
     (tmp_path / "list").write_text("a.h5\n")
     assert "layer 'd' (HDF5Data): does not transform its rows" in refusal_of(tmp_path, text)
 
