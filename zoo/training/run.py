@@ -121,7 +121,9 @@ def open_solver(
     net = load_net(definition, path)
     seed = max(definition.random_seed, 0)
     feed, shapes = open_feed(net, data, path, definition.iter_size, seed)
-    stored = prototxt.read_weights(weights) if weights is not None else None
+    starts = [weights] if weights is not None else named_weights(definition, path)
+    files = [(start, prototxt.read_weights(start)) for start in starts]
+    stored = {name: blobs for _, file in files for name, blobs in file.items()} or None
     tests = []
     for number, test_net in enumerate(load_test_nets(definition, path)):
         test_feed, test_shapes = open_test_feed(test_net, data, path, seed + 1 + number)
@@ -131,12 +133,18 @@ def open_solver(
     if output is not None:
         prefix = output / prefix.name
     solver = Solver(definition, network, feed, tests, choose_device(device), seed, prefix, group)
-    if weights is not None:
+    for start, file in files:
         # The network has taken what is there; a file of some other network is an error.
-        solver.load(prototxt.read_weights(weights), weights)
+        solver.load(file, start)
     if resume is not None:
         solver.restore(resume)
     return solver
+
+
+def named_weights(definition: SolverDefinition, path: Path) -> list[Path]:
+    """The caffemodels that a solver itself names, of which the last has the last word."""
+    names = [name.strip() for entry in definition.weights for name in entry.split(",")]
+    return [beside(name, path) for name in names if name]
 
 
 def open_feed(
