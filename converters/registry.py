@@ -60,6 +60,7 @@ FAMILIES = (
     "local",
     "losses",
     "losses_classification",
+    "losses_distance",
     "mobile",
     "normalization",
     "pooling",

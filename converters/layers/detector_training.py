@@ -52,17 +52,9 @@ class DetectionEvaluate(TrainingOnly):
     fork = "SSD (weiliu89/caffe)"
 
 
-@register("SmoothL1Loss", message="smooth_l1_loss_param")
-class SmoothL1Loss(TrainingOnly):
-    """Fast R-CNN's box regression loss (smooth_L1_loss_layer.cpp)."""
-
-    fork = "Fast R-CNN (rbgirshick/caffe-fast-rcnn)"
-    reads = ("loss_param",)
-
-
 @register("SmoothL1LossOHEM", message="smooth_l1_loss_param")
 class SmoothL1LossOHEM(TrainingOnly):
-    """The same for each box, to choose the hard ones by (smooth_l1_loss_ohem_layer.cpp)."""
+    """Smooth L1 for each box, to choose the hard ones by (smooth_l1_loss_ohem_layer.cpp)."""
 
     fork = "R-FCN (daijifeng001/caffe-rfcn)"
     reads = ("loss_param",)

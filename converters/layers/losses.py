@@ -12,9 +12,9 @@ import numpy as np
 from prototxt.net import LayerDefinition
 from prototxt.schema import UInt, decode
 
-from ..graph import Node, Shape
+from ..graph import Node, Shape, Value
 from ..registry import LayerType, register
-from ..shapes import known, text
+from ..shapes import is_fixed, known, product, text
 
 if TYPE_CHECKING:
     import torch
@@ -39,8 +39,14 @@ class LossParams:
     """LossParameter."""
 
     ignore_label: int | None = None
-    normalization: Normalization = Normalization.VALID
+    normalization: Normalization | None = None
     normalize: bool | None = None
+
+    def mode(self, default: Normalization = Normalization.VALID) -> Normalization:
+        """`normalization`, else what the older `normalize` means, else the layer's default."""
+        if self.normalization is not None or self.normalize is None:
+            return self.normalization or default
+        return Normalization.VALID if self.normalize else Normalization.BATCH_SIZE
 
 
 @dataclass
@@ -69,6 +75,35 @@ class Loss(LayerType):
         return [()] * len(node.outputs)
 
 
+def same_count(node: Node, *others: int) -> None:
+    """Caffe compares blobs number by number: N×C meets N×C×1×1, N meets N×1.
+
+    Raises `node.error` for a bottom of `others` (the second alone, if none is named) that has
+    another number of images or of values than the first.
+    """
+    a = node.inputs[0].shape
+    for b in (node.inputs[index].shape for index in others or (1,)):
+        if not is_fixed(*a, *b):
+            clash = len(a) == len(b) and any(
+                is_fixed(x, y) and x != y for x, y in zip(a, b, strict=True)
+            )
+        else:
+            clash = a[:1] != b[:1] or product(a) != product(b)
+        if clash:
+            raise node.error(f"its bottoms differ: {text(a)} and {text(b)}")
+
+
+def one_label_each(node: Node, axis: int) -> None:
+    """The labels are as many as the first bottom's values are without `axis`."""
+    scores, labels = (v.shape for v in node.inputs[:2])
+    rest = scores[:axis] + scores[axis + 1 :]
+    if is_fixed(*rest, *labels) and product(rest) != product(labels):
+        raise node.error(
+            f"{text(labels)} labels for {text(scores)} scores",
+            f"one label for each of {text(rest)}",
+        )
+
+
 def class_axis(node: Node, axis: int) -> int:
     """The axis of the scores' classes, whose number must be known."""
     shape = node.inputs[0].shape
@@ -78,13 +113,87 @@ def class_axis(node: Node, axis: int) -> int:
     return axis % len(shape)
 
 
-def same_shape(node: Node) -> None:
-    a, b = (v.shape for v in node.inputs[:2])
-    clash = len(a) != len(b) or any(
-        isinstance(x, int) and isinstance(y, int) and x != y for x, y in zip(a, b, strict=True)
+def like_first(node: Node, b: OnnxBuilder, index: int = 1) -> Operand:
+    """A bottom in the shape of the first one."""
+    first, other = node.inputs[0], node.inputs[index]
+    return other if first.shape == other.shape else b.op("Reshape", other, b.op("Shape", first))
+
+
+def size_of(b: OnnxBuilder, value: Value, *axes: int) -> str:
+    """The product of a value's dimensions (of all, if no axes are named) as a float scalar."""
+    size = b.ints(1)
+    for axis in axes or range(len(value.shape)):
+        size = b.arithmetic("Mul", size, b.dim(value, axis))
+    return b.op("Cast", b.op("Squeeze", size, b.ints(0)), to=1)
+
+
+def divisor(b: OnnxBuilder, how: Normalization, all_of: str, images: str, valid: str | None) -> str:
+    """get_normalizer: what a sum of losses is divided by, at least 1."""
+    count = {
+        Normalization.FULL: all_of,
+        Normalization.VALID: all_of if valid is None else b.op("ReduceSum", valid, keepdims=0),
+        Normalization.BATCH_SIZE: images,
+        Normalization.NONE: b.const(np.float32(1)),
+    }[how]
+    return b.op("Max", count, b.const(np.float32(1)))
+
+
+def all_and_outer(node: Node, b: OnnxBuilder, axis: int) -> tuple[str, str]:
+    """How many labels there are, and the product of the dimensions before `axis`."""
+    scores = node.inputs[0]
+    rest = [i for i in range(len(scores.shape)) if i != axis]
+    one = b.const(np.float32(1))
+    return (
+        size_of(b, scores, *rest) if rest else one,
+        size_of(b, scores, *range(axis)) if axis else one,
     )
-    if clash:
-        raise node.error(f"its bottoms differ: {text(a)} and {text(b)}")
+
+
+def rows_and_labels(
+    node: Node, b: OnnxBuilder, values: Operand, axis: int, ignore: int | None
+) -> tuple[str, str, str | None]:
+    """Values over `axis` as rows, a column of their labels, and a column of which count.
+
+    The label of a row that is ignored is 0; without `ignore` the third is None.
+    """
+    scores, labels = node.inputs[:2]
+    rank = len(scores.shape)
+    last = [*(i for i in range(rank) if i != axis), axis]
+    rows = b.op("Transpose", values, perm=last) if last != list(range(rank)) else values
+    rows = b.op("Reshape", rows, b.ints(-1, known(scores.shape[axis])))
+    index = b.op("Cast", b.op("Reshape", labels, b.ints(-1, 1)), to=7)
+    if ignore is None:
+        return rows, index, None
+    ignored = b.op("Equal", index, b.ints(ignore))
+    index = b.op("Where", ignored, b.ints(0), index)
+    return rows, index, b.op("Not", ignored)
+
+
+def torch_rows(
+    scores: torch.Tensor, labels: torch.Tensor, axis: int, ignore: int | None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """As `rows_and_labels`; which rows count is always a tensor."""
+    import torch
+
+    rows = scores.movedim(axis, -1).reshape(-1, scores.shape[axis])
+    index = labels.reshape(-1, 1).long()
+    counted = torch.ones_like(index, dtype=torch.bool) if ignore is None else index != ignore
+    return rows, torch.where(counted, index, 0), counted
+
+
+def torch_divisor(
+    how: Normalization, all_of: int, images: int, valid: torch.Tensor
+) -> torch.Tensor | int:
+    """As `divisor`."""
+    if how is Normalization.VALID:
+        return valid.sum().clamp(min=1)
+    counts = {Normalization.FULL: all_of, Normalization.BATCH_SIZE: images, Normalization.NONE: 1}
+    return max(1, counts[how])
+
+
+def straight_through(x: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """`value`, with the gradient that `x` has: Caffe's gradients know of no clamping."""
+    return value.detach() + (x - x.detach())
 
 
 @register("EuclideanLoss")
@@ -92,12 +201,12 @@ class EuclideanLoss(Loss):
     """Half the sum of squared differences per image (euclidean_loss_layer.cpp)."""
 
     def prepare(self, node: Node) -> None:
-        same_shape(node)
+        same_count(node)
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
-        difference = b.op("Sub", *node.inputs)
+        difference = b.op("Sub", node.inputs[0], like_first(node, b))
         total = b.op("ReduceSum", b.op("Mul", difference, difference), keepdims=0)
-        count = b.op("Cast", b.op("Squeeze", b.dim(node.inputs[0], 0), b.ints(0)), to=1)
+        count = size_of(b, node.inputs[0], 0)
         b.op("Div", total, b.op("Mul", count, b.const(np.float32(2))), out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
@@ -105,75 +214,10 @@ class EuclideanLoss(Loss):
 
         class EuclideanLossModule(nn.Module):
             def forward(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-                return (prediction - target).pow(2).sum() / (2 * prediction.shape[0])
+                difference = prediction - target.reshape(prediction.shape)
+                return difference.pow(2).sum() / (2 * prediction.shape[0])
 
         return EuclideanLossModule()
-
-
-@dataclass
-class ContrastiveLossParams:
-    """ContrastiveLossParameter."""
-
-    margin: float = 1.0
-    legacy_version: bool = False
-
-
-@register("ContrastiveLoss", message="contrastive_loss_param")
-class ContrastiveLoss(Loss):
-    """Pulls similar pairs together, others `margin` apart (contrastive_loss_layer.cpp).
-
-    d² where the label is not 0, else max(margin - d, 0)²; legacy: max(margin - d², 0). Half the
-    mean over the batch.
-    """
-
-    Params = ContrastiveLossParams
-    bottoms = (3, 3)
-
-    def prepare(self, node: Node) -> None:
-        same_shape(node)
-        if any(known(dim) != 1 for dim in node.inputs[0].shape[2:]):
-            raise node.error(f"its bottoms are {text(node.inputs[0].shape)}, not vectors")
-
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
-        first, second, labels = node.inputs
-        p: ContrastiveLossParams = node.params
-        rows = b.op("Reshape", b.op("Sub", first, second), b.ints(0, -1))
-        squared = b.op("ReduceSum", b.op("Mul", rows, rows), b.ints(1), keepdims=0)
-        margin = b.const(np.float32(p.margin))
-        if p.legacy_version:
-            apart = b.op("Relu", b.op("Sub", margin, squared))
-        else:
-            apart = b.op("Relu", b.op("Sub", margin, b.op("Sqrt", squared)))
-            apart = b.op("Mul", apart, apart)
-        flat = b.op("Reshape", labels, b.ints(-1))
-        similar = b.op("Not", b.op("Equal", b.op("Cast", flat, to=7), b.ints(0)))
-        total = b.op("ReduceSum", b.op("Where", similar, squared, apart), keepdims=0)
-        count = b.op("Cast", b.op("Squeeze", b.dim(first, 0), b.ints(0)), to=1)
-        b.op("Div", total, b.op("Mul", count, b.const(np.float32(2))), out=node.outputs[0])
-
-    def torch(self, node: Node) -> nn.Module:
-        import torch
-        from torch import nn
-
-        p: ContrastiveLossParams = node.params
-
-        class ContrastiveLossModule(nn.Module):
-            def forward(
-                self, first: torch.Tensor, second: torch.Tensor, labels: torch.Tensor
-            ) -> torch.Tensor:
-                rows = (first - second).flatten(1)
-                squared = rows.square().sum(1)
-                if p.legacy_version:
-                    apart = (p.margin - squared).relu()
-                else:
-                    # Caffe's gradient divides by d + 1e-4; so does that of this root's second form.
-                    root = squared.detach().sqrt()
-                    slope = (squared - squared.detach()) / (2 * (root + 1e-4))
-                    apart = (p.margin - (root + slope)).relu().square()
-                similar = labels.reshape(-1).long() != 0
-                return torch.where(similar, squared, apart).sum() / (2 * rows.shape[0])
-
-        return ContrastiveLossModule()
 
 
 @register("SoftmaxWithLoss", message="softmax_param")
@@ -194,80 +238,45 @@ class SoftmaxWithLoss(Loss):
         axis = part("softmax_param", SoftmaxParams).axis
         return SoftmaxLossParams(axis, part("loss_param", LossParams))
 
+    def prepare(self, node: Node) -> None:
+        one_label_each(node, class_axis(node, node.params.axis))
+
     def shapes(self, node: Node) -> list[Shape]:
-        class_axis(node, node.params.axis)
         return [(), node.inputs[0].shape][: len(node.outputs)]
 
-    def normalization(self, node: Node) -> Normalization:
-        loss: LossParams = node.params.loss
-        if loss.normalize is None:
-            return loss.normalization
-        return Normalization.VALID if loss.normalize else Normalization.BATCH_SIZE
-
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
-        scores, labels = node.inputs
-        rank, axis = len(scores.shape), node.params.axis % len(scores.shape)
+        scores, loss = node.inputs[0], node.params.loss
+        axis = class_axis(node, node.params.axis)
         if len(node.outputs) == 2:
             b.op("Softmax", scores, axis=axis, out=node.outputs[1])
-        perm = [*(i for i in range(rank) if i != axis), axis]
-        logs: Operand = b.op("LogSoftmax", scores, axis=axis)
-        logs = b.op("Transpose", logs, perm=perm) if perm != list(range(rank)) else logs
-        rows = b.op("Reshape", logs, b.ints(-1, known(scores.shape[axis])))
-        index = b.op("Cast", b.op("Reshape", labels, b.ints(-1, 1)), to=7)
-        valid = None
-        if node.params.loss.ignore_label is not None:
-            ignored = b.op("Equal", index, b.ints(node.params.loss.ignore_label))
-            index = b.op("Where", ignored, b.ints(0), index)
-            valid = b.op("Cast", b.op("Not", ignored), to=1)
+        logs = b.op("LogSoftmax", scores, axis=axis)
+        rows, index, counted = rows_and_labels(node, b, logs, axis, loss.ignore_label)
         picked = b.op("GatherElements", rows, index, axis=1)
         picked = b.op("Max", picked, b.const(SMALLEST_LOG))
-        if valid is not None:
-            picked = b.op("Mul", picked, valid)
+        valid = b.op("Cast", counted, to=1) if counted else None
+        picked = b.op("Mul", picked, valid) if valid else picked
         total = b.op("Neg", b.op("ReduceSum", picked, keepdims=0))
-        how = self.normalization(node)
-        if how is Normalization.VALID and valid is not None:
-            count = b.op("ReduceSum", valid, keepdims=0)
-        elif how is Normalization.NONE:
-            count = b.const(np.float32(1))
-        else:
-            dims = b.ints(1)
-            for i in range(axis if how is Normalization.BATCH_SIZE else rank):
-                if i != axis:
-                    dims = b.arithmetic("Mul", dims, b.dim(scores, i))
-            count = b.op("Cast", b.op("Squeeze", dims, b.ints(0)), to=1)
-        count = b.op("Max", count, b.const(np.float32(1)))
+        count = divisor(b, loss.mode(), *all_and_outer(node, b, axis), valid)
         b.op("Div", total, count, out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        import torch
         from torch import nn
         from torch.nn import functional as F
 
-        axis = node.params.axis % len(node.inputs[0].shape)
-        ignore = node.params.loss.ignore_label
-        how, both = self.normalization(node), len(node.outputs) == 2
+        axis, loss = class_axis(node, node.params.axis), node.params.loss
+        both = len(node.outputs) == 2
 
         class SoftmaxLossModule(nn.Module):
             def forward(
                 self, scores: torch.Tensor, labels: torch.Tensor
             ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-                spatial = scores.shape[:axis] + scores.shape[axis + 1 :]
-                rows = scores.movedim(axis, -1).reshape(-1, scores.shape[axis])
-                target = labels.reshape(spatial).reshape(-1).long()
-                valid = torch.ones_like(target) if ignore is None else (target != ignore).long()
-                safe = torch.where(valid > 0, target, 0)
-                picked = F.log_softmax(rows, 1).gather(1, safe[:, None])[:, 0]
-                # The floor is one of the value; Caffe's gradient is there as anywhere.
-                floor = (picked.clamp(min=float(SMALLEST_LOG)) - picked).detach()
-                total = -((picked + floor) * valid).sum()
-                divisor = {
-                    Normalization.FULL: target.numel(),
-                    Normalization.VALID: valid.sum(),
-                    Normalization.BATCH_SIZE: int(np.prod(scores.shape[:axis])),
-                    Normalization.NONE: 1,
-                }[how]
-                loss = total / torch.as_tensor(divisor, device=scores.device).clamp(min=1)
-                return (loss, scores.softmax(axis)) if both else loss
+                rows, index, valid = torch_rows(scores, labels, axis, loss.ignore_label)
+                picked = F.log_softmax(rows, 1).gather(1, index)
+                picked = straight_through(picked, picked.clamp(min=float(SMALLEST_LOG)))
+                images = int(np.prod(scores.shape[:axis]))
+                total = -(picked * valid).sum()
+                value = total / torch_divisor(loss.mode(), len(rows), images, valid)
+                return (value, scores.softmax(axis)) if both else value
 
         return SoftmaxLossModule()
 
@@ -285,87 +294,70 @@ class AccuracyParams:
 class Accuracy(Loss):
     """The share of labels among the `top_k` greatest scores (accuracy_layer.cpp).
 
-    As Caffe sorts pairs of score and index, of equal scores the larger index is the greater.
+    As Caffe sorts pairs of score and index, of equal scores the larger index is the greater. The
+    second top is the same for each class; a class that no label has gets 0.
     """
 
     Params = AccuracyParams
     tops = (1, 2)
 
-    def shapes(self, node: Node) -> list[Shape]:
-        return [(), (node.inputs[0].shape[self.axis(node)],)][: len(node.outputs)]
+    def prepare(self, node: Node) -> None:
+        axis = class_axis(node, node.params.axis)
+        one_label_each(node, axis)
+        if node.params.top_k > known(node.inputs[0].shape[axis]):
+            raise node.error(f"top_k {node.params.top_k} of {node.inputs[0].shape[axis]} classes")
 
-    def axis(self, node: Node) -> int:
-        return class_axis(node, node.params.axis)
+    def shapes(self, node: Node) -> list[Shape]:
+        classes = node.inputs[0].shape[class_axis(node, node.params.axis)]
+        return [(), (classes,)][: len(node.outputs)]
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         """A label counts when fewer than top_k classes beat its score, or tie behind it."""
-        scores, labels = node.inputs
-        axis, p = self.axis(node), node.params
-        classes = known(scores.shape[axis])
-        rank = len(scores.shape)
-        last = [*(i for i in range(rank) if i != axis), axis]
-        rows = b.op("Transpose", scores, perm=last) if last != list(range(rank)) else scores
-        rows = b.op("Reshape", rows, b.ints(-1, classes))
-        truth = b.op("Reshape", labels, b.ints(-1, 1))
-        index = b.op("Cast", truth, to=7)
-        ignored = None
-        if p.ignore_label is not None:
-            ignored = b.op("Equal", index, b.ints(p.ignore_label))
-            index = b.op("Where", ignored, b.ints(0), index)
+        p, scores = node.params, node.inputs[0]
+        axis = class_axis(node, p.axis)
+        rows, index, counted = rows_and_labels(node, b, scores, axis, p.ignore_label)
+        classes = b.const(np.arange(known(scores.shape[axis]))[None])
         own = b.op("GatherElements", rows, index, axis=1)
-        behind = b.op("Greater", b.const(np.arange(classes)[None]), index)
-        tie = b.op("And", b.op("Equal", rows, own), behind)
+        tie = b.op("And", b.op("Equal", rows, own), b.op("Greater", classes, index))
         beaten = b.op("Cast", b.op("Or", b.op("Greater", rows, own), tie), to=7)
         ahead = b.op("ReduceSum", beaten, b.ints(1), keepdims=1)
         hit = b.op("Less", ahead, b.ints(p.top_k))
-        if len(node.outputs) == 2:
-            self.per_class(node, b, index, hit, ignored)
-        if ignored is None:
-            b.op("ReduceMean", b.op("Cast", hit, to=1), keepdims=0, out=node.outputs[0])
-            return
-        counted = b.op("Not", ignored)
-        hits = b.op("Cast", b.op("And", hit, counted), to=1)
-        counts = b.op("ReduceSum", b.op("Cast", counted, to=1), keepdims=0)
-        total = b.op("ReduceSum", hits, keepdims=0)
-        b.op("Div", total, counts, out=node.outputs[0])
+        hit = b.op("And", hit, counted) if counted else hit
 
-    def per_class(
-        self, node: Node, b: OnnxBuilder, index: Operand, hit: Operand, ignored: Operand | None
-    ) -> None:
-        """The second top: the same share among each class's own labels, 0 for a class of none."""
-        classes = known(node.inputs[0].shape[self.axis(node)])
-        own = b.op("Equal", index, b.const(np.arange(classes)[None]))
-        if ignored is not None:
-            own = b.op("And", own, b.op("Not", ignored))
-        hits = b.op("ReduceSum", b.op("Cast", b.op("And", own, hit), to=1), b.ints(0), keepdims=0)
-        counts = b.op("ReduceSum", b.op("Cast", own, to=1), b.ints(0), keepdims=0)
-        counts = b.op("Max", counts, b.const(np.float32(1)))
-        b.op("Div", hits, counts, out=node.outputs[1])
+        def count(what: str, *axes: Operand) -> str:
+            return b.op("ReduceSum", b.op("Cast", what, to=1), *axes, keepdims=0)
+
+        if counted:
+            b.op("Div", count(hit), count(counted), out=node.outputs[0])
+        else:
+            b.op("ReduceMean", b.op("Cast", hit, to=1), keepdims=0, out=node.outputs[0])
+        if len(node.outputs) == 2:
+            truth = b.op("Equal", classes, index)
+            truth = b.op("And", truth, counted) if counted else truth
+            labels = b.op("Max", count(truth, b.ints(0)), b.const(np.float32(1)))
+            hits = count(b.op("And", truth, hit), b.ints(0))
+            b.op("Div", hits, labels, out=node.outputs[1])
 
     def torch(self, node: Node) -> nn.Module:
         import torch
         from torch import nn
 
-        axis, p, both = self.axis(node), node.params, len(node.outputs) == 2
+        axis, p = class_axis(node, node.params.axis), node.params
+        both = len(node.outputs) == 2
 
         class AccuracyModule(nn.Module):
             def forward(
                 self, scores: torch.Tensor, labels: torch.Tensor
             ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-                rows = scores.movedim(axis, -1).reshape(-1, scores.shape[axis])
-                index = labels.reshape(-1, 1).long()
-                counted = torch.ones_like(index, dtype=torch.bool)
-                if p.ignore_label is not None:
-                    counted = index != p.ignore_label
-                index = torch.where(counted, index, 0)
+                rows, index, counted = torch_rows(scores, labels, axis, p.ignore_label)
+                classes = torch.arange(rows.shape[1], device=rows.device)
                 own = rows.gather(1, index)
-                behind = torch.arange(rows.shape[1], device=rows.device) > index
-                ahead = ((rows > own) | ((rows == own) & behind)).sum(1, keepdim=True)
+                ahead = ((rows > own) | ((rows == own) & (classes > index))).sum(1, keepdim=True)
                 hit = (ahead < p.top_k) & counted
                 accuracy = hit.sum().float() / counted.sum().float()
                 if not both:
                     return accuracy
-                own = (torch.arange(rows.shape[1], device=rows.device) == index) & counted
-                return accuracy, (own & hit).sum(0) / own.sum(0).clamp(min=1)
+                truth = (classes == index) & counted
+                return accuracy, (truth & hit).sum(0) / truth.sum(0).clamp(min=1).float()
 
         return AccuracyModule()

@@ -1,4 +1,4 @@
-"""Losses over labels other than SoftmaxWithLoss: pruned from inference graphs, trained with."""
+"""Losses against labels besides the softmax one: hinge, logistic, infogain, sigmoid."""
 
 from __future__ import annotations
 
@@ -6,112 +6,62 @@ import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 import prototxt
-from prototxt.errors import ZooError
 from prototxt.net import LayerDefinition
 from prototxt.schema import decode
 
-from ..graph import Node, Shape
+from ..graph import Node, Shape, Value
 from ..registry import register
-from ..shapes import known, text
-from .losses import Loss, LossParams, Normalization, class_axis, same_shape
+from ..shapes import known, product, text
+from .losses import (
+    Loss,
+    LossParams,
+    Normalization,
+    all_and_outer,
+    class_axis,
+    divisor,
+    like_first,
+    one_label_each,
+    rows_and_labels,
+    same_count,
+    size_of,
+    straight_through,
+    torch_divisor,
+    torch_rows,
+)
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder, Operand
-
-ONE = np.float32(1)
-SMALLEST = np.float32(1e-20)
-"""kLOG_THRESHOLD: no probability counts as less."""
+    from ..onnx_backend import OnnxBuilder
 
 
-def batch_size(node: Node, b: OnnxBuilder) -> Operand:
-    """The first dimension of the first bottom, as a float32 scalar."""
-    return b.op("Cast", b.op("Squeeze", b.dim(node.inputs[0], 0), b.ints(0)), to=1)
+SMALLEST_PROBABILITY = np.float32(1e-20)
+"""kLOG_THRESHOLD (loss_layer.hpp): no logarithm is taken of less."""
 
 
-def label_column(labels: Any, b: OnnxBuilder) -> Operand:
-    """Labels of any shape as an int64 column."""
-    return b.op("Cast", b.op("Reshape", labels, b.ints(-1, 1)), to=7)
-
-
-@dataclass
-class SigmoidLossParams:
-    """LossParameter; unlike other losses this one divides by the batch unless told otherwise."""
-
-    ignore_label: int | None = None
-    normalization: Normalization | None = None
-    normalize: bool | None = None
-
-
-@register("SigmoidCrossEntropyLoss", message="loss_param")
-class SigmoidCrossEntropyLoss(Loss):
-    """Cross entropy of independent probabilities (sigmoid_cross_entropy_loss_layer.cpp).
-
-    Divided by the batch, as in 2016 always; `loss_param` has an effect since.
-    """
-
-    Params = SigmoidLossParams
+class LabelledLoss(Loss):
+    """A loss with one label for each image, whose values are all classes: N×C×H×W is N×CHW."""
 
     def prepare(self, node: Node) -> None:
-        same_shape(node)
+        scores, labels = (v.shape for v in node.inputs[:2])
+        if not scores or not labels or product(labels[1:]) != 1 or clash(scores[0], labels[0]):
+            raise node.error(
+                f"{text(labels)} labels for {text(scores)} scores", "one label for each image"
+            )
 
-    def normalization(self, node: Node) -> Normalization:
-        p: SigmoidLossParams = node.params
-        if p.normalization is not None:
-            return p.normalization
-        return Normalization.VALID if p.normalize else Normalization.BATCH_SIZE
+    def shapes(self, node: Node) -> list[Shape]:
+        product(node.inputs[0].shape[1:])  # which class a label means is a matter of numbers
+        return [()]
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
-        scores, targets = node.inputs
-        # max(x, 0) - x t + log(1 + exp(-|x|)), which overflows nowhere
-        product = b.op("Mul", scores, targets)
-        tail = b.op("Log", b.op("Add", b.op("Exp", b.op("Neg", b.op("Abs", scores))), b.const(ONE)))
-        terms = b.op("Add", b.op("Sub", b.op("Relu", scores), product), tail)
-        how = self.normalization(node)
-        count: Operand = b.const(ONE)
-        if node.params.ignore_label is not None:
-            ignored = b.op("Equal", targets, b.const(np.float32(node.params.ignore_label)))
-            kept = b.op("Cast", b.op("Not", ignored), to=1)
-            terms = b.op("Mul", terms, kept)
-            if how is Normalization.VALID:
-                count = b.op("ReduceSum", kept, keepdims=0)
-        elif how is Normalization.VALID:
-            how = Normalization.FULL
-        if how is Normalization.FULL:
-            count = b.op("Cast", b.op("Size", scores), to=1)
-        elif how is Normalization.BATCH_SIZE:
-            count = batch_size(node, b)
-        total = b.op("ReduceSum", terms, keepdims=0)
-        b.op("Div", total, b.op("Max", count, b.const(ONE)), out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
-        import torch
-        from torch import nn
-        from torch.nn import functional as F
-
-        how, ignore = self.normalization(node), node.params.ignore_label
-
-        class SigmoidCrossEntropyModule(nn.Module):
-            def forward(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-                terms = F.binary_cross_entropy_with_logits(scores, targets, reduction="none")
-                kept = torch.ones_like(terms) if ignore is None else (targets != ignore).float()
-                divisor = {
-                    Normalization.FULL: scores.numel(),
-                    Normalization.VALID: kept.sum(),
-                    Normalization.BATCH_SIZE: scores.shape[0],
-                    Normalization.NONE: 1,
-                }[how]
-                count = torch.as_tensor(divisor, device=scores.device).clamp(min=1)
-                return (terms * kept).sum() / count
-
-        return SigmoidCrossEntropyModule()
+def clash(a: int | str, b: int | str) -> bool:
+    return isinstance(a, int) and isinstance(b, int) and a != b
 
 
 class Norm(enum.Enum):
@@ -127,97 +77,90 @@ class HingeLossParams:
 
 
 @register("HingeLoss", message="hinge_loss_param")
-class HingeLoss(Loss):
-    """One against all: max(0, 1 - s x), s = 1 at the label, else -1 (hinge_loss_layer.cpp)."""
+class HingeLoss(LabelledLoss):
+    """One-vs-all hinge, its margins summed or squared (hinge_loss_layer.cpp)."""
 
     Params = HingeLossParams
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         scores, labels = node.inputs
-        rows = b.op("Reshape", scores, b.ints(0, -1))
-        column = label_column(labels, b)
-        width = b.op("Slice", b.op("Shape", rows), b.ints(1), b.ints(2))
-        zero, one = b.const(np.int64(0)), b.const(np.int64(1))
-        classes = b.op("Range", zero, b.op("Squeeze", width, b.ints(0)), one)
-        own = b.op("Equal", column, b.op("Unsqueeze", classes, b.ints(0)))
+        rows = b.op("Flatten", scores, axis=1)
+        index = b.op("Cast", b.op("Reshape", labels, b.ints(-1, 1)), to=7)
+        classes = b.const(np.arange(product(scores.shape[1:]))[None])
+        own = b.op("Equal", classes, index)
         signed = b.op("Where", own, b.op("Neg", rows), rows)
-        margin = b.op("Relu", b.op("Add", signed, b.const(ONE)))
+        margins = b.op("Relu", b.op("Add", signed, b.const(np.float32(1))))
         if node.params.norm is Norm.L2:
-            margin = b.op("Mul", margin, margin)
-        total = b.op("ReduceSum", margin, keepdims=0)
-        b.op("Div", total, batch_size(node, b), out=node.outputs[0])
+            margins = b.op("Mul", margins, margins)
+        total = b.op("ReduceSum", margins, keepdims=0)
+        b.op("Div", total, size_of(b, scores, 0), out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
+        import torch
         from torch import nn
-        from torch.nn import functional as F
 
-        squared = node.params.norm is Norm.L2
+        norm = node.params.norm
 
         class HingeLossModule(nn.Module):
             def forward(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
                 rows = scores.flatten(1)
-                own = F.one_hot(labels.reshape(-1).long(), rows.shape[1]).bool()
-                margin = (1 + rows.where(~own, -rows)).relu()
-                return (margin * margin if squared else margin).sum() / rows.shape[0]
+                signs = torch.ones_like(rows).scatter(1, labels.reshape(-1, 1).long(), -1.0)
+                margins = (1 + signs * rows).relu()
+                return (margins if norm is Norm.L1 else margins.pow(2)).sum() / len(rows)
 
         return HingeLossModule()
 
 
 @register("MultinomialLogisticLoss")
-class MultinomialLogisticLoss(Loss):
-    """-log of the label's probability, over the batch (multinomial_logistic_loss_layer.cpp)."""
+class MultinomialLogisticLoss(LabelledLoss):
+    """Minus the logarithm of the label's probability (multinomial_logistic_loss_layer.cpp)."""
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
-        rows = b.op("Reshape", node.inputs[0], b.ints(0, -1))
-        own = b.op("GatherElements", rows, label_column(node.inputs[1], b), axis=1)
-        logs = b.op("Log", b.op("Max", own, b.const(SMALLEST)))
+        scores, labels = node.inputs
+        index = b.op("Cast", b.op("Reshape", labels, b.ints(-1, 1)), to=7)
+        picked = b.op("GatherElements", b.op("Flatten", scores, axis=1), index, axis=1)
+        logs = b.op("Log", b.op("Max", picked, b.const(SMALLEST_PROBABILITY)))
         total = b.op("Neg", b.op("ReduceSum", logs, keepdims=0))
-        b.op("Div", total, batch_size(node, b), out=node.outputs[0])
+        b.op("Div", total, size_of(b, scores, 0), out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
         from torch import nn
 
-        class MultinomialLogisticModule(nn.Module):
-            def forward(self, chances: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-                own = chances.flatten(1).gather(1, labels.reshape(-1, 1).long())
-                return -floored(own).log().sum() / chances.shape[0]
+        class MultinomialLogisticLossModule(nn.Module):
+            def forward(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+                picked = scores.flatten(1).gather(1, labels.reshape(-1, 1).long())
+                return -torch_log(picked).sum() / scores.shape[0]
 
-        return MultinomialLogisticModule()
-
-
-def floored(chances: torch.Tensor) -> torch.Tensor:
-    """No less than `SMALLEST`; Caffe's gradient is that of the logarithm at the floor."""
-    return chances + (chances.clamp(min=float(SMALLEST)) - chances).detach()
+        return MultinomialLogisticLossModule()
 
 
-@dataclass
-class InfogainParams:
-    """InfogainLossParameter and LossParameter of one layer."""
-
-    source: str = ""
-    axis: int = 1
-    loss: LossParams = field(default_factory=LossParams)
-    chances: bool = False
-    """The first bottom is probabilities (2016), not scores (today)."""
-    matrix: np.ndarray | None = None
+def torch_log(probabilities: torch.Tensor) -> torch.Tensor:
+    """The logarithm of what is at least 1e-20; its gradient is 1/p there, as everywhere."""
+    least = float(SMALLEST_PROBABILITY)
+    return straight_through(probabilities, probabilities.clamp(min=least)).log()
 
 
 @dataclass
-class InfogainLossParameter:
-    """InfogainLossParameter as it is written."""
+class InfogainLossParams:
+    """InfogainLossParameter and LossParameter of one layer, and which Caffe they are meant for."""
 
     source: str = ""
-    axis: int = 1
+    axis: int | None = None
+    loss: LossParams | None = field(default=None, init=False)
+    matrix: np.ndarray | None = field(default=None, init=False)
+    """The infogain matrix of `source`; None where it is the third bottom."""
 
 
 @register("InfogainLoss", message="infogain_loss_param")
 class InfogainLoss(Loss):
-    """Cross entropy weighted by a matrix over (label, class) (infogain_loss_layer.cpp).
+    """Cross entropy weighted by a matrix row for each label (infogain_loss_layer.cpp).
 
-    In 2016 it took probabilities; since 2017 scores, of which it takes the softmax itself. A bottom
-    that a Softmax layer wrote is the former; nobody takes the softmax of a softmax.
+    Until 2017 it took probabilities, N×CHW of them and one label for each image; since then it
+    takes scores, over an axis, and can give their softmax as second top. The two are told apart by
+    whether a Softmax layer writes its bottom.
     """
 
+    Params = InfogainLossParams
     bottoms = (2, 3)
     tops = (1, 2)
 
@@ -226,96 +169,87 @@ class InfogainLoss(Loss):
 
     def read(
         self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]
-    ) -> InfogainParams:
-        def part(name: str, cls: type[Any]) -> Any:
-            return decode(layer.param(name), cls, name=name, lenient=lenient, warn=warn)
-
-        own = part("infogain_loss_param", InfogainLossParameter)
-        return InfogainParams(own.source, own.axis, part("loss_param", LossParams))
+    ) -> InfogainLossParams:
+        params: InfogainLossParams = super().read(layer, lenient, warn)
+        message = layer.param("loss_param")
+        if message is not None:
+            params.loss = decode(message, LossParams, name="loss_param", lenient=lenient, warn=warn)
+        return params
 
     def prepare(self, node: Node) -> None:
-        p: InfogainParams = node.params
-        producer = node.inputs[0].producer
-        p.chances = producer is not None and producer.type == "Softmax"
-        shape = node.inputs[0].shape
-        if p.axis % len(shape) != len(shape) - 1 and any(
-            dim != 1 for dim in shape[p.axis % len(shape) + 1 :]
-        ):
-            raise node.error(f"its bottom is {text(shape)}: labels over planes are not supported")
+        p: InfogainLossParams = node.params
+        if of_2016(node):
+            if p.axis is not None or p.loss is not None or len(node.outputs) == 2:
+                raise node.error(
+                    "reads a Softmax, as it did until 2017, with options of later versions",
+                    "those take the scores: give it the Softmax's bottom",
+                )
+            LabelledLoss.prepare(self, node)  # type: ignore[arg-type]
+        else:
+            if p.loss is not None and p.loss.normalize is not None:
+                raise node.error("normalize is not for this layer", "use normalization")
+            one_label_each(node, axis_of(node))
+        classes = class_count(node)
         if len(node.inputs) == 3:
+            if all(isinstance(d, int) for d in node.inputs[2].shape):
+                check_matrix(node, product(node.inputs[2].shape), classes)
             return
-        if not p.source:
-            raise node.error("no infogain matrix", "give infogain_loss_param.source or a bottom")
-        p.matrix = self.matrix(node, p.source)
-
-    def matrix(self, node: Node, source: str) -> np.ndarray:
-        path = Path(source)
-        if not path.exists() and node.position is not None:
-            path = Path(node.position.path).parent / source
-        try:
-            return np.asarray(prototxt.read_binaryproto(path), np.float32).squeeze()
-        except ZooError as error:
-            raise node.error(f"infogain matrix: {error}") from None
+        if p.matrix is None:
+            p.matrix = read_matrix(node)
+        check_matrix(node, p.matrix.size, classes)
 
     def shapes(self, node: Node) -> list[Shape]:
-        class_axis(node, node.params.axis)
         return [(), node.inputs[0].shape][: len(node.outputs)]
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
-        p: InfogainParams = node.params
-        scores, labels = node.inputs[:2]
-        axis = p.axis % len(scores.shape)
-        classes = known(scores.shape[axis])
-        chances: Operand = scores
-        if not p.chances:
-            chances = b.op("Softmax", scores, axis=axis)
-        if len(node.outputs) == 2:
-            b.op("Identity", chances, out=node.outputs[1])
-        rows = b.op("Reshape", chances, b.ints(-1, classes))
-        matrix = b.const(p.matrix) if p.matrix is not None else node.inputs[2]
-        matrix = b.op("Reshape", matrix, b.ints(classes, classes))
-        index = b.op("Reshape", label_column(labels, b), b.ints(-1))
-        kept = None
-        if p.loss.ignore_label is not None:
-            ignored = b.op("Equal", index, b.ints(p.loss.ignore_label))
-            kept = b.op("Cast", b.op("Not", ignored), to=1)
-            index = b.op("Where", ignored, b.ints(0), index)
-        logs = b.op("Log", b.op("Max", rows, b.const(SMALLEST)))
-        terms = b.op("Mul", b.op("Gather", matrix, index), logs)
-        each = b.op("ReduceSum", terms, b.ints(1), keepdims=0)
-        if kept is not None:
-            each = b.op("Mul", each, kept)
-        total = b.op("Neg", b.op("ReduceSum", each, keepdims=0))
-        how = self.normalization(node)
-        if how is Normalization.NONE:
-            count: Operand = b.const(ONE)
-        elif how is Normalization.VALID and kept is not None:
-            count = b.op("ReduceSum", kept, keepdims=0)
-        else:
-            count = b.op("Cast", b.op("Size", index), to=1)
-        b.op("Div", total, b.op("Max", count, b.const(ONE)), out=node.outputs[0])
+    def notes(self, node: Node) -> list[str]:
+        if of_2016(node):
+            return []
+        return [
+            f"layer {node.name} takes scores, as InfogainLoss does since 2017 "
+            "(before, it took probabilities)"
+        ]
 
-    def normalization(self, node: Node) -> Normalization:
-        loss: LossParams = node.params.loss
-        if loss.normalize is None:
-            return loss.normalization
-        return Normalization.VALID if loss.normalize else Normalization.BATCH_SIZE
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        scores, classes = node.inputs[0], class_count(node)
+        if of_2016(node):
+            rows = b.op("Flatten", scores, axis=1)
+            logs = b.op("Log", b.op("Max", rows, b.const(SMALLEST_PROBABILITY)))
+            index = b.op("Cast", b.op("Reshape", node.inputs[1], b.ints(-1, 1)), to=7)
+            valid, count = None, size_of(b, scores, 0)
+        else:
+            axis, loss = axis_of(node), node.params.loss or LossParams()
+            if len(node.outputs) == 2:
+                b.op("Softmax", scores, axis=axis, out=node.outputs[1])
+            logs = b.op("LogSoftmax", scores, axis=axis)
+            logs = b.op("Max", logs, b.const(np.log(SMALLEST_PROBABILITY)))
+            logs, index, counted = rows_and_labels(node, b, logs, axis, loss.ignore_label)
+            valid = b.op("Cast", counted, to=1) if counted else None
+            count = divisor(b, loss.mode(), *all_and_outer(node, b, axis), valid)
+        if len(node.inputs) == 3:
+            matrix = b.op("Reshape", node.inputs[2], b.ints(classes, classes))
+        else:
+            matrix = b.array(node, "infogain", matrix_of(node))
+        weights = b.op("Gather", matrix, b.op("Squeeze", index, b.ints(1)), axis=0)
+        terms = b.op("Mul", weights, logs)
+        terms = b.op("Mul", terms, valid) if valid else terms
+        total = b.op("Neg", b.op("ReduceSum", terms, keepdims=0))
+        b.op("Div", total, count, out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
         import torch
         from torch import nn
 
-        p: InfogainParams = node.params
-        axis, how = p.axis % len(node.inputs[0].shape), self.normalization(node)
-        ignore, both = p.loss.ignore_label, len(node.outputs) == 2
+        old, classes, both = of_2016(node), class_count(node), len(node.outputs) == 2
+        loss = node.params.loss or LossParams()
+        axis = 1 if old else axis_of(node)
+        stored = None if len(node.inputs) == 3 else torch.from_numpy(matrix_of(node))
 
-        class InfogainModule(nn.Module):
-            matrix: torch.Tensor | None
+        class InfogainLossModule(nn.Module):
+            infogain: torch.Tensor | None
 
             def __init__(self) -> None:
                 super().__init__()
-                stored = None if p.matrix is None else torch.from_numpy(p.matrix.copy())
-                self.register_buffer("matrix", stored, persistent=False)
+                self.register_buffer("infogain", stored, persistent=False)
 
             def forward(
                 self,
@@ -323,20 +257,108 @@ class InfogainLoss(Loss):
                 labels: torch.Tensor,
                 given: torch.Tensor | None = None,
             ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-                chances = scores if p.chances else scores.softmax(axis)
-                rows = chances.reshape(-1, scores.shape[axis])
-                matrix = self.matrix if given is None else given
+                matrix = self.infogain if given is None else given.reshape(classes, classes)
                 assert matrix is not None
-                index = labels.reshape(-1).long()
-                kept = torch.ones_like(index) if ignore is None else (index != ignore).long()
-                index = torch.where(kept > 0, index, 0)
-                terms = matrix.reshape(rows.shape[1], -1)[index] * floored(rows).log()
-                divisor = {
-                    Normalization.VALID: kept.sum(),
-                    Normalization.NONE: 1,
-                }.get(how, len(index))
-                count = torch.as_tensor(divisor, device=scores.device).clamp(min=1)
-                loss = -(terms.sum(1) * kept).sum() / count
-                return (loss, chances) if both else loss
+                if old:
+                    index = labels.reshape(-1).long()
+                    terms = matrix[index] * torch_log(scores.flatten(1))
+                    return -terms.sum() / scores.shape[0]
+                rows, column, valid = torch_rows(scores, labels, axis, loss.ignore_label)
+                logs = rows.log_softmax(1)
+                least = float(np.log(SMALLEST_PROBABILITY))
+                logs = straight_through(logs, logs.clamp(min=least))
+                total = -(matrix[column[:, 0]] * logs * valid).sum()
+                images = int(np.prod(scores.shape[:axis]))
+                value = total / torch_divisor(loss.mode(), len(rows), images, valid)
+                return (value, scores.softmax(axis)) if both else value
 
-        return InfogainModule()
+        return InfogainLossModule()
+
+
+def of_2016(node: Node) -> bool:
+    """Whether the first bottom is what a Softmax layer wrote, in whatever shape."""
+    value: Value = node.inputs[0]
+    while value.producer is not None and value.producer.type in ("Split", "Flatten", "Reshape"):
+        value = value.producer.inputs[0]
+    return value.producer is not None and value.producer.type == "Softmax"
+
+
+def axis_of(node: Node) -> int:
+    return class_axis(node, 1 if node.params.axis is None else node.params.axis)
+
+
+def class_count(node: Node) -> int:
+    shape = node.inputs[0].shape
+    return product(shape[1:]) if of_2016(node) else known(shape[axis_of(node)])
+
+
+def matrix_of(node: Node) -> np.ndarray:
+    classes = class_count(node)
+    return np.array(node.params.matrix, np.float32).reshape(classes, classes)
+
+
+def read_matrix(node: Node) -> np.ndarray:
+    """The blob of `source`, from the current folder, else beside the prototxt."""
+    source = node.params.source
+    if not source:
+        raise node.error("no infogain matrix", "give infogain_loss_param.source or a bottom")
+    folder = Path(node.position.path).parent if node.position else Path()
+    for path in (Path(source), folder / source):
+        if path.is_file():
+            return prototxt.read_binaryproto(path)
+    raise node.error(
+        f"its source {source!r} is not there", f"looked in the current folder and in {folder}"
+    )
+
+
+def check_matrix(node: Node, size: int, classes: int) -> None:
+    if size != classes * classes:
+        raise node.error(f"an infogain matrix of {size} numbers for {classes} classes")
+
+
+@register("SigmoidCrossEntropyLoss", message="loss_param")
+class SigmoidCrossEntropyLoss(Loss):
+    """Cross entropy of sigmoids with targets (sigmoid_cross_entropy_loss_layer.cpp).
+
+    The 2016 version divides by the number of images, which is the default of later ones too; only
+    those know `ignore_label` and `normalization`.
+    """
+
+    Params = LossParams
+
+    def prepare(self, node: Node) -> None:
+        same_count(node)
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        x, target = node.inputs[0], like_first(node, b)
+        soft = b.op("Exp", b.op("Neg", b.op("Abs", x)))
+        soft = b.op("Log", b.op("Add", soft, b.const(np.float32(1))))
+        terms = b.op("Add", b.op("Sub", b.op("Relu", x), b.op("Mul", x, target)), soft)
+        valid = None
+        if node.params.ignore_label is not None:
+            whole = b.op("Cast", target, to=7)
+            counted = b.op("Not", b.op("Equal", whole, b.ints(node.params.ignore_label)))
+            valid = b.op("Cast", counted, to=1)
+            terms = b.op("Mul", terms, valid)
+        how = node.params.mode(Normalization.BATCH_SIZE)
+        count = divisor(b, how, size_of(b, x), size_of(b, x, 0), valid)
+        b.op("Div", b.op("ReduceSum", terms, keepdims=0), count, out=node.outputs[0])
+
+    def torch(self, node: Node) -> nn.Module:
+        import torch
+        from torch import nn
+        from torch.nn import functional as F
+
+        ignore, how = node.params.ignore_label, node.params.mode(Normalization.BATCH_SIZE)
+
+        class SigmoidCrossEntropyLossModule(nn.Module):
+            def forward(self, x: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+                target = targets.reshape(x.shape)
+                terms = F.binary_cross_entropy_with_logits(x, target, reduction="none")
+                valid = torch.ones_like(x, dtype=torch.bool)
+                if ignore is not None:
+                    valid = target.long() != ignore
+                count = torch_divisor(how, x.numel(), x.shape[0], valid)
+                return (terms * valid).sum() / count
+
+        return SigmoidCrossEntropyLossModule()

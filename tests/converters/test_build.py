@@ -40,7 +40,8 @@ def test_an_input_keeps_its_name() -> None:
 
 
 def test_losses_and_labels_are_pruned() -> None:
-    text = INPUT + 'layer { name: "l" type: "Input" top: "l" input_param { shape { dim: 1 } } }\n'
+    label = "input_param { shape { dim: 1 dim: 1 dim: 6 dim: 6 } }"
+    text = INPUT + f'layer {{ name: "l" type: "Input" top: "l" {label} }}\n'
     text += CONV + 'layer { name: "e" type: "SoftmaxWithLoss" bottom: "c" bottom: "l" top: "e" }'
     graph = build(text)
     assert [v.name for v in graph.inputs] == ["x"]

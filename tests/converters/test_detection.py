@@ -181,7 +181,6 @@ def test_annotated_data(transform: str, plane: tuple[int, int] | None) -> None:
     ("kind", "params"),
     [
         ("MultiBoxLoss", "multibox_loss_param { num_classes: 2 } loss_param { normalize: true }"),
-        ("SmoothL1Loss", "smooth_l1_loss_param { sigma: 3 } loss_weight: 1"),
         ("SmoothL1LossOHEM", "loss_param { normalization: PRE_FIXED }"),
         ("SoftmaxWithLossOHEM", "softmax_param { axis: 1 } loss_param { }"),
         ("BoxAnnotatorOHEM", "box_annotator_ohem_param { roi_per_img: 128 }"),

@@ -145,7 +145,7 @@ def test_contrastive_of_equal_vectors_is_finite():
     ("type_", "shapes", "message"),
     [
         ("InfogainLoss", [(6, 5), (6,)], "no infogain matrix"),
-        ("InfogainLoss", [(6, 5, 2, 2), (6, 2, 2), (5, 5)], "labels over planes"),
+        ("InfogainLoss", [(6, 5, 2, 2), (6,), (5, 5)], "labels for 6x5x2x2 scores"),
         ("ContrastiveLoss", [(6, 5, 2, 2), (6, 5, 2, 2), (6,)], "not vectors"),
         ("SigmoidCrossEntropyLoss", [(6, 5), (6, 4)], "its bottoms differ"),
     ],

@@ -127,8 +127,10 @@ def test_what_may_be_wrong(tmp_path):
             opened.step()
         return str(caught.value)
 
-    gone = f"{solver}: names 'db', which is not there; looked in the current folder and in "
-    assert refused() == gone + str(tmp_path)
+    assert refused() == (
+        f"{tmp_path}/net.prototxt:3:1: layer 'data' (Data): its source 'db' is not there; "
+        f"looked in the current folder and in {tmp_path}; give --data for another"
+    )
     (tmp_path / "db").mkdir()
     assert refused() == f"{tmp_path}/db: not an LMDB folder: there is no data.mdb in it"
     database(tmp_path / "empty")
@@ -223,82 +225,138 @@ def test_lists_of_images_and_dummy_data(tmp_path, monkeypatch, shuffle):
     assert (batch["one"] == 7).all()
 
 
-TESTED = """
-layer { name: "data" type: "HDF5Data" top: "data" top: "label" include { phase: TRAIN }
-  hdf5_data_param { source: "train.txt" batch_size: 4 } }
-layer { name: "data" type: "HDF5Data" top: "data" top: "label" include { phase: TEST }
-  hdf5_data_param { source: "test.txt" batch_size: 3 } }
-layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
-  inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
-layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
-layer { name: "accuracy" type: "Accuracy" bottom: "ip" bottom: "label" top: "accuracy"
-  include { phase: TEST } }
-layer { name: "staged" type: "Accuracy" bottom: "ip" bottom: "label" top: "also"
-  include { phase: TEST stage: "more" } }
-"""
+def refusal_of(folder: Path, net: str, batches: int = 1) -> str:
+    """What layers_feed says of a network that is written beside its (unwritten) solver."""
+    from zoo.training.feeds import layers_feed
+
+    definition = prototxt.parse_net(net, "net.prototxt").select("TRAIN")
+    with pytest.raises(ZooError) as caught:
+        feed, _ = layers_feed(definition, folder / "solver.prototxt")
+        for number in range(batches):
+            feed(number)
+    return str(caught.value)
 
 
-def with_tests(tmp_path: Path, extra: str) -> Path:
-    import h5py
+def test_transformations_that_do_not_fit(tmp_path):
+    """Also an image in the midst of a database, long after the first."""
+    database(tmp_path / "db", ramp(1), ramp(2), ramp(3, 5), ramp(4, 2))
+    prototxt.write_binaryproto(tmp_path / "mean", np.zeros((1, 4, 4)))
 
-    rng = np.random.default_rng(0)
-    for name, count in (("train", 12), ("test", 9)):
-        data = rng.normal(0, 1, (count, 5)).astype(np.float32)
-        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
-            file["data"], file["label"] = data, (data[:, 0] > 0).astype(np.float32)
-        (tmp_path / f"{name}.txt").write_text(f"{name}.h5\n")
-    (tmp_path / "net.prototxt").write_text(TESTED)
-    solver = tmp_path / "solver.prototxt"
-    solver.write_text(SOLVER.replace("max_iter: 3", "max_iter: 20") + extra)
-    return solver
+    def refused(transform: str, batches: int = 1) -> str:
+        net = NET.replace("scale: 0.5 mean_value: 1", transform)
+        return refusal_of(tmp_path, net, batches).replace(str(tmp_path), "")
 
-
-def test_test_networks_are_measured_on_their_own_data(zoo, tmp_path):
-    import json
-
-    solver = with_tests(tmp_path, "test_iter: 3 test_interval: 10 base_lr: 1")
-    run = zoo("train", solver, "--device", "cpu", "-o", "out")
-    assert run.status == 0, run.err
-    assert "iteration 20, test: loss = " in run.out and ", accuracy = " in run.out
-    rows = [json.loads(line) for line in (tmp_path / "out/metrics.jsonl").read_text().splitlines()]
-    tests = [row for row in rows if row["kind"] == "test"]
-    assert [row["iteration"] for row in tests] == [0, 10, 20]
-    assert set(tests[0]) == {"kind", "iteration", "accuracy", "loss"}
-    # 9 rows in batches of 3: the mean over all of them
-    import h5py
-
-    stored = prototxt.read_weights(tmp_path / "out/s_iter_20.caffemodel")["ip"]
-    with h5py.File(tmp_path / "test.h5") as file:
-        scores = file["data"][:] @ stored[0].T + stored[1]
-        share = float((scores.argmax(1) == file["label"][:]).mean())
-    assert tests[-1]["accuracy"] == pytest.approx(share, abs=1e-6)
-    assert (tmp_path / "out/loss.png").stat().st_size > 1000
-
-
-def test_tests_do_not_disturb_the_training(zoo, tmp_path):
-    found = []
-    for extra in ("", "test_iter: 1 test_interval: 3"):
-        assert zoo("train", with_tests(tmp_path, extra), "--device", "cpu", "-q").status == 0
-        found.append((tmp_path / "s_iter_20.caffemodel").read_bytes())
-    assert found[0] == found[1]
-
-
-def test_a_state_chooses_layers(zoo, tmp_path):
-    extra = 'test_iter: 1 test_interval: 20 test_state { stage: "more" }'
-    run = zoo("train", with_tests(tmp_path, extra), "--device", "cpu")
-    assert "also = " in run.out, run.err
+    both = refused('mean_file: "mean" mean_value: 1')
+    assert both == "net.prototxt:3:1: layer 'data': mean_file and mean_value exclude each other"
+    channels = refused("mean_value: 1 mean_value: 2 mean_value: 3")
+    assert channels == "/db: its images are 1x4x4, the mean is 3x1x1"
+    mean = refused('mean_file: "mean" crop_size: 2', 2)
+    assert mean == "/db: its images are 1x5x5, the mean is 1x4x4"
+    small = refused("crop_size: 3", 2)
+    assert small == "net.prototxt:3:1: layer 'data': crop_size 3 is more than /db's 1x2x2"
+    forced = refused("force_color: true force_gray: true")
+    assert forced.endswith("layer 'data': force_color and force_gray exclude each other")
 
 
 @pytest.mark.parametrize(
-    ("extra", "message"),
-    [
-        ("test_iter: 1", "test_iter without test_interval"),
-        ("test_iter: 1 test_interval: 2 test_state {} test_state {}", "test_state is given 2"),
-        (
-            'test_net: "net.prototxt" test_interval: 2',
-            "1 networks to test, but test_iter is given 0",
-        ),
-    ],
+    ("force", "first", "second"),
+    [("", 3, 1), ("force_color: true", 3, 3), ("force_gray: true", 1, 1)],
 )
-def test_tests_that_make_no_sense(zoo, tmp_path, extra, message):
-    assert message in zoo("train", with_tests(tmp_path, extra), "--device", "cpu").refusal
+def test_encoded_images_are_decoded_as_they_are_or_as_forced(tmp_path, force, first, second):
+    import cv2
+
+    from zoo.training.feeds import LayerSource
+
+    colour = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
+    pictures = [colour, cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY)]
+    with lmdb.open(str(tmp_path / "db")) as opened, opened.begin(write=True) as transaction:
+        for key, picture in zip((b"a", b"b"), pictures, strict=True):
+            data = cv2.imencode(".png", picture)[1].tobytes()
+            transaction.put(key, prototxt.serialize_datum(Datum(None, data, 7)))
+    net = NET.replace("scale: 0.5 mean_value: 1", force)
+    layer = prototxt.parse_net(net).layers[0]
+    source = LayerSource(layer, tmp_path / "solver.prototxt", None, True, 0)
+    rows = [source.records.row(n)[0] for n in range(2)]
+    assert [len(row) for row in rows] == [first, second]
+    assert np.array_equal(rows[1], np.broadcast_to(pictures[1], rows[1].shape))
+    data = cv2.imencode(".png", colour)[1]
+    gray = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)[None]
+    assert np.array_equal(rows[0], gray if first == 1 else colour.transpose(2, 0, 1))
+    if first != second:
+        assert "record 'b' is 1x4x4, the first is 3x4x4" in refusal_of(tmp_path, net)
+
+
+def test_images_of_a_list_lie_beside_the_solver_too(tmp_path, monkeypatch):
+    """In gray, as they are decoded and not as their colours are mixed."""
+    import cv2
+
+    from zoo.training.feeds import layers_feed
+
+    (tmp_path / "case" / "photos").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    picture = np.random.default_rng(0).integers(0, 256, (8, 6, 3), np.uint8)
+    for name in ("a", "b"):
+        cv2.imwrite(f"case/photos/{name}.jpg", picture)
+    (tmp_path / "case" / "list.txt").write_text("a.jpg 0\nb.jpg 1\n")
+    text = IMAGES.replace("SHUFFLE", "false is_color: false")
+    net = prototxt.parse_net(text).select("TRAIN")
+    feed, shapes = layers_feed(net, tmp_path / "case" / "solver.prototxt")
+    gray = cv2.imread("case/photos/a.jpg", cv2.IMREAD_GRAYSCALE)
+    assert shapes["data"] == (2, 1, 4, 6)
+    assert np.array_equal(feed(0)["data"][0, 0], cv2.resize(gray, (6, 4)))
+
+
+def test_lists_of_images_that_make_no_sense(tmp_path):
+    import cv2
+
+    (tmp_path / "photos").mkdir()
+    for number, side in enumerate((4, 5)):
+        cv2.imwrite(str(tmp_path / f"photos/{number}.png"), np.zeros((side, side, 3), np.uint8))
+    (tmp_path / "photos" / "2.png").write_text("nothing")
+    net = IMAGES.replace("SHUFFLE", "false")
+    plain = net.replace("new_height: 4 new_width: 6", "")
+    for names, text, message in (
+        ("0", net.replace("new_width: 6", ""), "new_height and new_width go together"),
+        ("01", plain, f"{tmp_path}/photos/1.png is 3x5x5, the first is 3x4x4; a batch takes"),
+        ("02", net, f"{tmp_path}/photos/2.png: not an image, or a broken one"),
+        ("03", net, f"{tmp_path}/photos/3.png: cannot be read: No such file or directory"),
+        ("", net, f"{tmp_path}/list.txt: lists no images"),
+        ("0", net.replace('"list.txt"', '""'), "layer 'data' (ImageData): source is missing"),
+    ):
+        (tmp_path / "list.txt").write_text("".join(f"{n}.png 0\n" for n in names))
+        assert message in refusal_of(tmp_path, text)
+
+
+def test_hdf5_rows_are_not_transformed(tmp_path):
+    text = """layer { name: "d" type: "HDF5Data" top: "d"
+      hdf5_data_param { source: "list" batch_size: 1 } transform_param { scale: 2 } }
+    layer { name: "p" type: "Power" bottom: "d" top: "p" }"""
+    (tmp_path / "list").write_text("a.h5\n")
+    assert "layer 'd' (HDF5Data): does not transform its rows" in refusal_of(tmp_path, text)
+
+
+AUGMENTED = """
+layer { name: "data" type: "ImageData" top: "data" top: "label"
+  image_data_param { source: "list.txt" root_folder: "photos/" batch_size: 3 shuffle: true }
+  transform_param { crop_size: 6 mirror: true scale: 0.004 } }
+layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
+  inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
+"""
+
+
+def test_a_resumed_training_crops_mirrors_and_shuffles_as_before(zoo, tmp_path):
+    import cv2
+
+    (tmp_path / "photos").mkdir()
+    rng = np.random.default_rng(5)
+    for number in range(7):
+        cv2.imwrite(str(tmp_path / f"photos/{number}.png"), rng.integers(0, 256, (9, 8, 3)))
+    (tmp_path / "list.txt").write_text("".join(f"{n}.png {n % 2}\n" for n in range(7)))
+    solver = written(tmp_path, AUGMENTED)
+    solver.write_text(SOLVER.replace("max_iter: 3", "max_iter: 12 snapshot: 5"))
+    assert zoo("train", solver, "--device", "cpu", "-q").status == 0
+    whole = (tmp_path / "s_iter_12.caffemodel").read_bytes()
+    state = tmp_path / "s_iter_5.solverstate"
+    assert zoo("train", solver, "--device", "cpu", "-q", "--resume", state).status == 0
+    assert (tmp_path / "s_iter_12.caffemodel").read_bytes() == whole

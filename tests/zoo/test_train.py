@@ -46,6 +46,32 @@ def test_ends_where_caffe_ends(zoo, case, tmp_path):
     assert [json.loads(line)["iteration"] for line in log] == list(range(1, 9))
 
 
+def test_weights_that_the_solver_names(zoo, tmp_path):
+    """Of two files the last has the last word; --weights goes before both."""
+    case = GOLDENS / "sgd_momentum"
+    start = prototxt.read_weights(case / "initial.caffemodel")
+    wrong = {"ip": [blob + 1 for blob in start["ip"]], "conv": [blob + 1 for blob in start["conv"]]}
+    types = {"ip": "InnerProduct", "conv": "Convolution"}
+    for name, layers in (("a", ["ip", "conv"]), ("b", ["ip"])):
+        blobs = wrong if name == "a" else start
+        prototxt.write_weights(tmp_path / name, {n: blobs[n] for n in layers}, types)
+    prototxt.write_weights(tmp_path / "c", {"conv": start["conv"]}, types)
+    solver = long_solver(tmp_path, iterations=1, snapshot=0)
+    text = solver.read_text()
+    found = {}
+    words = ["train", solver, "--data", case / "io.npz", "--device", "cpu", "--json"]
+    for given in ("a, b", "a,b,c", "a"):
+        solver.write_text(f'{text} weights: "{given}"')
+        found[given] = zoo(*words).json["loss"]
+    with np.load(case / "io.npz") as io:
+        assert found["a,b,c"] == pytest.approx(float(io["loss"][0]), rel=1e-5)
+    assert len(set(found.values())) == 3
+    run = zoo(*words, "--weights", case / "initial.caffemodel")
+    assert run.json["loss"] == found["a,b,c"]
+    solver.write_text(f'{text} weights: "gone"')
+    assert f"{solver}: names 'gone', which is not there" in zoo(*words[:-1]).refusal
+
+
 def long_solver(tmp_path: Path, iterations: int, snapshot: int) -> Path:
     text = (GOLDENS / "sgd_momentum" / "solver.prototxt").read_text()
     text = text.replace("max_iter: 8", f"max_iter: {iterations}")

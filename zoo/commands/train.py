@@ -39,8 +39,9 @@ def train(
         typer.Option(
             "--data",
             metavar="DB|DIR|IO.npz",
-            help="An LMDB in place of the definition's own, or an .npz with one array per input "
-            "blob, whose first axis is the iteration; with --arch an LMDB or a folder of images. "
+            help="An LMDB in place of the training's own, or an .npz with one array per input "
+            "blob (of tests too), whose first axis is the iteration; with --arch an LMDB or a "
+            "folder of images. "
             "Default: what the data layers name; with --arch sample photographs.",
         ),
     ] = None,

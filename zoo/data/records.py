@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -13,7 +13,9 @@ from prototxt.errors import ZooError
 
 from .lists import from_list
 
-__all__ = ["HDF5Records", "ImageRecords", "LMDBRecords", "Records"]
+Decoding = Literal["color", "gray", "native"]
+
+__all__ = ["Decoding", "HDF5Records", "ImageRecords", "LMDBRecords", "Records"]
 
 
 class Records(Protocol):
@@ -24,6 +26,9 @@ class Records(Protocol):
     def shapes(self) -> list[tuple[int, ...]]:
         """The shape of one row of each top."""
 
+    def name(self, number: int) -> str:
+        """What a row is called in an error."""
+
     def row(self, number: int) -> list[np.ndarray]:
         """One row of each top, float32."""
 
@@ -31,10 +36,11 @@ class Records(Protocol):
 class LMDBRecords:
     """Datums in the order of their keys: image (C×H×W, BGR, 0..255) and label.
 
-    With `one_size`, `row` refuses an image of another size than the first.
+    With `one_size`, `row` refuses an image of another size than the first. Encoded images are
+    decoded to colour, to gray, or to what each of them is (`native`).
     """
 
-    def __init__(self, path: Path, one_size: bool = True) -> None:
+    def __init__(self, path: Path, one_size: bool = True, decoding: Decoding = "color") -> None:
         import lmdb
 
         if not (path / "data.mdb").is_file():
@@ -47,7 +53,7 @@ class LMDBRecords:
             raise ZooError(f"{path}: cannot be read as an LMDB: {error}") from None
         if not self.keys:
             raise ZooError(f"{path}: the database is empty")
-        self.path, self.one_size = path, one_size
+        self.path, self.one_size, self.decoding = path, one_size, decoding
         self.shape = self.image(0)[0].shape
 
     def __len__(self) -> int:
@@ -56,30 +62,52 @@ class LMDBRecords:
     def shapes(self) -> list[tuple[int, ...]]:
         return [self.shape, ()]
 
-    def image(self, number: int) -> tuple[np.ndarray, int]:
+    def name(self, number: int) -> str:
         key = self.keys[number % len(self.keys)]
-        name = f"{self.path}: record {key.decode('utf-8', 'replace')!r}"
+        return f"{self.path}: record {key.decode('utf-8', 'replace')!r}"
+
+    def image(self, number: int) -> tuple[np.ndarray, int]:
+        key, name = self.keys[number % len(self.keys)], self.name(number)
         with self.database.begin() as transaction:
             datum = prototxt.parse_datum(bytes(transaction.get(key) or b""), name)
         if datum.array is not None:
             return datum.array, datum.label
-        import cv2
-
-        image = cv2.imdecode(np.frombuffer(datum.encoded, np.uint8), cv2.IMREAD_COLOR)
+        image = decoded(datum.encoded, self.decoding)
         if image is None:
             raise ZooError(f"{name}: its image cannot be decoded")
-        return np.asarray(image).transpose(2, 0, 1), datum.label
+        return image, datum.label
 
     def row(self, number: int) -> list[np.ndarray]:
         array, label = self.image(number)
         if self.one_size and array.shape != self.shape:
-            key = self.keys[number % len(self.keys)].decode("utf-8", "replace")
             ours, first = ("x".join(map(str, s)) for s in (array.shape, self.shape))
             raise ZooError(
-                f"{self.path}: record {key!r} is {ours}, the first is {first}",
+                f"{self.name(number)} is {ours}, the first is {first}",
                 hint="a batch takes images of one size",
             )
         return [array.astype(np.float32), np.float32(label)]  # type: ignore[list-item]
+
+
+def decoded(data: bytes, decoding: Decoding) -> np.ndarray | None:
+    """An encoded image as C×H×W uint8 (BGR or gray); None where it is none, or of 16 bits.
+
+    A JPEG's orientation tag is not obeyed, as it was not by Caffe's OpenCV 2.
+    """
+    import cv2
+
+    flags = {
+        "color": cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION,
+        "gray": cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION,
+        "native": cv2.IMREAD_UNCHANGED,
+    }[decoding]
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    except cv2.error:
+        return None
+    if image is None or image.dtype != np.uint8:
+        return None
+    planes = image if image.ndim == 3 else image[..., None]
+    return np.asarray(planes).transpose(2, 0, 1)
 
 
 @functools.cache
@@ -94,11 +122,15 @@ class ImageRecords:
     """Images named in a list of `PATH LABEL` lines: image (C×H×W, BGR, 0..255) and label."""
 
     def __init__(
-        self, path: Path, root: str = "", size: tuple[int, int] | None = None, color: bool = True
+        self,
+        path: Path,
+        root: Path = Path(),
+        size: tuple[int, int] | None = None,
+        color: bool = True,
     ) -> None:
-        # Caffe puts root_folder before each name as it stands, with its closing slash.
-        self.entries = from_list(Path(root) if root else Path(), path)
-        self.size, self.color, self.path = size, color, path
+        self.entries = from_list(root, path)
+        self.size, self.path = size, path
+        self.decoding: Decoding = "color" if color else "gray"
         self.shape = self.row(0)[0].shape
 
     def __len__(self) -> int:
@@ -107,19 +139,24 @@ class ImageRecords:
     def shapes(self) -> list[tuple[int, ...]]:
         return [self.shape, ()]
 
+    def name(self, number: int) -> str:
+        return str(self.entries[number % len(self.entries)].path)
+
     def row(self, number: int) -> list[np.ndarray]:
+        """As ReadImageToCVMat (io.cpp): decoded to colour or gray, then resized."""
         import runtime
 
         entry = self.entries[number % len(self.entries)]
-        image = runtime.read_image(entry.path)
+        try:
+            image = decoded(entry.path.read_bytes(), self.decoding)
+        except OSError as error:
+            raise ZooError(f"{entry.path}: cannot be read: {error.strerror}") from None
+        if image is None:
+            raise ZooError(f"{entry.path}: not an image, or a broken one")
         if self.size is not None:
-            image = runtime.resize(image, *self.size)
-        if not self.color:
-            import cv2
-
-            image = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))[..., None]
-        array = image.transpose(2, 0, 1).astype(np.float32)
-        return [array, np.float32(entry.label)]  # type: ignore[list-item]
+            image = runtime.resize(image.transpose(1, 2, 0), *self.size)
+            image = np.atleast_3d(image).transpose(2, 0, 1)
+        return [image.astype(np.float32), np.float32(entry.label)]  # type: ignore[list-item]
 
 
 class HDF5Records:
@@ -128,6 +165,7 @@ class HDF5Records:
     def __init__(self, path: Path, tops: list[str]) -> None:
         import h5py
 
+        self.path = path
         try:
             lines = path.read_text().splitlines()
         except OSError as error:
@@ -159,6 +197,9 @@ class HDF5Records:
 
     def shapes(self) -> list[tuple[int, ...]]:
         return [array.shape[1:] for array in self.arrays]
+
+    def name(self, number: int) -> str:
+        return f"{self.path}: row {number % len(self)}"
 
     def row(self, number: int) -> list[np.ndarray]:
         return [array[number % len(array)] for array in self.arrays]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from prototxt.errors import ZooError
 
 if TYPE_CHECKING:
-    from prototxt import NetDefinition
+    from prototxt import LayerDefinition, NetDefinition
 
 __all__ = ["stored_shapes"]
 
@@ -32,7 +32,7 @@ def stored_shapes(
         if not places:
             continue
         try:
-            rows = row_shapes(layer.type, places[0], layer.tops)
+            rows = row_shapes(layer, places[0])
         except ZooError as error:
             warn(f"layer {layer.name!r}: {error}")
             continue
@@ -40,9 +40,17 @@ def stored_shapes(
     return found
 
 
-def row_shapes(kind: str, source: Path, tops: list[str]) -> list[tuple[int, ...]]:
-    from .records import HDF5Records, LMDBRecords
+def row_shapes(layer: LayerDefinition, source: Path) -> list[tuple[int, ...]]:
+    from converters.registry import find
 
-    if kind == "Data":
-        return LMDBRecords(source).shapes()
-    return HDF5Records(source, tops).shapes()
+    from .records import Decoding, HDF5Records, LMDBRecords
+
+    if layer.type == "HDF5Data":
+        return HDF5Records(source, layer.tops).shapes()
+    kind = find(layer.type)
+    assert kind is not None
+    transform = kind.read(layer, True, lambda _: None).transform
+    decoding: Decoding = "native"
+    if transform.force_color or transform.force_gray:
+        decoding = "color" if transform.force_color else "gray"
+    return LMDBRecords(source, decoding=decoding).shapes()

@@ -12,12 +12,13 @@ from converters.layers.inputs import TransformParams
 from converters.registry import find
 from prototxt import LayerDefinition, NetDefinition
 from prototxt.errors import ZooError
+from zoo.data.lists import from_list
 from zoo.data.npz import read_npz
-from zoo.data.records import HDF5Records, ImageRecords, LMDBRecords, Records
+from zoo.data.records import Decoding, HDF5Records, ImageRecords, LMDBRecords, Records
 
 from .solver import Feed
 
-__all__ = ["beside", "layers_feed", "npz_feed", "read_blobs"]
+__all__ = ["MissingSource", "beside", "layers_feed", "npz_feed", "read_blobs"]
 
 
 def read_blobs(net: NetDefinition) -> list[str]:
@@ -130,19 +131,34 @@ class LayerSource:
             raise ZooError(f"layer {layer.name!r}: batch_size is missing", layer.position)
         if getattr(own, "rand_skip", 0):
             raise ZooError(f"layer {layer.name!r}: rand_skip is not supported", layer.position)
-        source = data or beside(own.source, path)
+        source = data or source_of(layer, own.source, path)
+        self.transform = Transform(params.transform, layer, path, train)
         self.records: Records
         if layer.type == "HDF5Data":
+            if layer.param("transform_param") is not None:
+                raise ZooError(
+                    f"layer {layer.name!r} (HDF5Data): does not transform its rows",
+                    layer.position,
+                    "leave transform_param out; Caffe refuses it too",
+                )
             self.records = HDF5Records(source, layer.tops)
         elif layer.type == "ImageData" and data is None:
-            size = (own.new_height, own.new_width) if own.new_height and own.new_width else None
-            self.records = ImageRecords(source, own.root_folder, size, own.is_color)
+            if bool(own.new_height) != bool(own.new_width):
+                raise ZooError(
+                    f"layer {layer.name!r} (ImageData): new_height and new_width go together",
+                    layer.position,
+                )
+            size = (own.new_height, own.new_width) if own.new_height else None
+            root = root_of(own.root_folder, source, path)
+            self.records = ImageRecords(source, root, size, own.is_color)
         else:
-            self.records = LMDBRecords(source, one_size=not params.transform.crop_size)
+            t = params.transform
+            self.records = LMDBRecords(source, False, decoding(layer, t.force_color, t.force_gray))
         self.shuffled, self.seed = getattr(own, "shuffle", False), seed
-        self.transform = Transform(params.transform, path, train)
-        if layer.type != "HDF5Data":
-            self.transform.check(self.records.shapes()[0], f"{source}", layer)
+        self.order: tuple[int, np.ndarray] = -1, np.empty(0)
+        self.source, self.images = source, layer.type != "HDF5Data"
+        self.shape: tuple[int, ...] | None = None
+        self.shape = self.row(0)[0].shape
 
     def batch(self, number: int) -> dict[str, np.ndarray]:
         rows = [self.row(number * self.size + i) for i in range(self.size)]
@@ -150,43 +166,88 @@ class LayerSource:
         return dict(zip(self.tops, arrays, strict=False))
 
     def row(self, number: int) -> list[np.ndarray]:
-        place = number
-        if self.shuffled:
-            epoch, place = divmod(number, len(self.records))
-            place = int(
-                np.random.default_rng((self.seed, epoch)).permutation(len(self.records))[place]
-            )
+        place = self.shuffle(number) if self.shuffled else number
         first, *rest = self.records.row(place)
+        if not self.images:
+            return [first, *rest]
         rng = np.random.default_rng((self.seed, number, 1))
-        return [self.transform(first, rng), *rest]
+        array = self.transform(first, rng, self.source)
+        if self.shape not in (None, array.shape):
+            ours, usual = ("x".join(map(str, s)) for s in (array.shape, self.shape))
+            raise ZooError(
+                f"{self.records.name(place)} is {ours}, the first is {usual}",
+                hint="a batch takes images of one size",
+            )
+        return [array, *rest]
+
+    def shuffle(self, number: int) -> int:
+        """The row's place in the order of its round, which the seed and the round fix."""
+        epoch, place = divmod(number, len(self.records))
+        if self.order[0] != epoch:
+            rng = np.random.default_rng((self.seed, epoch))
+            self.order = epoch, rng.permutation(len(self.records))
+        return int(self.order[1][place])
+
+
+class MissingSource(ZooError):
+    """The file or folder that a data layer reads is not there; `looked` says where it was not."""
+
+    def __init__(self, layer: LayerDefinition, name: str, looked: str) -> None:
+        self.looked = looked
+        super().__init__(
+            f"layer {layer.name!r} ({layer.type}): its source {name!r} is not there",
+            layer.position,
+            f"{looked}; give --data for another",
+        )
+
+
+def source_of(layer: LayerDefinition, name: str, path: Path) -> Path:
+    """The source of a data layer, from the current folder, else beside `path`."""
+    if not name:
+        raise ZooError(f"layer {layer.name!r} ({layer.type}): source is missing", layer.position)
+    try:
+        return beside(name, path)
+    except ZooError as error:
+        raise MissingSource(layer, name, error.hint or "") from None
 
 
 class Transform:
     """`transform_param` (data_transformer.cpp): minus the mean, cropped, mirrored, scaled."""
 
-    def __init__(self, params: TransformParams, path: Path, train: bool) -> None:
+    def __init__(
+        self, params: TransformParams, layer: LayerDefinition, path: Path, train: bool
+    ) -> None:
         self.crop, self.mirror, self.train = params.crop_size, params.mirror, train
-        self.scale = np.float32(params.scale)
+        self.scale, self.layer = np.float32(params.scale), layer
         self.mean: np.ndarray | None = None
+        if params.mean_file and params.mean_value:
+            raise ZooError(
+                f"layer {layer.name!r}: mean_file and mean_value exclude each other",
+                layer.position,
+            )
         if params.mean_file:
             self.mean = prototxt.read_binaryproto(beside(params.mean_file, path))
         elif params.mean_value:
             self.mean = np.array(params.mean_value, np.float32).reshape(-1, 1, 1)
 
-    def check(self, shape: tuple[int, ...], source: str, layer: LayerDefinition) -> None:
-        """ZooError where the mean or the crop does not fit images of that shape."""
-        if self.mean is not None and self.mean.shape[1:] not in ((1, 1), shape[1:]):
-            ours, its = ("x".join(map(str, s)) for s in (shape, self.mean.shape))
-            raise ZooError(f"{source}: its images are {ours}, the mean is {its}")
+    def check(self, shape: tuple[int, ...], source: Path) -> None:
+        """ZooError where the mean or the crop does not fit an image of that shape."""
+        shown, where = "x".join(map(str, shape)), self.layer.position
+        if self.mean is not None:
+            channels, *plane = self.mean.shape
+            wanted = (1, shape[0]) if plane == [1, 1] else (shape[0],)
+            if channels not in wanted or tuple(plane) not in ((1, 1), shape[1:]):
+                its = "x".join(map(str, self.mean.shape))
+                raise ZooError(f"{source}: its images are {shown}, the mean is {its}")
         if self.crop > min(shape[1:]):
-            shown = "x".join(map(str, shape))
             raise ZooError(
-                f"layer {layer.name!r}: crop_size {self.crop} is more than {source}'s {shown}",
-                layer.position,
+                f"layer {self.layer.name!r}: crop_size {self.crop} is more than {source}'s {shown}",
+                where,
             )
 
-    def __call__(self, row: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """One image or row; in training crops are random, in tests central, as in Caffe."""
+    def __call__(self, row: np.ndarray, rng: np.random.Generator, source: Path) -> np.ndarray:
+        """One image; in training crops are random, in tests central, as in Caffe."""
+        self.check(row.shape, source)
         array = row if self.mean is None else row - self.mean
         if self.crop:
             free = [side - self.crop for side in array.shape[1:]]
@@ -197,6 +258,21 @@ class Transform:
         if self.mirror and rng.integers(2):
             array = array[:, :, ::-1]
         return np.asarray(array * self.scale, np.float32)
+
+
+def decoding(layer: LayerDefinition, color: bool, gray: bool) -> Decoding:
+    """How a layer's encoded images are read (DataTransformer::Transform)."""
+    if color and gray:
+        raise ZooError(
+            f"layer {layer.name!r}: force_color and force_gray exclude each other", layer.position
+        )
+    return "color" if color else "gray" if gray else "native"
+
+
+def root_of(folder: str, source: Path, path: Path) -> Path:
+    """Where a list's images lie: `root_folder` as Caffe has it, else beside `path`."""
+    first = from_list(Path(folder), source)[0].path
+    return Path(folder) if first.exists() else path.parent / folder
 
 
 def beside(name: str, path: Path) -> Path:

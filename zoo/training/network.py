@@ -98,27 +98,35 @@ class Network:
         return {node.name: node.type for node in self.graph.nodes}
 
     def copy_from(self, other: Network) -> None:
-        """Take over another phase's blobs, by layer name."""
+        """Take over another phase's blobs, by layer name; ZooError where their shapes differ."""
         theirs = {(layer, index): tensor for layer, index, tensor, _ in other.blobs}
         with torch.no_grad():
             for layer, index, tensor, _ in self.blobs:
-                if (layer, index) in theirs:
-                    tensor.copy_(theirs[layer, index])
+                source = theirs.get((layer, index), tensor)
+                if source.shape != tensor.shape:
+                    ours, trained = ("x".join(map(str, t.shape)) for t in (tensor, source))
+                    raise ZooError(
+                        f"layer {layer!r}: blob {index} is {ours} in the TEST phase, "
+                        f"{trained} in the TRAIN phase"
+                    )
+                tensor.copy_(source)
 
 
 def objective(net: NetDefinition) -> tuple[dict[str, float], list[str]]:
     """Loss tops with their weights, and the other outputs worth showing (Accuracy).
 
     Layer::SetLossWeights: loss_weight where it is given, else 1 for the first top of a loss layer.
+    A test shows losses of no weight too.
     """
     records, _ = connect(net)
     losses: dict[str, float] = {}
     shown: list[str] = []
     for record in records:
         for version, weight in zip(record.outputs, loss_weights(record), strict=True):
+            unweighted = net.phase == "TEST" and record.prunable and version.index == 0
             if weight:
                 losses[version.blob] = weight
-            elif record.layer.type == "Accuracy":
+            elif record.layer.type == "Accuracy" or unweighted:
                 shown.append(version.blob)
     return losses, shown
 

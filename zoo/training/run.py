@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import json
 import signal
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from prototxt.net import from_message
 
 from .curves import draw_curve
 from .distributed import ALONE, Group
-from .feeds import beside, layers_feed, npz_feed
+from .feeds import MissingSource, beside, layers_feed, npz_feed
 from .network import Network
 from .solver import Event, Feed, Solver
 
@@ -39,32 +40,33 @@ def choose_device(wanted: str) -> str:
 
 def load_net(definition: SolverDefinition, path: Path) -> NetDefinition:
     """The network that a solver trains, from the current folder or the solver's own."""
-    inline = definition.train_net_param or definition.net_param
-    if inline is not None:
-        net = from_message(inline, str(path))
-    else:
-        name = definition.train_net or definition.net
-        if not name:
-            raise ZooError(f"{path}: names no network", hint='add net: "net.prototxt"')
-        net = prototxt.read_net(beside(name, path))
-    return in_state(net, "TRAIN", definition.train_state)
+    fields = ("train_net_param", "train_net", "net_param", "net")
+    given = [field for field in fields if getattr(definition, field)]
+    if not given:
+        raise ZooError(f"{path}: names no network", hint='add net: "net.prototxt"')
+    if len(given) > 1:
+        raise ZooError(f"{path}: names {len(given)} networks to train: {', '.join(given)}")
+    return in_state(
+        read_named(getattr(definition, given[0]), path), "TRAIN", definition.train_state
+    )
 
 
 def load_test_nets(definition: SolverDefinition, path: Path) -> list[NetDefinition]:
     """The networks that a solver tests, one for each test_iter (Solver::InitTestNets)."""
     count = len(definition.test_iter)
-    nets = [from_message(inline, str(path)) for inline in definition.test_net_param]
-    nets += [prototxt.read_net(beside(name, path)) for name in definition.test_net]
-    if definition.net_param is not None:
-        nets += [from_message(definition.net_param, str(path))] * (count - len(nets))
-    elif definition.net:
-        nets += [prototxt.read_net(beside(definition.net, path))] * (count - len(nets))
+    nets = [read_named(named, path) for named in definition.test_net_param]
+    nets += [read_named(named, path) for named in definition.test_net]
+    generic = definition.net_param or definition.net
+    if generic and len(nets) < count:
+        nets += [read_named(generic, path)] * (count - len(nets))
     if len(nets) != count:
         raise ZooError(
             f"{path}: {len(nets)} networks to test, but test_iter is given {count} times",
             hint="give test_iter once for each",
         )
-    if count and not definition.test_interval:
+    if min(definition.test_iter, default=1) < 1:
+        raise ZooError(f"{path}: test_iter is {min(definition.test_iter)}, must be above 0")
+    if count and definition.test_interval < 1:
         raise ZooError(f"{path}: test_iter without test_interval")
     states: list[Message | None] = [*definition.test_state] or [None] * count
     if len(states) != count:
@@ -72,18 +74,34 @@ def load_test_nets(definition: SolverDefinition, path: Path) -> list[NetDefiniti
     return [in_state(net, "TEST", state) for net, state in zip(nets, states, strict=True)]
 
 
+def read_named(net: str | Message, path: Path) -> NetDefinition:
+    """A network that a solver names, or that stands in it."""
+    if isinstance(net, Message):
+        return from_message(net, str(path))
+    return prototxt.read_net(beside(net, path))
+
+
+class Phase(enum.Enum):
+    TRAIN = 0
+    TEST = 1
+
+
 @dataclasses.dataclass
 class NetState:
     """NetState."""
 
-    phase: str = ""
-    level: int = 0
+    phase: Phase | None = None
+    level: int | None = None
     stage: list[str] = dataclasses.field(default_factory=list)
 
 
 def in_state(net: NetDefinition, phase: str, message: Message | None) -> NetDefinition:
+    """The layers of a state: the solver's own goes before the network's, and stages add up."""
     state = decode(message, NetState, name="a net state")
-    return net.select(phase, state.stage, state.level)
+    wanted = state.phase.name if state.phase else net.phase or phase
+    if state.level is not None:
+        net = dataclasses.replace(net, level=state.level)
+    return net.select(wanted, (*net.stages, *state.stage))
 
 
 def open_solver(
@@ -103,22 +121,30 @@ def open_solver(
     net = load_net(definition, path)
     seed = max(definition.random_seed, 0)
     feed, shapes = open_feed(net, data, path, definition.iter_size, seed)
-    stored = prototxt.read_weights(weights) if weights is not None else None
+    starts = [weights] if weights is not None else named_weights(definition, path)
+    files = [(start, prototxt.read_weights(start)) for start in starts]
+    stored = {name: blobs for _, file in files for name, blobs in file.items()} or None
     tests = []
     for number, test_net in enumerate(load_test_nets(definition, path)):
-        test_feed, test_shapes = open_feed(test_net, data, path, 1, seed + 1 + number)
+        test_feed, test_shapes = open_test_feed(test_net, data, path, seed + 1 + number)
         tests.append((Network(test_net, test_shapes, None, seed), test_feed))
     network = Network(net, shapes, stored, seed)
     prefix = Path(definition.snapshot_prefix or path.stem)
     if output is not None:
         prefix = output / prefix.name
     solver = Solver(definition, network, feed, tests, choose_device(device), seed, prefix, group)
-    if weights is not None:
+    for start, file in files:
         # The network has taken what is there; a file of some other network is an error.
-        solver.load(prototxt.read_weights(weights), weights)
+        solver.load(file, start)
     if resume is not None:
         solver.restore(resume)
     return solver
+
+
+def named_weights(definition: SolverDefinition, path: Path) -> list[Path]:
+    """The caffemodels that a solver itself names, of which the last has the last word."""
+    names = [name.strip() for entry in definition.weights for name in entry.split(",")]
+    return [beside(name, path) for name in names if name]
 
 
 def open_feed(
@@ -127,6 +153,21 @@ def open_feed(
     if data is not None and data.suffix == ".npz":
         return npz_feed(net, data, iter_size)
     return layers_feed(net, path, data, seed)
+
+
+def open_test_feed(
+    net: NetDefinition, data: Path | None, path: Path, seed: int
+) -> tuple[Feed, dict[str, tuple[int, ...]]]:
+    """A test reads what its own layers name; of --data only an .npz, which is for any network."""
+    own = data if data is not None and data.suffix == ".npz" else None
+    try:
+        return open_feed(net, own, path, 1, seed)
+    except MissingSource as error:
+        raise ZooError(
+            f"{error.message}, and the solver's tests read it",
+            error.position,
+            f"{error.looked}; give --data an .npz for both, or leave test_iter out",
+        ) from None
 
 
 def train(solver: Solver, say: Callable[[Event], None]) -> Path | None:
@@ -154,7 +195,10 @@ def train(solver: Solver, say: Callable[[Event], None]) -> Path | None:
 
 
 def keep_until(log: Path, iteration: int) -> None:
-    """Drop what a log says of iterations that are run again (or of an earlier training)."""
+    """Drop what a log says of iterations that are run again (or of an earlier training).
+
+    A test is of the weights after an iteration, so that of the last one is run again too.
+    """
     if not log.exists():
         return
     kept = []
@@ -163,7 +207,7 @@ def keep_until(log: Path, iteration: int) -> None:
             row = json.loads(line)
         except json.JSONDecodeError:
             continue  # cut short by whatever ended the training
-        if row.get("iteration", 0) <= iteration:
+        if row.get("iteration", 0) <= iteration - (row.get("kind") == "test"):
             kept.append(line + "\n")
     prototxt.atomic_write(log, "".join(kept) if iteration else "")
 

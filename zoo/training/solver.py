@@ -36,6 +36,22 @@ class Event:
     path: Path | None = None
 
 
+MOST_NUMBERS = 1000
+"""Outputs of more numbers than these are no measurements; they are left out of a test."""
+
+
+def numbers(outputs: Mapping[str, torch.Tensor]) -> dict[str, float]:
+    """Every number of a network's outputs by its name: ``loss``, ``per_class[2]``."""
+    named: dict[str, float] = {}
+    for name, value in outputs.items():
+        if value.ndim == 0 or value.numel() == 1:
+            named[name] = float(value)
+        elif value.numel() <= MOST_NUMBERS:
+            flat = value.reshape(-1).tolist()
+            named.update({f"{name}[{place}]": number for place, number in enumerate(flat)})
+    return named
+
+
 class Solver:
     """Trains one network. Batches are asked for by number, so that resuming needs no state.
 
@@ -113,6 +129,8 @@ class Solver:
             due = d.test_interval and self.iteration % d.test_interval == 0
             if self.tests and due and (self.iteration > 0 or d.test_initialization):
                 yield from self.test()
+                if self.stop:
+                    break
             rate = learning_rate(d, self.iteration)
             loss = self.step()
             now = time.perf_counter()
@@ -140,23 +158,40 @@ class Solver:
         ):
             yield from self.test()
 
-    @torch.no_grad()
     def test(self) -> Iterator[Event]:
-        """The mean of every output over test_iter batches, for each test network."""
-        for index, (network, feed) in enumerate(self.tests):
+        """The mean of every output over test_iter batches, for each test network.
+
+        As Caffe's data layers do, a test goes on in the data where the one before it ended.
+        """
+        for (network, feed), batches in zip(self.tests, self.definition.test_iter, strict=True):
             network.copy_from(self.network)
-            network.module.eval()
-            counts = self.definition.test_iter
-            batches = counts[index] if index < len(counts) else 1
-            sums: dict[str, float] = {}
-            for number in range(batches):
-                batch = feed(number)
-                inputs = [torch.from_numpy(batch[n]).to(self.device) for n in network.inputs]
-                for name, value in network.module(*inputs).items():
-                    if value.numel() == 1:
-                        sums[name] = sums.get(name, 0.0) + float(value)
-            means = {name: total / batches for name, total in sums.items()}
+            means = self.measure(network, feed, batches)
+            if means is None:
+                return
             yield Event("test", self.iteration, means)
+
+    @torch.no_grad()
+    def measure(self, network: Network, feed: Feed, batches: int) -> dict[str, float] | None:
+        """Means by output, of vectors by `NAME[i]`; None where Ctrl-C came before the end."""
+        network.module.eval()
+        d = self.definition
+        before = self.iteration // max(d.test_interval, 1) - (not d.test_initialization)
+        sums: dict[str, float] = {}
+        for number in range(batches):
+            if self.stop:
+                return None
+            batch = feed(max(before, 0) * batches + number)
+            inputs = [
+                torch.from_numpy(np.ascontiguousarray(batch[name])).to(self.device)
+                for name in network.inputs
+            ]
+            found = network.module(*inputs)
+            terms = numbers(found)
+            if d.test_compute_loss and network.losses:
+                terms["test_loss"] = float(network.loss(found))
+            for name, value in terms.items():
+                sums[name] = sums.get(name, 0.0) + value
+        return {name: total / batches for name, total in sums.items()}
 
     def snapshot(self) -> Path:
         """Write PREFIX_iter_N.caffemodel and .solverstate, each whole or not at all.
