@@ -9,6 +9,7 @@ from zoo.commands import data
 from zoo.commands.convert import convert
 from zoo.commands.evaluate import evaluate
 from zoo.commands.filters import filters
+from zoo.commands.informativeness import informativeness
 from zoo.commands.inspect import inspect
 from zoo.commands.layers import layers
 from zoo.commands.list import list_models
@@ -67,6 +68,7 @@ for _name, _command in (
     ("reconstruct", reconstruct),
     ("train", train),
     ("table2", table2),
+    ("informativeness", informativeness),
     ("visualize", visualize),
     ("segment", segment),
     ("filters", filters),

@@ -212,7 +212,7 @@ def _by_paper(
     from zoo.training.paper import paper_solver
     from zoo.training.run import choose_device
 
-    images = _images(say, data, hold_out, 1, seed)
+    images = training_images(say, data, hold_out, 1, seed)
     start = prototxt.read_weights(weights) if weights is not None else None
     how: dict[str, Any] = {"iterations": iterations, "seed": seed, "device": choose_device(device)}
     again = f"zoo train --arch {arch} --recipe paper"
@@ -261,7 +261,7 @@ def _by_modern(
     if resume is not None:
         output = resume if resume.is_dir() else resume.parent
     with join(device) as group:
-        images = _images(say, data, hold_out, None, seed)
+        images = training_images(say, data, hold_out, None, seed)
         start = None if weights is None else starting_weights(arch, weights)
         recipe = recipe_for(
             arch, iterations, seed, fast_bfloat16(device), encoders, start is not None
@@ -300,7 +300,9 @@ def _by_modern(
         say.result({**about, "output": str(output), "finished": True, "warnings": say.warnings})
 
 
-def _images(say: Printer, data: Path | None, hold_out: int, variants: int | None, seed: int) -> Any:
+def training_images(
+    say: Printer, data: Path | None, hold_out: int, variants: int | None, seed: int
+) -> Any:
     from zoo.training.images import VARIANTS, load_images
 
     with say.progress("reading images", None) as advance:

@@ -44,42 +44,57 @@ class Decoder(nn.Module):
             self.add_module(name, layer)
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, switches: list[torch.Tensor]) -> torch.Tensor:
-        count, height, width, _ = switches[-1].shape
-        x = self.bias4.view(1, -1, 1, 1).expand(count, -1, height, width)
-        for level in (3, 2, 1):
-            x = unpool(x, switches[level - 1])
-            x = F.relu(self.get_submodule(f"deconv{level}_1")(x))
-            x = self.get_submodule(f"deconv{level}_2")(x)
-            if level > 1:
-                x = F.relu(x)
-        return x
+    def forward(
+        self, switches: list[torch.Tensor], masks: Mapping[str, torch.Tensor] | None = None
+    ) -> torch.Tensor:
+        """`masks` are where the encoder's ReLUs passed something (see `bottleneck`)."""
+        return self._walk(switches, masks, calibrate=False)
 
     @torch.no_grad()
-    def calibrate(self, switches: list[torch.Tensor]) -> None:
-        """Give every channel unit variance over these switches, and let most of it pass the ReLU.
+    def calibrate(
+        self, switches: list[torch.Tensor], masks: Mapping[str, torch.Tensor] | None = None
+    ) -> None:
+        """Give every channel unit variance over this input, and let most of it pass the ReLU.
 
         Without it narrow decoders often begin with channels that never answer, and stay at the
         mean colour. The output begins close to nothing, which is the mean colour too.
         """
+        self._walk(switches, masks, calibrate=True)
+
+    def _walk(
+        self,
+        switches: list[torch.Tensor],
+        masks: Mapping[str, torch.Tensor] | None,
+        calibrate: bool,
+    ) -> torch.Tensor:
         count, height, width, _ = switches[-1].shape
         x = self.bias4.view(1, -1, 1, 1).expand(count, -1, height, width)
-        for number, name in enumerate(LAYERS):
-            if number % 2 == 0:
-                x = unpool(x, switches[2 - number // 2])
-            layer = self.get_submodule(name)
-            assert isinstance(layer, nn.Conv2d) and layer.bias is not None
-            answer = layer(x)
-            deviation, average = torch.std_mean(answer, (0, 2, 3))
-            deviation.clamp_(min=1e-6)
-            if name == LAYERS[-1]:
-                factor = OUTPUT / deviation.mean()
-                layer.weight.mul_(factor)
-                layer.bias.copy_(-average * factor)
-                return
+        for level in (3, 2, 1):
+            x = unpool(x, switches[level - 1])
+            for half in (1, 2):
+                if masks is not None:
+                    # What is reversed here is the encoder's other convolution of this level.
+                    x = x * masks[f"conv{level}_{3 - half}"]
+                name = f"deconv{level}_{half}"
+                if calibrate:
+                    self._fit(name, x)
+                x = self.get_submodule(name)(x)
+                if name != LAYERS[-1]:
+                    x = F.relu(x)
+        return x
+
+    def _fit(self, name: str, x: torch.Tensor) -> None:
+        layer = self.get_submodule(name)
+        assert isinstance(layer, nn.Conv2d) and layer.bias is not None
+        deviation, average = torch.std_mean(layer(x), (0, 2, 3))
+        deviation.clamp_(min=1e-6)
+        if name == LAYERS[-1]:
+            factor = OUTPUT / deviation.mean()
+            layer.weight.mul_(factor)
+            layer.bias.copy_(-average * factor)
+        else:
             layer.weight.div_(deviation.view(-1, 1, 1, 1))
             layer.bias.copy_(SHIFT - average / deviation)
-            x = F.relu(layer(x))
 
     @torch.no_grad()
     def load_blobs(self, stored: Mapping[str, Sequence[np.ndarray]], scale: float) -> None:

@@ -44,13 +44,19 @@ class Encoder(nn.Module):
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Positions 0..3 of the maxima, uint8, N×H/2×W/2×C for the first level and so on."""
-        found = []
+        return self.bottleneck(x)[0]
+
+    def bottleneck(self, x: torch.Tensor) -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
+        """The switches, and of each convolution where its ReLU passes something (N×C×H×W)."""
+        found, masks = [], {}
         for level in (1, 2, 3):
             for half in (1, 2):
-                x = F.relu_(self.get_submodule(f"conv{level}_{half}")(x))
+                name = f"conv{level}_{half}"
+                x = F.relu_(self.get_submodule(name)(x))
+                masks[name] = x > 0
             x, positions = pool_switches(x)
             found.append(positions)
-        return found
+        return found, masks
 
     def load_blobs(self, stored: Mapping[str, Sequence[np.ndarray]], scale: float) -> None:
         """Take Caffe's weights, of a network for images in units of 1/`scale`."""

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -93,7 +94,9 @@ class Modern:
         self.encoder.to(self.device)
         self.decoder = Decoder(arch, recipe.seed).to(self.device)
         first = torch.from_numpy(pool[:: max(1, len(pool) // 16)][:16]).float() / 255 - self.mean
-        self.decoder.calibrate(encoder(first.to(self.device, memory_format=torch.channels_last)))
+        self.decoder.calibrate(
+            *self.bottleneck(first.to(self.device, memory_format=torch.channels_last))
+        )
         self.module = group.wrap(self.decoder)
         self.optimizer = torch.optim.AdamW(
             self.decoder.parameters(),
@@ -127,8 +130,12 @@ class Modern:
         share = count // self.group.size
         return drawn[self.group.rank * share :][:share]
 
-    def batch(self) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Images in units of 1 minus the mean, and their switches."""
+    def bottleneck(self, images: torch.Tensor) -> tuple[Any, ...]:
+        """What the decoder is told of these images: here their switches."""
+        return (self.encoder(images),)
+
+    def batch(self) -> tuple[torch.Tensor, tuple[Any, ...]]:
+        """Images in units of 1 minus the mean, and what the decoder is told of them."""
         places, crop = self.places(), self.recipe.crop
         parts = np.stack([self.pool[i, :, y : y + crop, x : x + crop] for i, y, x in places])
         images = (torch.from_numpy(parts).float() / 255 - self.mean).to(
@@ -136,16 +143,16 @@ class Modern:
         )
         if self.store is None:
             with torch.no_grad():
-                return images, self.encoder(images)
-        return images, [s.to(self.device) for s in self.store.get(places, crop)]
+                return images, self.bottleneck(images)
+        return images, ([s.to(self.device) for s in self.store.get(places, crop)],)
 
     def step(self) -> torch.Tensor:
         """One iteration; its mean squared error, pixels in [0,1]."""
-        images, switches = self.batch()
+        images, told = self.batch()
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bfloat16):
-            rebuilt = self.module(switches)
+            rebuilt = self.module(*told)
         loss = (rebuilt.float() - images).square().mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -181,7 +188,7 @@ class Modern:
         for start in range(0, len(images), 16):
             part = torch.from_numpy(images[start : start + 16]).float() / 255 - self.mean
             part = part.to(self.device, memory_format=torch.channels_last)
-            rebuilt = self.decoder(self.encoder(part))
+            rebuilt = self.decoder(*self.bottleneck(part))
             total += float((rebuilt - part).square().mean((1, 2, 3)).sum())
         return math.sqrt(total / len(images))
 
