@@ -2,9 +2,9 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -83,12 +83,14 @@ def test_wrong_usage_is_status_2(zoo, arguments, tmp_path):
 
 
 def test_help_takes_under_300_ms(tmp_path):
+    """Of the processor's time: how busy the machine is with other things is not in our hands."""
     process("--help", cwd=tmp_path)  # bytecode is compiled once
     times = []
     for _ in range(5):
-        started = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert process("--help", cwd=tmp_path).returncode == 0
-        times.append(time.perf_counter() - started)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(times) < 0.3
 
 
