@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from .build import build_graph, load_graph
     from .errors import ConversionError, NeedsShape, UnsupportedLayers
     from .graph import Graph, Node, Value
-    from .onnx_backend import DEFAULT_OPSET, TARGETS, to_onnx
+    from .onnx_backend import DEFAULT_OPSET, TARGETS, to_onnx, to_onnx_file
+    from .onnx_file import OnnxFile
     from .passes.fold import fold
     from .passes.split import split
     from .registry import BlobSpec, LayerInfo, LayerType, layer_types, load_plugin, register
@@ -19,7 +20,8 @@ _HOMES = {
     "build": ("build_graph", "load_graph"),
     "errors": ("ConversionError", "NeedsShape", "UnsupportedLayers"),
     "graph": ("Graph", "Node", "Value"),
-    "onnx_backend": ("DEFAULT_OPSET", "TARGETS", "to_onnx"),
+    "onnx_backend": ("DEFAULT_OPSET", "TARGETS", "to_onnx", "to_onnx_file"),
+    "onnx_file": ("OnnxFile",),
     "passes.fold": ("fold",),
     "passes.split": ("split",),
     "registry": ("BlobSpec", "LayerInfo", "LayerType", "layer_types", "load_plugin", "register"),
@@ -36,6 +38,7 @@ __all__ = [
     "LayerType",
     "NeedsShape",
     "Node",
+    "OnnxFile",
     "UnsupportedLayers",
     "Value",
     "build_graph",
@@ -46,6 +49,7 @@ __all__ = [
     "register",
     "split",
     "to_onnx",
+    "to_onnx_file",
     "to_torch",
 ]
 
