@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from .build import build_graph, load_graph
     from .errors import ConversionError, NeedsShape, UnsupportedLayers
     from .graph import Graph, Node, Value
-    from .onnx_backend import DEFAULT_OPSET, TARGETS, to_onnx
+    from .onnx_backend import DEFAULT_OPSET, TARGETS, to_onnx, to_onnx_file
+    from .onnx_file import OnnxFile
     from .passes.fold import fold
     from .passes.reverse import Rules, bottleneck, reverse
     from .passes.split import split
@@ -20,7 +21,8 @@ _HOMES = {
     "build": ("build_graph", "load_graph"),
     "errors": ("ConversionError", "NeedsShape", "UnsupportedLayers"),
     "graph": ("Graph", "Node", "Value"),
-    "onnx_backend": ("DEFAULT_OPSET", "TARGETS", "to_onnx"),
+    "onnx_backend": ("DEFAULT_OPSET", "TARGETS", "to_onnx", "to_onnx_file"),
+    "onnx_file": ("OnnxFile",),
     "passes.fold": ("fold",),
     "passes.reverse": ("Rules", "bottleneck", "reverse"),
     "passes.split": ("split",),
@@ -38,6 +40,7 @@ __all__ = [
     "LayerType",
     "NeedsShape",
     "Node",
+    "OnnxFile",
     "Rules",
     "UnsupportedLayers",
     "Value",
@@ -51,6 +54,7 @@ __all__ = [
     "reverse",
     "split",
     "to_onnx",
+    "to_onnx_file",
     "to_torch",
 ]
 

@@ -11,9 +11,10 @@ from onnx import TensorProto, helper
 
 from .errors import ConversionError
 from .graph import Dim, Graph, Node, Value
+from .onnx_file import LARGE, OnnxFile
 from .registry import find
 
-__all__ = ["DEFAULT_OPSET", "IR_VERSION", "TARGETS", "OnnxBuilder", "to_onnx"]
+__all__ = ["DEFAULT_OPSET", "IR_VERSION", "TARGETS", "OnnxBuilder", "to_onnx", "to_onnx_file"]
 
 DEFAULT_OPSET = 18
 IR_VERSION = 8
@@ -38,6 +39,17 @@ def to_onnx(
     `target` chooses how unpooling is written: ``cpu`` uses MaxUnpool, ``cuda`` ScatterElements,
     ``portable`` only operators that every runtime has. All give the same numbers.
     """
+    return to_onnx_file(graph, target, opset, metadata, producer).whole()
+
+
+def to_onnx_file(
+    graph: Graph,
+    target: str = "cpu",
+    opset: int = DEFAULT_OPSET,
+    metadata: Mapping[str, str] | None = None,
+    producer: tuple[str, str] = ("caffe-zoo", ""),
+) -> OnnxFile:
+    """`to_onnx`, ready to be written: its weights are the graph's own arrays, not copies."""
     if target not in TARGETS:
         raise ConversionError(f"unknown target {target!r}", None, f"one of {', '.join(TARGETS)}")
     if opset not in OPSETS:
@@ -62,6 +74,7 @@ class OnnxBuilder:
         """Mask value id -> ONNX's own flat indices of the same switches, where a pool made them."""
         self._nodes: list[onnx.NodeProto] = []
         self._tensors: dict[str, onnx.TensorProto] = {}
+        self._large: dict[str, np.ndarray] = {}  # the numbers of tensors that have none yet
         self._names: dict[int, str] = {id(v): v.name for v in graph.values()}
         self._used: set[str] = set(self._names.values())
         self._made: list[Value] = list(graph.inputs)
@@ -165,8 +178,19 @@ class OnnxBuilder:
     def _add(self, name: str, array: np.ndarray) -> None:
         kind = helper.np_dtype_to_tensor_dtype(array.dtype)
         tensor = TensorProto(name=name, data_type=kind, dims=array.shape)
-        tensor.raw_data = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        if array.nbytes < LARGE:
+            tensor.raw_data = array.tobytes()
+        else:
+            self._large[name] = array
         self._tensors[name] = tensor
+
+    def _number(self, name: str) -> np.ndarray | None:
+        """A small initializer's numbers; None of any other tensor."""
+        tensor = self._tensors.get(name)
+        if tensor is None or name in self._large:
+            return None
+        return np.asarray(onnx.numpy_helper.to_array(tensor))
 
     def dim(self, value: Value, axis: int) -> str:
         """One dimension of a value as a 1-element int64 tensor, read at run time where open."""
@@ -193,15 +217,14 @@ class OnnxBuilder:
 
     def join(self, *parts: str) -> str:
         """Concatenate 1-D tensors; numbers alone become one initializer."""
-        arrays = [self._tensors.get(part) for part in parts]
+        arrays = [self._number(part) for part in parts]
         if all(a is not None for a in arrays):
-            numbers = [onnx.numpy_helper.to_array(a) for a in arrays if a is not None]
-            return self.const(np.concatenate(numbers))
+            return self.const(np.concatenate([a for a in arrays if a is not None]))
         return self.op("Concat", *parts, axis=0)
 
     def arithmetic(self, op_type: str, left: str, right: str) -> str:
         """Add, Sub, Mul or Div of two int64 tensors, done here where both are numbers."""
-        a, b = self._tensors.get(left), self._tensors.get(right)
+        a, b = self._number(left), self._number(right)
         if a is None or b is None:
             return self.op(op_type, left, right)
         function = {
@@ -210,9 +233,9 @@ class OnnxBuilder:
             "Mul": np.multiply,
             "Div": np.floor_divide,
         }[op_type]
-        return self.const(function(onnx.numpy_helper.to_array(a), onnx.numpy_helper.to_array(b)))
+        return self.const(function(a, b))
 
-    def model(self, metadata: Mapping[str, str], producer: tuple[str, str]) -> onnx.ModelProto:
+    def model(self, metadata: Mapping[str, str], producer: tuple[str, str]) -> OnnxFile:
         """The finished model; initializers that nothing reads are dropped."""
         outputs = []
         for value in self.graph.outputs:
@@ -229,7 +252,6 @@ class OnnxBuilder:
                 self.graph.name or "caffe",
                 [self._info(v, v.name) for v in self.graph.inputs],
                 outputs,
-                [t for name, t in self._tensors.items() if name in read],
             ),
             opset_imports=[helper.make_opsetid("", self.opset)],
             ir_version=IR_VERSION,
@@ -237,7 +259,8 @@ class OnnxBuilder:
             producer_version=producer[1],
         )
         helper.set_model_props(model, dict(metadata))
-        return model
+        tensors = [t for name, t in self._tensors.items() if name in read]
+        return OnnxFile(model, tensors, self._large)
 
     def _info(self, value: Value, name: str) -> onnx.ValueInfoProto:
         return helper.make_tensor_value_info(name, _DTYPES[value.dtype], list(value.shape))

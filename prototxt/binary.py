@@ -15,9 +15,10 @@ import numpy as np
 from google.protobuf.message import DecodeError, EncodeError
 
 from .errors import FormatError
-from .files import atomic_write, read_bytes
+from .files import atomic_write, map_bytes, release
 from .schema_pb import message_class
 from .upgrade import V0_TYPES, V1_NUMBERS, V1_TYPES
+from .wire import Unfit, strip
 
 __all__ = [
     "Datum",
@@ -70,15 +71,20 @@ class NotPacked(Exception):
     """A blob's numbers are not one packed run: the exact schema has to read the file."""
 
 
-def parse(data: bytes, name: str, path: str, what: str, exact: bool = False) -> Any:
+Runs = list[memoryview]
+"""The arrays of a file by number, as `wire.strip` found them."""
+
+
+def parse(data: bytes | memoryview, name: str, path: str, what: str, exact: bool = False) -> Any:
     """Parse a protobuf message; every way of being wrong is one line."""
     if not data:
         raise FormatError(f"{path}: not a {what}: the file is empty")
     message = message_class(name, exact)()
     try:
         message.ParseFromString(data)
-    except (DecodeError, RecursionError):
-        if data[:4096].isascii() and b"\0" not in data[:4096]:
+    except (DecodeError, RecursionError, ValueError):
+        head = bytes(data[:4096])
+        if head.isascii() and b"\0" not in head:
             raise FormatError(
                 f"{path}: not a {what}: it is a text file", None, "is it the prototxt?"
             ) from None
@@ -88,68 +94,86 @@ def parse(data: bytes, name: str, path: str, what: str, exact: bool = False) -> 
     return message
 
 
-def collect(data: bytes, name: str, path: str, what: str, use: Callable[[Any, bool], T]) -> T:
-    """`use(message, exact)` of the parsed data, once more by the exact schema where needed."""
+def collect(path: str | Path, name: str, what: str, use: Callable[[Any, Runs | None], T]) -> T:
+    """`use(message, runs)` of a file whose arrays stay where they are, as views of it.
+
+    A file of unusual form is read by the exact schema instead, as `use(message, None)`.
+    """
+    data = map_bytes(path)
     try:
-        return use(parse(data, name, path, what), False)
-    except NotPacked:
+        if data:
+            small, runs = strip(data, name)
+            message = parse(small, name, str(path), what) if small else message_class(name)()
+            return use(message, runs)
+    except (Unfit, NotPacked):
         pass
-    return use(parse(data, name, path, what, exact=True), True)
+    return use(parse(data, name, str(path), what, exact=True), None)
 
 
-def read_weights(path: str | Path) -> dict[str, list[np.ndarray]]:
+def read_weights(path: str | Path, views: bool = False) -> dict[str, list[np.ndarray]]:
     """The blobs of every layer that has some, float32, by layer name.
 
-    Arrays may be read-only views of the file's contents. Raises FormatError.
+    With `views` the arrays are, where possible, read-only views of the mapped file, which may lie
+    at odd addresses: for who only copies them on. Raises FormatError.
     """
     result: dict[str, list[np.ndarray]] = {}
     for layer in read_model(path):
         if layer.blobs:
-            result[layer.name] = layer.blobs
+            result[layer.name] = layer.blobs if views else [owned(blob) for blob in layer.blobs]
     return result
 
 
+def owned(view: np.ndarray) -> np.ndarray:
+    """A copy in memory of its own."""
+    array = view.copy()
+    release(view)
+    return array
+
+
 def read_model(path: str | Path) -> list[LayerBlobs]:
-    """Every layer of a caffemodel (V0, V1 or current), with or without blobs."""
+    """Every layer of a caffemodel (V0, V1 or current), with or without blobs; these may be views
+    of the mapped file.
+    """
     where = str(path)
     result = collect(
-        read_bytes(path),
+        path,
         "NetParameter",
-        where,
         "caffemodel",
-        lambda net, exact: [*old_layers(net, where, exact), *layers(net, where, exact)],
+        lambda net, runs: [*old_layers(net, where, runs), *layers(net, where, runs)],
     )
     if not result:
         raise FormatError(f"{where}: not a caffemodel: there are no layers in it")
     return result
 
 
-def old_layers(net: Any, path: str, exact: bool) -> Iterator[LayerBlobs]:
+def old_layers(net: Any, path: str, runs: Runs | None) -> Iterator[LayerBlobs]:
     for layer in net.layers:
         if layer.HasField("layer"):
             kind = layer.layer.type.decode("utf-8", "replace")
-            yield blobs_of(layer.layer, V0_TYPES.get(kind, kind), path, exact)
+            yield blobs_of(layer.layer, V0_TYPES.get(kind, kind), path, runs)
         else:
             kind = V1_TYPES.get(V1_NUMBERS.get(layer.type, ""), str(layer.type))
-            yield blobs_of(layer, kind, path, exact)
+            yield blobs_of(layer, kind, path, runs)
 
 
-def layers(net: Any, path: str, exact: bool) -> Iterator[LayerBlobs]:
+def layers(net: Any, path: str, runs: Runs | None) -> Iterator[LayerBlobs]:
     for layer in net.layer:
-        yield blobs_of(layer, layer.type.decode("utf-8", "replace"), path, exact)
+        yield blobs_of(layer, layer.type.decode("utf-8", "replace"), path, runs)
 
 
-def blobs_of(layer: Any, kind: str, path: str, exact: bool) -> LayerBlobs:
+def blobs_of(layer: Any, kind: str, path: str, runs: Runs | None) -> LayerBlobs:
     name = layer.name.decode("utf-8", "replace")
     blobs = [
-        array_of(blob, f"{path}: layer {name!r}: blob {index}", exact)
+        array_of(blob, f"{path}: layer {name!r}: blob {index}", runs)
         for index, blob in enumerate(layer.blobs)
     ]
     return LayerBlobs(name, kind, blobs)
 
 
-def array_of(blob: Any, where: str, exact: bool) -> np.ndarray:
-    """A blob's numbers as float32; FormatError where they do not fit its shape."""
+def array_of(blob: Any, where: str, runs: Runs | None) -> np.ndarray:
+    """A blob's numbers as float32, a view where `runs` has them so; FormatError where they do not
+    fit its shape.
+    """
     legacy = any(blob.HasField(f) for f in ("num", "channels", "height", "width"))
     if legacy:
         shape = tuple(getattr(blob, f) for f in ("num", "channels", "height", "width"))
@@ -158,9 +182,10 @@ def array_of(blob: Any, where: str, exact: bool) -> np.ndarray:
     if any(d < 0 for d in shape):
         raise FormatError(f"{where}: negative dimension in its shape {shown(shape)}")
     count = math.prod(shape)
-    if not exact:
+    if runs is not None:
         for field, dtype in (("data", "<f4"), ("double_data", "<f8")):
-            raw = getattr(blob, field)
+            number = getattr(blob, field)
+            raw = runs[int(number)] if number else b""
             if len(raw) == count * np.dtype(dtype).itemsize and raw:
                 return np.frombuffer(raw, dtype).reshape(shape).astype(np.float32, copy=False)
         raise NotPacked
@@ -231,11 +256,7 @@ def write_weights(
 def read_binaryproto(path: str | Path) -> np.ndarray:
     """A mean file: C×H×W float32 (a leading 1 of the stored 1×C×H×W is dropped)."""
     array = collect(
-        read_bytes(path),
-        "BlobProto",
-        str(path),
-        "binaryproto",
-        lambda blob, exact: array_of(blob, str(path), exact),
+        path, "BlobProto", "binaryproto", lambda blob, runs: owned(array_of(blob, str(path), runs))
     )
     if array.size == 0:
         raise FormatError(f"{path}: not a binaryproto: there are no numbers in it")
@@ -252,11 +273,13 @@ def write_binaryproto(path: str | Path, array: np.ndarray) -> None:
 def read_solverstate(path: str | Path) -> SolverState:
     """Read a snapshot of a solver."""
 
-    def use(state: Any, exact: bool) -> SolverState:
-        history = [array_of(b, f"{path}: history {i}", exact) for i, b in enumerate(state.history)]
+    def use(state: Any, runs: Runs | None) -> SolverState:
+        history = [
+            owned(array_of(b, f"{path}: history {i}", runs)) for i, b in enumerate(state.history)
+        ]
         return SolverState(state.iter, state.learned_net, history, state.current_step)
 
-    return collect(read_bytes(path), "SolverState", str(path), "solverstate", use)
+    return collect(path, "SolverState", "solverstate", use)
 
 
 def write_solverstate(path: str | Path, state: SolverState) -> None:

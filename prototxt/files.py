@@ -3,52 +3,75 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from .errors import FormatError
 
-__all__ = ["atomic_write", "read_bytes"]
+__all__ = ["atomic_write", "atomic_write_all", "map_bytes", "read_bytes", "release"]
 
 
-def atomic_write(path: str | Path, data: bytes | str | Callable[[BinaryIO], object]) -> None:
+Content = bytes | str | Callable[[BinaryIO], object]
+"""What a file shall contain, or a function that writes it to the open binary file."""
+
+
+def atomic_write(path: str | Path, data: Content) -> None:
     """Write beside `path`, sync, then rename: nobody ever sees half a file.
 
-    `data` is the contents, or a function that writes them to the open binary file. Raises
-    FormatError (one line) where the place cannot be written.
+    Raises FormatError (one line) where the place cannot be written.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise FormatError(f"{path}: is a directory", None, "name a file")
-    temporary = ""
+    atomic_write_all([(path, data)])
+
+
+def atomic_write_all(contents: Sequence[tuple[str | Path, Content]]) -> None:
+    """Write several files, all or none: none is seen before the last is complete and synced."""
+    staged: list[tuple[str, Path]] = []
+    placed: list[Path] = []
+    path = Path()
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent or ".")
-        with os.fdopen(handle, "wb") as file:
-            if isinstance(data, str):
-                file.write(data.encode())
-            elif isinstance(data, bytes):
-                file.write(data)
-            else:
-                data(file)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-        temporary = ""
+        for path, data in ((Path(p), d) for p, d in contents):
+            if path.is_dir():
+                raise FormatError(f"{path}: is a directory", None, "name a file")
+            handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent or ".")
+            staged.append((temporary, path))
+            fill(handle, data)
+        for temporary, path in staged:
+            new = not path.exists()
+            os.replace(temporary, path)
+            if new:
+                placed.append(path)
+        placed.clear()
     except OSError as error:
         why = error.strerror or str(error)
         if not path.parent.is_dir():
             why = f"there is no folder {path.parent}"
         raise FormatError(f"{path}: cannot be written: {why}") from None
     finally:
-        if temporary:
+        for left in (*(Path(temporary) for temporary, _ in staged), *placed):
             with contextlib.suppress(OSError):
-                os.unlink(temporary)
+                os.unlink(left)
+
+
+def fill(handle: int, data: Content) -> None:
+    """Write and sync a new file, with the rights that any new file has."""
+    with os.fdopen(handle, "wb") as file:
+        if isinstance(data, str):
+            file.write(data.encode())
+        elif isinstance(data, bytes):
+            file.write(data)
+        else:
+            data(file)
+        file.flush()
+        os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(handle, 0o666 & ~umask)
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -62,3 +85,35 @@ def read_bytes(path: str | Path) -> bytes:
         raise FormatError(f"{path}: no such file") from None
     except OSError as error:
         raise FormatError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def map_bytes(path: str | Path) -> memoryview:
+    """A file's contents without reading them: mapped into memory, and kept as long as a view of
+    them is. What is no ordinary file is read. FormatError (one line) where that cannot be done.
+    """
+    path = Path(path)
+    if not path.is_file():
+        return memoryview(read_bytes(path))
+    try:
+        with path.open("rb") as file:
+            empty = os.fstat(file.fileno()).st_size == 0
+            return memoryview(
+                b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            )
+    except (OSError, ValueError):
+        return memoryview(read_bytes(path))
+
+
+def release(array: np.ndarray) -> None:
+    """Give back the memory of an array that is a view of a mapped file; it stays readable, from
+    the file. Of any other array nothing.
+    """
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    whole = base.obj if isinstance(base, memoryview) else None
+    if not isinstance(whole, mmap.mmap) or not hasattr(mmap, "MADV_DONTNEED") or not array.nbytes:
+        return
+    first = array.ctypes.data - np.frombuffer(whole, np.uint8).ctypes.data
+    start = first - first % mmap.PAGESIZE
+    whole.madvise(mmap.MADV_DONTNEED, start, first + array.nbytes - start)

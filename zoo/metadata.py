@@ -17,7 +17,8 @@ zoo.channel_order                       BGR
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,9 +52,11 @@ def describe(
     mean: str | None,
     recognised: Recognised | None,
     input_shape: tuple[int, ...] | None,
+    digest: Callable[[], str] | None = None,
 ) -> dict[str, str]:
     """The properties of a model about to be written. Reads the files to take their digests.
 
+    `digest` gives that of the weights, where it is being taken already (`sha256_meanwhile`).
     `mean` is the text of `--mean`; without it the definition's own `transform_param` is used.
     """
     found = {
@@ -66,7 +69,7 @@ def describe(
     }
     if weights is not None:
         found["caffe.weights"] = weights.name
-        found["caffe.weights.sha256"] = sha256(weights)
+        found["caffe.weights.sha256"] = digest() if digest is not None else sha256(weights)
     if recognised is not None:
         found["zoo.arch"] = recognised.arch
         found["zoo.task"] = "classify" if recognised.classify else "reconstruct"
@@ -129,6 +132,14 @@ def sha256(path: Path) -> str:
     """The digest of a file's content, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_meanwhile(path: Path) -> Callable[[], str]:
+    """Begin to take a digest in another thread; call the result to have it."""
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(sha256, path)
+    pool.shutdown(wait=False)
+    return future.result
 
 
 def _mean(spec: str) -> dict[str, str]:

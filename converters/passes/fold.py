@@ -11,6 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from prototxt.files import release
+
 from ..graph import Graph, Node, Value
 from ..layers.convolution import as_convolution
 from ..registry import find
@@ -99,7 +101,8 @@ def absorb(graph: Graph, node: Node) -> None:
     if axis != 1 or (before.type == "InnerProduct" and before.params.transpose):
         return
     factor, offset = affine
-    weight = before.blobs[0].astype(np.float64)
+    stored = before.blobs[0]
+    weight = stored.astype(np.float64)
     bias = before.blobs[1].astype(np.float64) if before.params.bias_term else 0.0
     columns = factor.reshape(-1, *[1] * (weight.ndim - 1))
     before.params = copy.copy(before.params)
@@ -108,6 +111,7 @@ def absorb(graph: Graph, node: Node) -> None:
         (weight * columns).astype(np.float32),
         (bias * factor + offset).astype(np.float32),
     ]
+    release(stored)
     output = node.outputs[0]
     graph.nodes.remove(node)
     before.outputs = [output]

@@ -13,8 +13,9 @@ from zoo.commands import options
 from zoo.commands.options import Phase, Target
 
 if TYPE_CHECKING:
-    from converters import Graph
+    from converters import Graph, OnnxFile
     from converters.graph import Value
+    from prototxt.files import Content
     from prototxt.net import NetDefinition
     from zoo.architectures import Recognised
 
@@ -56,6 +57,13 @@ def convert(
         typer.Option("--output", metavar="BLOB", help="A blob to give out; repeat for more."),
     ] = None,
     opset: Annotated[int | None, typer.Option("--opset", help="ONNX opset; default 18.")] = None,
+    external_data: Annotated[
+        bool,
+        typer.Option(
+            "--external-data",
+            help="Keep the weights in OUT.onnx.data beside it; models above 1.8 GB always do.",
+        ),
+    ] = False,
     no_fold: Annotated[bool, typer.Option("--no-fold", help="Keep the layers one to one.")] = False,
     mean: options.Mean = None,
     plugin: options.Plugins = None,
@@ -77,6 +85,7 @@ def convert(
 
     import converters
     import prototxt
+    from prototxt.files import atomic_write_all
     from zoo import metadata
     from zoo.console import Printer
 
@@ -84,7 +93,8 @@ def convert(
     for path in plugin or ():
         converters.load_plugin(path)
     read = prototxt.read_net(net, lenient=lenient, warn=say.warn).select(phase.upper())
-    arrays = prototxt.read_weights(weights) if weights is not None else None
+    digest = metadata.sha256_meanwhile(weights) if weights is not None else None
+    arrays = prototxt.read_weights(weights, views=True) if weights is not None else None
     graph, recognised, notes = build(
         read,
         arrays,
@@ -104,35 +114,39 @@ def convert(
         mean=mean,
         recognised=recognised,
         input_shape=graph.inputs[0].nominal if graph.inputs else None,
+        digest=digest,
     )
     parts = {"": graph}
     if split:
         parts = dict(zip(("encoder", "decoder"), converters.split(graph), strict=True))
     files: list[dict[str, Any]] = []
-    contents: list[tuple[Path, bytes]] = []
+    contents: list[tuple[Path, Content]] = []
     for part, piece in parts.items():
         path = output if not part else output.with_name(f"{_stem(output)}.{part}.onnx")
         piece = piece if no_fold else converters.fold(piece)
-        model = converters.to_onnx(
+        model = converters.to_onnx_file(
             piece,
             target.value,
             converters.DEFAULT_OPSET if opset is None else opset,
             {**described, "zoo.part": part} if part else described,
         )
-        content = model.SerializeToString()
-        contents.append((path, content))
+        written = _contents(model, path, external_data)
+        contents += written
         files.append(
             {
                 "path": str(path),
+                "data": str(written[0][0]) if len(written) > 1 else None,
                 "part": part or "whole",
-                "bytes": len(content),
-                "nodes": len(model.graph.node),
+                "nodes": len(model.model.graph.node),
                 "parameters": sum(blob.size for node in piece.nodes for blob in node.blobs),
                 "inputs": _values(piece.inputs),
                 "outputs": _values(piece.outputs),
             }
         )
-    write_all(contents)
+    atomic_write_all(contents)
+    for file in files:
+        parts_of = [Path(name) for name in (file["path"], file["data"]) if name]
+        file["bytes"] = sum(part.stat().st_size for part in parts_of)
     _report(
         say,
         {
@@ -188,18 +202,14 @@ def build(
     return graph, recognised, notes + graph.notes
 
 
-def write_all(contents: Sequence[tuple[Path, bytes]]) -> None:
-    """Write every file, or none of those that were not there before."""
-    from prototxt.files import atomic_write
+def _contents(model: OnnxFile, path: Path, external: bool) -> list[tuple[Path, Content]]:
+    """The files of a model: one, or the weights and what refers to them, in this order."""
+    from converters.onnx_file import INLINE_LIMIT
 
-    new = [path for path, _ in contents if not path.exists()]
-    try:
-        for path, content in contents:
-            atomic_write(path, content)
-    except BaseException:
-        for path in new:
-            path.unlink(missing_ok=True)
-        raise
+    if not external and model.nbytes <= INLINE_LIMIT:
+        return [(path, model.write)]
+    data = path.with_name(f"{path.name}.data")
+    return [(data, model.write_data), (path, lambda file: model.write_graph(file, data.name))]
 
 
 def _stem(path: Path) -> str:
@@ -210,6 +220,10 @@ def _values(values: Sequence[Value]) -> list[dict[str, Any]]:
     return [{"name": v.name, "shape": list(v.shape), "dtype": v.dtype} for v in values]
 
 
+def _names(file: dict[str, Any]) -> str:
+    return " and ".join(filter(None, (file["path"], file["data"])))
+
+
 def _report(say: Any, data: dict[str, Any]) -> None:
     from zoo import console
 
@@ -217,7 +231,7 @@ def _report(say: Any, data: dict[str, Any]) -> None:
     pairs: list[tuple[str, Any]] = []
     for file in data["files"]:
         pairs += [
-            ("wrote", f"{file['path']} ({console.size(file['bytes'])})"),
+            ("wrote", f"{_names(file)} ({console.size(file['bytes'])})"),
             ("inputs", [console.value(value) for value in file["inputs"]]),
             ("outputs", [console.value(value) for value in file["outputs"]]),
             ("size", f"{file['nodes']} nodes, {console.count(file['parameters'])} parameters"),

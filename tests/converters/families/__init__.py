@@ -1,0 +1,1 @@
+"""Published architectures, written anew as small definitions: what a whole family needs."""
