@@ -134,7 +134,7 @@ def test_a_network_that_cannot_be_converted_is_still_listed(zoo, tmp_path):
             "x.tar",
             b"",
             "x.tar: a file ending in '.tar' is not known; "
-            "known are .prototxt, .caffemodel, .binaryproto and .onnx",
+            "known are .prototxt, .caffemodel, .caffemodel.h5, .binaryproto and .onnx",
         ),
     ],
 )

@@ -49,13 +49,15 @@ def _kind(path: Path) -> str:
     if path.is_dir():
         raise ZooError(f"{path}: is a folder", hint="give a file")
     suffix = path.suffix.lower().lstrip(".")
+    if suffix in ("h5", "hdf5"):
+        return "caffemodel"
     if suffix in _BINARIES:
         return suffix
     if suffix in ("prototxt", "prototext", "pbtxt", "txt"):
         return "prototxt"
     raise ZooError(
         f"{path}: a file ending in {path.suffix or 'nothing'!r} is not known",
-        hint="known are .prototxt, .caffemodel, .binaryproto and .onnx",
+        hint="known are .prototxt, .caffemodel, .caffemodel.h5, .binaryproto and .onnx",
     )
 
 
