@@ -3,7 +3,7 @@
 In order: `--shape`; the input layer's own shape; for data layers what their files hold, where they
 are at hand; `crop_size`; what the network itself fixes: the first convolution's weights or the
 loss's partner give the channels, `unpool_size` or the first inner product's weights the height and
-width.
+width. Where a Data layer crops and nothing says the channels, they are those of colour images.
 """
 
 from __future__ import annotations
@@ -103,6 +103,9 @@ def guess(
         notes.append(f"input {blob} {shown}: as the files of layer {record.layer.name} hold{crop}")
         return shape
     channels, why_channels = guess_channels(sizes, record, version)
+    if channels is None and record.layer.type == "Data" and params.plane() and not version.index:
+        # convert_imageset writes colour unless told otherwise, and crop_size is for photographs.
+        channels, why_channels = 3, "channels taken to be those of colour images"
     if channels is None:
         raise NeedsShape(
             blob, f"layer {record.layer.name!r}: nothing fixes the shape of {blob!r}", where

@@ -263,7 +263,20 @@ def test_public_names() -> None:
 
 def test_a_label_does_not_give_the_channels_of_the_images_beside_it() -> None:
     text = 'layer { name: "d" type: "Data" top: "x" top: "l" transform_param { crop_size: 8 } }\n'
-    text += CONV + 'layer { name: "e" type: "SoftmaxWithLoss" bottom: "c" bottom: "l" top: "e" }'
-    with pytest.raises(ConversionError, match="nothing fixes the shape of 'x'; give --shape"):
-        build(text)
-    assert build(text, shapes={"x": (1, 5, 8, 8)}).nodes[0].blobs[0].shape == (3, 5, 3, 3)
+    text += CONV.replace("num_output: 3", "num_output: 4")
+    text += 'layer { name: "e" type: "SoftmaxWithLoss" bottom: "c" bottom: "l" top: "e" }'
+    graph = build(text)
+    assert graph.nodes[0].blobs[0].shape == (4, 3, 3, 3)
+    assert graph.notes[0] == (
+        "input x 3x8x8: crop_size, channels taken to be those of colour images"
+    )
+    assert build(text, shapes={"x": (1, 5, 8, 8)}).nodes[0].blobs[0].shape == (4, 5, 3, 3)
+
+
+@pytest.mark.parametrize(("how", "rows"), [("", 4), ("ceil_mode: true", 4), ("ceil_mode: false", 3),
+                                           ("round_mode: FLOOR", 3)])  # fmt: skip
+def test_how_pooling_rounds(how: str, rows: int) -> None:
+    """`ceil_mode` is the forks' word for BVLC's later `round_mode`; both round up by default."""
+    pool = f"pooling_param {{ kernel_size: 3 stride: 2 {how} }}"
+    (value,) = build(INPUT + layer("p", "Pooling", "x", "p", pool), open_dims=False).outputs
+    assert value.shape == (1, 2, rows, rows)

@@ -215,14 +215,17 @@ def _unbuilt(net: Any, say: Any, phase: str, error: Exception) -> dict[str, Any]
 
 
 def _macs(node: Any) -> int:
-    """Multiply-adds of one layer: for weighted layers each weight is used once for each place."""
+    """Multiply-adds of one layer: for weighted layers each weight is used once for each place.
+
+    Where only the run tells how many (regions), they are for one.
+    """
     if not node.blobs:
         return 0
     weights, source, top = node.blobs[0], node.inputs[0].shape, node.outputs[0].shape
     if node.type == "Convolution":
-        return int(weights.size * top[0] * _product(top[2:]))
+        return int(weights.size * _product(top[:1]) * _product(top[2:]))
     if node.type == "Deconvolution":
-        return int(weights.size * source[0] * _product(source[2:]))
+        return int(weights.size * _product(source[:1]) * _product(source[2:]))
     if node.type == "InnerProduct":
         return int(_product(top) * weights.size // max(node.params.num_output, 1))
     return 0
