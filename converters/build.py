@@ -18,7 +18,7 @@ from .graph import Graph, Node, Shape, Value
 from .input_shapes import Sizes, own_shapes
 from .registry import LayerType, find, load_plugin
 from .resolve import Record, Version, resolve
-from .shapes import OpenDimension, text
+from .shapes import OpenDimension, is_fixed, text
 
 __all__ = ["build_graph", "load_graph"]
 
@@ -106,7 +106,7 @@ def build_graph(
     ) -> tuple[Graph, dict[int, Shape]]:
         return infer_shapes(net, records, wanted, params, inputs, nominal)
 
-    sizes = Sizes(records, params, weights, given, stored or {})
+    sizes = Sizes(records, params, weights, given, stored or {}, any_plane=open_dims)
     own = own_shapes(sizes, lambda tried: infer(tried, None)[0], notes)
     try:
         _, nominal = infer(own, None)
@@ -128,6 +128,9 @@ def build_graph(
         kind = find(node.type)
         assert kind is not None
         notes += kind.notes(node)
+    for value in graph.inputs:
+        if value.name in sizes.open_planes and is_fixed(*value.shape[2:]):
+            raise sizes.open_planes[value.name]
     graph.notes = notes
     attach_blobs(graph, weights, seed, lenient, warn)
     return graph

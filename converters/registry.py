@@ -63,6 +63,7 @@ FAMILIES = (
     "losses_distance",
     "mobile",
     "normalization",
+    "photographs",
     "pooling",
     "python",
     "rcnn",

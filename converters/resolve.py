@@ -46,7 +46,7 @@ class Record:
         """A loss or an accuracy, known or (by its name) not."""
         if self.kind:
             return self.kind.is_loss
-        return type_of(self.layer).removesuffix("Layer").endswith("Loss")
+        return type_of(self.layer).removesuffix("Layer").endswith(("Loss", "Accuracy"))
 
     @property
     def is_input(self) -> bool:
@@ -183,9 +183,10 @@ def named(
 
 
 def defaults(records: list[Record]) -> list[Version]:
+    training = behind_losses(records)
     read: set[int] = set()
     for record in records:
-        if not record.prunable:
+        if id(record) not in training and not record.is_input:
             read.update(id(v) for v in record.inputs)
     free: list[Version] = []
     losses: list[Version] = []
@@ -198,8 +199,17 @@ def defaults(records: list[Record]) -> list[Version]:
             if index in mask_tops:
                 masks.append(version)
             elif id(version) not in read:
-                (losses if record.prunable else free).append(version)
+                (losses if id(record) in training else free).append(version)
     return (free or losses) + masks
+
+
+def behind_losses(records: list[Record]) -> set[int]:
+    """The ids of losses and accuracies, and of what is made of theirs (as OHEM sums them)."""
+    found: set[int] = set()
+    for record in records:
+        if record.prunable or any(id(v.writer) in found for v in record.inputs):
+            found.add(id(record))
+    return found
 
 
 def reach(records: list[Record], wanted: list[Version]) -> list[Record]:
@@ -211,6 +221,8 @@ def reach(records: list[Record], wanted: list[Version]) -> list[Record]:
         if id(record) in needed:
             continue
         needed.add(id(record))
+        if record.is_input:
+            continue  # one with bottoms samples in training: the network is cut there
         for version in record.inputs:
             if version.writer is None:
                 raise missing(record, version.blob, records)

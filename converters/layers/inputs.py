@@ -145,8 +145,8 @@ class Source:
         size = getattr(self.own, "new_height", 0), getattr(self.own, "new_width", 0)
         return size if all(size) else None
 
-    def channels(self) -> int | None:
-        """The channels that the layer states: by its means, or by its colour."""
+    def channels(self, index: int = 0) -> int | None:
+        """The channels that the layer states of a top: by its means, or by its colour."""
         if len(self.transform.mean_value) > 1:
             return len(self.transform.mean_value)
         if self.transform.force_gray:

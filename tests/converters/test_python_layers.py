@@ -171,8 +171,8 @@ def test_unknown_python_layers_are_named_by_module_and_class() -> None:
 
 
 def test_python_layers_without_bottoms_bring_data_in() -> None:
-    """As FCN's VOCSegDataLayer; what it gives is said by --shape, labels leave with their loss."""
-    text = layer("Python", "", python("voc_layers", "VOCSegDataLayer", "{'seed': 1}"), "data label")
+    """What they give is said by --shape, labels leave with their loss."""
+    text = layer("Python", "", python("my_layers", "Photographs", "{'seed': 1}"), "data label")
     text += layer("ReLU", "data", tops="r", name="r") + layer(
         "SoftmaxWithLoss", "r label", tops="loss", name="s"
     )
