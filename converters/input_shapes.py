@@ -182,6 +182,9 @@ def planes(sizes: Sizes) -> list[tuple[int, int, str]]:
                     (height << n, width << n, f"plane by upsample_h and _w of {record.layer.name}")
                     for n in range(6)
                 ]
+            if params.pad_out_h or params.pad_out_w:
+                # Only some sizes fit; SegNet's definitions that say so are for CamVid.
+                tries.append((360, 480, f"plane of CamVid by pad_out_h of {record.layer.name}"))
     tries.sort(key=lambda t: -t[0] * t[1])
     if sizes.weights and any(r.layer.type == "InnerProduct" for r in sizes.records):
         usual = [224, 227, 299, 256, 128, 112, 96, 64, 48, 32, 28]

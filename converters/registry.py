@@ -75,6 +75,7 @@ FAMILIES = (
     "segnet",
     "shaping",
     "softmax",
+    "spatial_dropout",
     "ssd",
     "unpooling",
     "utility",

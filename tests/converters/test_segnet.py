@@ -200,6 +200,19 @@ def test_a_stated_upsampling_says_how_large_the_images_are() -> None:
     )
 
 
+def test_padding_of_an_upsampling_goes_with_camvids_images() -> None:
+    """360x480 pooled thrice is 45x60, and 23x30 upsampled by 2 has a row too many."""
+    pool = "pooling_param { kernel_size: 2 stride: 2 }"
+    text, bottom = layer("DenseImageData", "", tops="data label"), "data"
+    for n in "1234":
+        text += layer("Pooling", bottom, pool, f"p{n} m{n}", f"p{n}")
+        bottom = f"p{n}"
+    text += layer("Upsample", "p4 m4", "upsample_param { scale: 2 pad_out_h: true }", "u", "u")
+    graph = build(text)
+    assert graph.inputs[0].nominal == (1, 3, 360, 480)
+    assert graph.notes[0].startswith("input data 3x360x480: plane of CamVid by pad_out_h of u")
+
+
 SAMPLING = layer("Dropout", "x", "dropout_param { dropout_ratio: .25 sample_weights_test: true }")
 
 
