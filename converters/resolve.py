@@ -184,6 +184,8 @@ def named(
 
 def defaults(records: list[Record]) -> list[Version]:
     training = behind_losses(records)
+    labels = made_of_labels(records)
+    compared = {id(v) for r in records if r.prunable for v in r.inputs}
     read: set[int] = set()
     for record in records:
         if id(record) not in training and not record.is_input:
@@ -198,7 +200,7 @@ def defaults(records: list[Record]) -> list[Version]:
         for index, version in enumerate(record.outputs):
             if index in mask_tops:
                 masks.append(version)
-            elif id(version) not in read:
+            elif id(version) not in read and id(version) not in labels & compared:
                 (losses if id(record) in training else free).append(version)
     return (free or losses) + masks
 
@@ -209,6 +211,21 @@ def behind_losses(records: list[Record]) -> set[int]:
     for record in records:
         if record.prunable or any(id(v.writer) in found for v in record.inputs):
             found.add(id(record))
+    return found
+
+
+def made_of_labels(records: list[Record]) -> set[int]:
+    """The ids of what a data layer gives beside its images, and of what is made of that alone.
+
+    As DeepLab shrinks its labels to the size of the scores.
+    """
+    found: set[int] = set()
+    for record in records:
+        if record.is_input:
+            beside = record.outputs[1:] if record.layer.type not in ("Input", "DummyData") else []
+            found.update(map(id, beside))
+        elif record.inputs and all(id(v) in found for v in record.inputs):
+            found.update(map(id, record.outputs))
     return found
 
 

@@ -138,3 +138,12 @@ def test_what_is_made_of_losses_is_no_output() -> None:
     text += layer("BoxAnnotatorOHEM", "sum label", tops="hard", name="hard")
     assert [v.name for v in build(text).outputs] == ["r"]
     refused(text, "SoftmaxWithLossOHEM.: is for training alone", outputs=["sum"])
+
+
+def test_what_is_made_of_labels_is_no_output() -> None:
+    """As DeepLab shrinks them before the loss; where no loss reads it, it was asked for."""
+    shrink = layer("Interp", "label", "interp_param { shrink_factor: 8 }", "small", "shrink")
+    text = layer("ImageSegData", "", "transform_param { crop_size: 17 }", "data label") + conv()
+    loss = layer("SoftmaxWithLoss", "c small", tops="loss", name="loss")
+    assert [v.name for v in build(text + shrink + loss).outputs] == ["c"]
+    assert [v.name for v in build(text + shrink).outputs] == ["c", "small"]

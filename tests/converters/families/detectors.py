@@ -214,7 +214,7 @@ def mtcnn(net: str) -> str:
 
 
 def openpose(width: float = 1.0, stages: int = 3, parts: int = 19, limbs: int = 38) -> str:
-    """OpenPose (Cao et al. 2017): two branches, each stage reading both and the image's features."""
+    """OpenPose (Cao et al. 2017): two branches in stages, each fed both."""
     text = vgg_trunk(width, levels=3)
     text += conv("features", "pool3", thin(128, width), pad=1) + relu("features")
     bottom = "features"
