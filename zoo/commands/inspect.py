@@ -20,6 +20,7 @@ def inspect(
         ),
     ],
     phase: options.PhaseOption = Phase.test,
+    stage: options.Stages = None,
     shape: options.Shapes = None,
     plugin: options.Plugins = None,
     lenient: options.Lenient = False,
@@ -37,7 +38,7 @@ def inspect(
     say = Printer(json, quiet)
     kind = _kind(file)
     if kind == "prototxt":
-        data = _definition(file, say, phase.upper(), shapes, plugin or [], lenient)
+        data = _definition(file, say, phase.upper(), stage or [], shapes, plugin or [], lenient)
     else:
         data = _BINARIES[kind](file, say)
     say.result({"file": str(file), "warnings": say.warnings, **data})
@@ -65,6 +66,7 @@ def _definition(
     path: Path,
     say: Any,
     phase: str,
+    stages: list[str],
     shapes: dict[str, tuple[int | str, ...]] | None,
     plugins: list[Path],
     lenient: bool,
@@ -80,7 +82,7 @@ def _definition(
     for plugin in plugins:
         converters.load_plugin(plugin)
     whole = prototxt.read_net(path, lenient=lenient, warn=say.warn)
-    net = whole.select(phase)
+    net = whole.select(phase, (*whole.stages, *stages))
     how = {"open_dims": False, "lenient": lenient, "warn": say.warn}
     try:
         graph, recognised, notes = build(net, None, shapes=shapes, **how)

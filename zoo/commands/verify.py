@@ -49,6 +49,7 @@ def verify(
         ),
     ] = None,
     phase: options.PhaseOption = Phase.test,
+    stage: options.Stages = None,
     provider: options.ProviderOption = Provider.cpu,
     plugin: options.Plugins = None,
     lenient: options.Lenient = False,
@@ -77,7 +78,8 @@ def verify(
     given_in, given_out = feeds_and_expected(inputs, loaded) if inputs else ({}, {})
     for path in plugin or ():
         converters.load_plugin(path)
-    read = prototxt.read_net(net, lenient=lenient, warn=say.warn).select(phase.upper())
+    read = prototxt.read_net(net, lenient=lenient, warn=say.warn)
+    read = read.select(phase.upper(), (*read.stages, *(stage or ())))
     arrays = prototxt.read_weights(weights) if weights is not None else None
     part = loaded.metadata.get("zoo.part")
 
