@@ -110,10 +110,12 @@ def build_graph(
     own = own_shapes(sizes, lambda tried: infer(tried, None)[0], notes)
     try:
         _, nominal = infer(own, None)
-    except ConversionError:
-        if not given:
+    except ConversionError as error:
+        if given:
+            own = {k: closed(given.get(k), v) for k, v in own.items()}
+        elif not sizes.take_placeholders(own, error):
             raise
-        _, nominal = infer({k: closed(given.get(k), v) for k, v in own.items()}, None)
+        _, nominal = infer(own, None)
     graph = None
     lists = list_inputs(records)
     for batch, plane in OPENINGS if open_dims else ():
@@ -251,8 +253,13 @@ def infer_shapes(
         node = make_node(kind, record.layer, params[id(record)], net.phase or "TEST")
         node.inputs = [values[id(v)] for v in record.inputs]
         node.outputs = [Value(v.blob, (), node) for v in record.outputs]
-        kind.prepare(node)
-        shapes = kind.shapes(node)
+        try:
+            kind.prepare(node)
+            shapes = kind.shapes(node)
+        except OpenDimension as symbol:
+            if any(not is_fixed(*shape) for shape in inputs.values()):
+                raise
+            raise node.error(f"needs to know {symbol}, which only the run tells") from None
         check_positive(node, shapes)
         for version, value, shape, dtype in zip(
             record.outputs, node.outputs, shapes, kind.dtypes(node), strict=True

@@ -40,13 +40,26 @@ class Sizes:
     """Of data layers' tops: one row's shape in their files, where those are at hand."""
     any_plane: bool = False
     """Whether height and width may be left open, where the network does with any."""
-    open_planes: dict[str, NeedsShape] = field(default_factory=dict)
+    open_planes: dict[str, ConversionError] = field(default_factory=dict)
     """Inputs whose height and width nothing fixes, and what to say if one number is needed."""
 
     def needed_tops(self, record: Record) -> list[Version]:
         """The tops of an input layer that some kept layer reads (labels are mostly not)."""
         read = {id(v) for r in self.records for v in r.inputs}
         return [v for v in record.outputs if id(v) in read]
+
+    def take_placeholders(self, own: dict[str, Shape], error: ConversionError) -> bool:
+        """Whether planes of 1×1, where nothing fits them, stand for those of the run (OpenPose).
+
+        They then become ANY_PLANE in `own`, and must stay open.
+        """
+        if not self.any_plane:
+            return False
+        found = [blob for blob, shape in own.items() if len(shape) == 4 and shape[2:] == (1, 1)]
+        for blob in found:
+            own[blob] = (*own[blob][:2], *ANY_PLANE)
+            self.open_planes[blob] = error
+        return bool(found)
 
     def readers(self, version: Version) -> list[Record]:
         return [r for r in self.records if any(v is version for v in r.inputs)]

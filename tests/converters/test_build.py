@@ -280,3 +280,16 @@ def test_how_pooling_rounds(how: str, rows: int) -> None:
     pool = f"pooling_param {{ kernel_size: 3 stride: 2 {how} }}"
     (value,) = build(INPUT + layer("p", "Pooling", "x", "p", pool), open_dims=False).outputs
     assert value.shape == (1, 2, rows, rows)
+
+
+def test_a_plane_of_one_place_stands_for_that_of_the_run() -> None:
+    """As OpenPose's inputs, 1x3x1x1, which its program reshapes; where 1x1 fits, it is meant."""
+    small = INPUT.replace("dim: 8 dim: 8", "dim: 1 dim: 1")
+    graph = build(small + CONV)
+    assert graph.inputs[0].shape == ("batch", 2, "height", "width")
+    with pytest.raises(ConversionError, match="larger than its 1x1 input"):
+        build(small + CONV, open_dims=False)
+    whole = 'layer { name: "f" type: "InnerProduct" bottom: "c" top: "f" inner_product_param { num_output: 2 } }'  # noqa: E501
+    with pytest.raises(ConversionError, match="larger than its 1x1 input"):
+        build(small + CONV + whole)
+    assert build(small + CONV.replace("kernel_size: 3", "kernel_size: 1") + whole, open_dims=False)

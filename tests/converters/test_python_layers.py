@@ -253,3 +253,11 @@ def test_spatial_dropout_needs_a_share(settings: str, match: str) -> None:
 
 def test_spatial_dropout_is_for_maps() -> None:
     refused(inputs(x=(2, 3)) + dropout("{'p': .1}"), "needs a 4-D input, not 2x3")
+
+
+def test_what_only_the_run_tells_is_an_error_of_the_layer() -> None:
+    """As R-FCN's regions, reshaped to rows of a length that does not divide what each gives."""
+    text = proposal() + layer(
+        "Reshape", "rois", "reshape_param { shape { dim: -1 dim: 3 } }", "y", "m"
+    )
+    refused(text, r"layer 'm' \(Reshape\): needs to know l_rois, which only the run tells")

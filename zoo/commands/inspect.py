@@ -54,7 +54,7 @@ def _kind(path: Path) -> str:
         return "caffemodel"
     if suffix in _BINARIES:
         return suffix
-    if suffix in ("prototxt", "prototext", "pbtxt", "txt"):
+    if suffix in ("prototxt", "prototext", "pbtxt", "txt", "pt"):
         return "prototxt"
     raise ZooError(
         f"{path}: a file ending in {path.suffix or 'nothing'!r} is not known",
