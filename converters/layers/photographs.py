@@ -86,6 +86,12 @@ class PythonSource(Source):
         return {"color": 3, "hha": 3, "depth": 1}.get(held)
 
 
+@register(
+    "Python:voc_layers.VOCSegDataLayer",
+    "Python:voc_layers.SBDDSegDataLayer",
+    "Python:pascalcontext_layers.PASCALContextSegDataLayer",
+    message="python_param",
+)
 class PythonImages(DataLayer):
     """Images as they come, each of its own size; labels beside them."""
 
@@ -102,16 +108,6 @@ class PythonImages(DataLayer):
 
     def top_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
         return None
-
-
-for _module, _class in (
-    ("voc_layers", "VOCSegDataLayer"),
-    ("voc_layers", "SBDDSegDataLayer"),
-    ("pascalcontext_layers", "PASCALContextSegDataLayer"),
-):
-    register(f"Python:{_module}.{_class}", message="python_param")(
-        type(_class, (PythonImages,), {"__doc__": PythonImages.__doc__, "__module__": __name__})
-    )
 
 
 @register("Python:siftflow_layers.SIFTFlowSegDataLayer", message="python_param")
