@@ -15,7 +15,7 @@ from prototxt.net import LayerDefinition
 from prototxt.schema import decode
 
 from ..graph import Node, Shape, Value
-from ..legal import Between, Legal, Whole, classes
+from ..legal import Between, Legal, Whole
 from ..registry import register
 from ..shapes import known, product, text
 from .losses import (
@@ -214,9 +214,7 @@ class InfogainLoss(Loss):
         ]
 
     def legal(self, node: Node) -> dict[int, Legal]:
-        if node.params.axis is None:
-            return {1: Whole(0, product(node.inputs[0].shape[1:]) - 1)}
-        return {1: classes(node.inputs[0], node.params.axis)}
+        return {1: Whole(0, class_count(node) - 1)}
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         scores, classes = node.inputs[0], class_count(node)
