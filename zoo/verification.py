@@ -204,7 +204,8 @@ def same(name: str, left: np.ndarray, right: np.ndarray, tolerance: float) -> bo
 
 def layer_by_layer(graph: Graph, feeds: Blobs, side: Blobs, tolerance: float) -> dict[str, bool]:
     """By blob of `side`, whether each layer up to it, rebuilt in PyTorch and fed the blobs of
-    `side` (its own where `side` lacks them), gives the blob of `side`.
+    `side` (its own where `side` lacks them), gives the blob of `side`. What follows a layer that
+    does not is not run: its input may be nonsense.
     """
     import torch
 
@@ -220,21 +221,23 @@ def layer_by_layer(graph: Graph, feeds: Blobs, side: Blobs, tolerance: float) ->
         kind = find(node.type)
         assert kind is not None
         inputs = kind.torch_inputs(node, available)
+        available.extend(node.outputs)
+        if not all(sound[id(value)] for value in inputs):
+            sound.update((id(value), False) for value in node.outputs)
+            continue
         module = kind.torch(node).eval()
         before = [now[id(value)] for value in inputs]
         with torch.no_grad():
             results = several(module(*before))
-        good = all(sound[id(value)] for value in inputs)
         for index, (value, result) in enumerate(zip(node.outputs, results, strict=True)):
-            sound[id(value)] = good
+            sound[id(value)] = True
             if value.name in side:
                 there = side[value.name].astype(value.dtype, copy=False)
-                if good and not same(value.name, result.numpy(), there, tolerance):
+                if not same(value.name, result.numpy(), there, tolerance):
                     sound[id(value)] = uncertain(module, before, index, result, there, node)
                 result = torch.from_numpy(np.array(there))
                 found[value.name] = sound[id(value)]
             now[id(value)] = result
-        available.extend(node.outputs)
     return found
 
 
