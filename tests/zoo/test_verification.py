@@ -10,8 +10,10 @@ from onnx import numpy_helper
 import converters
 import prototxt
 import runtime
-from converters.legal import legal_inputs
+from converters.legal import Between, Boxes, ImageInfo, Regions, Whole, legal_inputs
 from tests.converters.checker import Case
+from tests.converters.forks import build
+from tests.converters.test_fork_networks import NETWORKS
 from zoo import probes
 from zoo.verification import Verifier
 
@@ -40,6 +42,63 @@ def test_every_golden_agrees_on_every_kind_of_input(folder, tmp_path):
     rounded = {kind for kind, row in rows.items() if any(c.rounding for c in row.comparisons)}
     # Equal numbers, normalized, are rounding and nothing else.
     assert rounded <= ({"constant"} if folder.name in ("mvn", "mvn_novar") else set())
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_of_forks_agree_on_every_kind_of_input(name, tmp_path):
+    """Among them labels of detections, regions and im_info, drawn as they may be."""
+    text, _, outputs = NETWORKS[name]
+    graph = build(text(), outputs=outputs, seed=1, open_dims=False)
+    rows = rows_of(graph, converters.to_onnx(converters.fold(graph)), tmp_path)
+    assert {kind: row.first for kind, row in rows.items() if not row.ok} == {}
+
+
+def test_what_may_be_fed_is_carried_up_to_the_inputs():
+    text = """
+    layer { name: "in" type: "Input" top: "data" input_param { shape { dim: 4 dim: 6 } } }
+    layer { name: "lab" type: "Input" top: "labels" input_param { shape { dim: 8 dim: 1 } } }
+    layer { name: "slice" type: "Slice" bottom: "labels" top: "a" top: "b" slice_param { axis: 0 } }
+    layer { name: "flat" type: "Flatten" bottom: "b" top: "c" flatten_param { axis: 0 } }
+    layer { name: "words" type: "Embed" bottom: "c" top: "e"
+      embed_param { input_dim: 9 num_output: 2 weight_filler { type: "xavier" } } }
+    layer { name: "acc" type: "Accuracy" bottom: "data" bottom: "a" top: "accuracy" }
+    """
+    net = prototxt.parse_net(text).select("TEST")
+    graph = converters.build_graph(net, open_dims=False, outputs=["e", "accuracy"])
+    assert set(legal_inputs(graph)) == {"labels"}
+    only = converters.build_graph(net, open_dims=False, outputs=["e"])
+    assert legal_inputs(only) == {"labels": Whole(0, 8)}
+    only = converters.build_graph(net, open_dims=False, outputs=["accuracy"])
+    assert legal_inputs(only) == {"labels": Whole(0, 5)}
+
+
+@pytest.mark.parametrize("kind", probes.KINDS)
+def test_what_is_drawn_is_legal_and_the_same_again(kind):
+    shapes = {"x": (3, 2, 5, 4), "l": (50,), "s": (6,), "p": (7,), "r": (9, 5), "i": (1, 3)}
+    shapes["b"] = (1, 2, 8)
+    legal = {
+        "l": Whole(0, 4),
+        "s": Whole(0, 1, some=True),
+        "p": Between(0, 1),
+        "r": Regions(2, 30, 40),
+        "i": ImageInfo(30, 40),
+        "b": Boxes(),
+    }
+    found = probes.probe(kind, shapes, legal, seed=3)
+    again = probes.probe(kind, shapes, legal, seed=3)
+    for name, array in found.items():
+        assert array.dtype == np.float32 and array.shape == shapes[name]
+        assert np.array_equal(array, again[name]) and np.isfinite(array).all()
+    assert set(found["l"]) <= set(range(5)) and found["s"].max() == 1
+    assert found["p"].min() >= 0 and found["p"].max() <= 1
+    image, x1, y1, x2, y2 = found["r"].T
+    assert set(image) <= {0, 1} and (x1 <= x2).all() and (y1 <= y2).all()
+    assert x2.max() <= 40 and y2.max() <= 30
+    assert found["i"].tolist() == [[30, 40, 1]]
+    windows = found["x"][:, :, :4].reshape(3, 2, 2, 2, 2, 2)
+    tied = (windows == windows.max((3, 5), keepdims=True)).sum((3, 5)) > 1
+    share = {"random": 0, "negative": 0, "large": 0, "zeros": 1, "constant": 1}.get(kind)
+    assert tied.mean() == share if share is not None else kind == "tiny" or tied.mean() > 0.2
 
 
 NET = """
