@@ -82,6 +82,18 @@ def channels(arch: str) -> tuple[int, int, int]:
     return n1, n2, n3
 
 
+def model_name(arch: str, encoder: str) -> str:
+    """What a network is called: by its arch, and by its encoder where that is not as drawn."""
+    return arch if encoder == "random" else f"{arch}-{encoder}"
+
+
+def arch_of(name: str) -> str:
+    """The arch in a name that `model_name` gives; UsageError where there is none."""
+    arch = re.sub(r"-(learned|pretrained)$", "", name)
+    channels(arch)
+    return arch
+
+
 def bits_per_pixel(arch: str) -> float:
     """Bits of the code for each pixel and colour channel."""
     import runtime
