@@ -32,6 +32,10 @@ ARCHES = (
 )
 """The paper's eight, in the order of its Table II."""
 
+ENCODERS = ("random", "pretrained", "learned")
+"""How an encoder came to be: drawn and never trained; trained to classify; trained with its decoder
+(which the paper does not do)."""
+
 SIZE = 128
 """Height and width of the paper's images."""
 
@@ -89,7 +93,7 @@ def model_name(arch: str, encoder: str) -> str:
 
 def arch_of(name: str) -> str:
     """The arch in a name that `model_name` gives; UsageError where there is none."""
-    arch = re.sub(r"-(learned|pretrained)$", "", name)
+    arch = re.sub(rf"-({'|'.join(ENCODERS[1:])})$", "", name)
     channels(arch)
     return arch
 

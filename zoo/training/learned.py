@@ -2,9 +2,10 @@
 
 The paper says that no error can be propagated back through switches. Exactly it cannot: where a
 maximum lies does not change by degrees. Approximately it can. The decoder is always told the hard
-switches; on the way back each window counts as a softmax (`switches.soft_unpool`), so that a place where
-the decoder would rather have seen its value becomes likelier to win: the straight-through estimator
-of Bengio, Léonard and Courville (2013). Architecture, bits and the exported network stay the same.
+switches; on the way back each window counts as a softmax (`switches.soft_unpool`), so that a place
+where the decoder would rather have seen its value becomes likelier to win: the straight-through
+estimator of Bengio, Léonard and Courville (2013). Architecture, bits and the exported network stay
+the same.
 """
 
 from __future__ import annotations

@@ -26,7 +26,6 @@ from .solver import Event
 from .switches import SwitchStore
 
 __all__ = [
-    "ENCODERS",
     "Modern",
     "Recipe",
     "choose_encoder",
@@ -34,8 +33,6 @@ __all__ = [
     "keep_switches",
     "recipe_for",
 ]
-
-ENCODERS = ("random", "learned")
 
 
 @dataclass(frozen=True)
