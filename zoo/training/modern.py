@@ -78,7 +78,9 @@ def recipe_for(
         candidates = 1 if encoder == "learned" else 4 if wide else 16
     recipe = Recipe(seed=seed, bfloat16=bfloat16, candidates=candidates, encoder=encoder)
     if encoder == "learned":
-        recipe = replace(recipe, iterations=10_000, clip=0.03)
+        # Encoder and decoder chase each other: the wider they are, the shorter the steps must be.
+        rate = min(recipe.rate, 0.48 / sum(architectures.channels(arch)))
+        recipe = replace(recipe, iterations=10_000, clip=0.03, rate=rate)
     elif sum(architectures.channels(arch)) > 300:
         recipe = replace(recipe, iterations=12_000)
     if further:
