@@ -19,7 +19,7 @@ from __future__ import annotations
 import builtins
 import importlib
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -34,6 +34,7 @@ from .graph import Node, Shape, Value
 if TYPE_CHECKING:
     from torch import nn
 
+    from .legal import Legal
     from .onnx_backend import OnnxBuilder
 
 __all__ = [
@@ -158,6 +159,10 @@ class LayerType:
         return decode(
             layer.param(self.message), self.Params, name=self.message, lenient=lenient, warn=warn
         )
+
+    def legal(self, node: Node) -> Mapping[int, Legal]:
+        """Of bottoms that may not be fed just any number (labels, indices): what they may be."""
+        return {}
 
     def top_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
         """Of an input layer: a top's shape as the prototxt states it, None where it does not."""

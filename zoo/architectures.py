@@ -32,6 +32,10 @@ ARCHES = (
 )
 """The paper's eight, in the order of its Table II."""
 
+ENCODERS = ("random", "pretrained", "learned")
+"""How an encoder came to be: drawn and never trained; trained to classify; trained with its decoder
+(which the paper does not do)."""
+
 SIZE = 128
 """Height and width of the paper's images."""
 
@@ -80,6 +84,18 @@ def channels(arch: str) -> tuple[int, int, int]:
         )
     n1, n2, n3 = (int(n) for n in match.groups())
     return n1, n2, n3
+
+
+def model_name(arch: str, encoder: str) -> str:
+    """What a network is called: by its arch, and by its encoder where that is not as drawn."""
+    return arch if encoder == "random" else f"{arch}-{encoder}"
+
+
+def arch_of(name: str) -> str:
+    """The arch in a name that `model_name` gives; UsageError where there is none."""
+    arch = re.sub(rf"-({'|'.join(ENCODERS[1:])})$", "", name)
+    channels(arch)
+    return arch
 
 
 def bits_per_pixel(arch: str) -> float:

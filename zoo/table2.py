@@ -29,14 +29,22 @@ class Row:
     published: float | None
     converted: float | None = None
     ours: float | None = None
+    learned: float | None = None
+    """Ours with an encoder that learned its switches; of the same arch and code."""
     images: int = 0
     weights: str | None = None
     model: str | None = None
+    learned_model: str | None = None
 
     @property
     def ratio(self) -> float | None:
         """Ours to the authors', on the same images."""
         return self.ours / self.converted if self.ours and self.converted else None
+
+    @property
+    def learned_ratio(self) -> float | None:
+        """Ours with learned switches to the authors', on the same images."""
+        return self.learned / self.converted if self.learned and self.converted else None
 
 
 def rows() -> list[Row]:
@@ -108,40 +116,65 @@ def fill(
             row.converted = measured(model, average, row)
         if row.encoder != "random":
             continue
-        try:
-            path = locate(row.arch, hub)
-        except HubError:
-            continue
-        model = runtime.load(path, provider)
-        average = runtime.read_mean(model.metadata.get("zoo.mean"))
-        row.model, row.ours = path.name, measured(model, average, row)
-        if draw:
-            pictures = [
-                reconstruct(model, runtime.pixels(item), average, (128, 128)).image
-                for item in images[:draw]
-            ]
-            drawn.append((row.arch, pictures))
-    if not any(row.converted or row.ours for row in table):
+        for encoder in ("random", "learned"):
+            name = architectures.model_name(row.arch, encoder)
+            try:
+                path = locate(name, hub)
+            except HubError:
+                continue
+            model = runtime.load(path, provider)
+            average = runtime.read_mean(model.metadata.get("zoo.mean"))
+            rmse = measured(model, average, row)
+            if encoder == "learned":
+                row.learned_model, row.learned = path.name, rmse
+            else:
+                row.model, row.ours = path.name, rmse
+            if draw:
+                pictures = [
+                    reconstruct(model, runtime.pixels(item), average, (128, 128)).image
+                    for item in images[:draw]
+                ]
+                drawn.append((name, pictures))
+    if not any(row.converted or row.ours or row.learned for row in table):
         raise ZooError("no network to measure", hint="give --caffemodels DIR or --hub")
     return drawn
 
 
 def as_json(table: Sequence[Row], about: dict[str, Any]) -> str:
     """The table with what it was measured on."""
-    listed = [{**asdict(row), "ratio": row.ratio} for row in table]
-    return json.dumps({**about, "rows": listed}, indent=2) + "\n"
+    return json.dumps({**about, "rows": listed(table)}, indent=2) + "\n"
 
 
-COLUMNS = ("arch", "encoder", "bits/pixel", "published", "authors' weights", "ours", "ratio")
+def listed(table: Sequence[Row]) -> list[dict[str, Any]]:
+    """The rows as JSON has them."""
+    return [
+        {**asdict(row), "ratio": row.ratio, "learned_ratio": row.learned_ratio} for row in table
+    ]
+
+
+COLUMNS = (
+    "arch",
+    "encoder",
+    "bits/pixel",
+    "published",
+    "authors' weights",
+    "ours",
+    "ratio",
+    "learned",
+    "ratio",
+)
 
 
 def cells(row: Row) -> list[Any]:
     def figure(value: float | None) -> str:
         return "" if value is None else f"{value:.4f}"
 
-    ratio = "" if row.ratio is None else f"{row.ratio:.3f}"
-    measures = (row.published, row.converted, row.ours)
-    return [row.arch, row.encoder, f"{row.bits_per_pixel:g}", *map(figure, measures), ratio]
+    def share(value: float | None) -> str:
+        return "" if value is None else f"{value:.3f}"
+
+    measures = map(figure, (row.published, row.converted, row.ours))
+    ours = [*measures, share(row.ratio), figure(row.learned), share(row.learned_ratio)]
+    return [row.arch, row.encoder, f"{row.bits_per_pixel:g}", *ours]
 
 
 def as_markdown(table: Sequence[Row], about: dict[str, Any]) -> str:
@@ -149,7 +182,8 @@ def as_markdown(table: Sequence[Row], about: dict[str, Any]) -> str:
         "# Table II",
         "",
         f"RMSE over {about['images']} images ({about['data']}), pixels in [0,1]; the published "
-        "figures are over other images. Ratio: ours to the authors' weights, on the same images.",
+        "figures are over other images. Learned: ours with an encoder that learned its switches. "
+        "Ratio: to the authors' weights, on the same images.",
         "",
         "| " + " | ".join(COLUMNS) + " |",
         "| --- | --- |" + " ---: |" * (len(COLUMNS) - 2),
@@ -177,6 +211,7 @@ def plot(table: Sequence[Row], path: Path) -> None:
         ("published, pretrained", pretrained, "published", "^", "#8c8c8c"),
         ("authors' weights, here", random, "converted", "s", "#dd8452"),
         ("ours", random, "ours", "D", "#55a868"),
+        ("ours, learned switches", random, "learned", "*", "#8172b3"),
     )
     for label, chosen, name, marker, colour in series:
         points = [(r.bits_per_pixel, getattr(r, name), r.arch) for r in chosen if getattr(r, name)]

@@ -196,9 +196,11 @@ class BNLL(Elementwise):
         b.node("Softplus", node)
 
     def torch(self, node: Node) -> nn.Module:
-        from torch import nn
+        import torch
 
-        return nn.Softplus(threshold=1e9)
+        # Not nn.Softplus: it takes the exponential of what lies below its threshold, and with the
+        # customary one gives x itself above 20.
+        return function_module("log(1 + exp(x))", lambda x: torch.logaddexp(x, torch.zeros_like(x)))
 
 
 @dataclass

@@ -12,6 +12,7 @@ from prototxt.schema import UInt
 from prototxt.text import Message
 
 from ..graph import Node, Shape
+from ..legal import Between, Boxes, Legal
 from ..registry import LayerType, register
 from ..shapes import is_fixed, known, text
 
@@ -117,6 +118,10 @@ class DetectionOutput(LayerType):
         keep = node.params.keep_top_k
         most = self.candidates(node) * len(node.params.labels())
         return int(keep) if 0 < keep < most else None
+
+    def legal(self, node: Node) -> dict[int, Legal]:
+        # A box's size is e to its location: what is far outside overflows, in Caffe too.
+        return {0: Between(-4, 4), 1: Between(0, 1), 2: Boxes()}
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         """Candidates of a class lie by falling score in N×classes×k, where all stays in order."""

@@ -9,6 +9,7 @@ from prototxt.schema import UInt
 
 from ..fillers import Filler
 from ..graph import Node, Shape
+from ..legal import Legal, Whole, rows
 from ..registry import BlobSpec, LayerType, register
 from ..shapes import text
 from .inputs import BlobShape
@@ -51,6 +52,9 @@ class Embed(LayerType):
             specs.append(BlobSpec("bias", (p.num_output,), p.bias_filler))
         return specs
 
+    def legal(self, node: Node) -> dict[int, Legal]:
+        return {0: Whole(0, node.params.input_dim - 1)}
+
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         index = b.op("Cast", node.inputs[0], to=7)
         biased = node.params.bias_term
@@ -91,6 +95,9 @@ class BatchReindex(LayerType):
     def shapes(self, node: Node) -> list[Shape]:
         return [(node.inputs[1].shape[0], *node.inputs[0].shape[1:])]
 
+    def legal(self, node: Node) -> dict[int, Legal]:
+        return {1: rows(node.inputs[0])}
+
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         index = b.op("Cast", node.inputs[1], to=7)
         b.op("Gather", node.inputs[0], index, out=node.outputs[0])
@@ -124,6 +131,9 @@ class Filter(LayerType):
 
     def shapes(self, node: Node) -> list[Shape]:
         return [(f"{node.name}_selected", *value.shape[1:]) for value in node.inputs[:-1]]
+
+    def legal(self, node: Node) -> dict[int, Legal]:
+        return {len(node.inputs) - 1: Whole(0, 1, some=True)}
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         flat = b.op("Reshape", node.inputs[-1], b.ints(-1))

@@ -13,6 +13,7 @@ from prototxt.net import LayerDefinition
 from prototxt.schema import UInt, decode
 
 from ..graph import Node, Shape, Value
+from ..legal import Legal, classes
 from ..registry import LayerType, register
 from ..shapes import is_fixed, known, product, text
 
@@ -244,6 +245,9 @@ class SoftmaxWithLoss(Loss):
     def shapes(self, node: Node) -> list[Shape]:
         return [(), node.inputs[0].shape][: len(node.outputs)]
 
+    def legal(self, node: Node) -> dict[int, Legal]:
+        return {1: classes(node.inputs[0], node.params.axis)}
+
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         scores, loss = node.inputs[0], node.params.loss
         axis = class_axis(node, node.params.axis)
@@ -310,6 +314,9 @@ class Accuracy(Loss):
     def shapes(self, node: Node) -> list[Shape]:
         classes = node.inputs[0].shape[class_axis(node, node.params.axis)]
         return [(), (classes,)][: len(node.outputs)]
+
+    def legal(self, node: Node) -> dict[int, Legal]:
+        return {1: classes(node.inputs[0], node.params.axis)}
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         """A label counts when fewer than top_k classes beat its score, or tie behind it."""

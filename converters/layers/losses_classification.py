@@ -15,6 +15,7 @@ from prototxt.net import LayerDefinition
 from prototxt.schema import decode
 
 from ..graph import Node, Shape, Value
+from ..legal import Between, Legal, Whole
 from ..registry import register
 from ..shapes import known, product, text
 from .losses import (
@@ -58,6 +59,9 @@ class LabelledLoss(Loss):
     def shapes(self, node: Node) -> list[Shape]:
         product(node.inputs[0].shape[1:])  # which class a label means is a matter of numbers
         return [()]
+
+    def legal(self, node: Node) -> dict[int, Legal]:
+        return {1: Whole(0, product(node.inputs[0].shape[1:]) - 1)}
 
 
 def clash(a: int | str, b: int | str) -> bool:
@@ -209,6 +213,9 @@ class InfogainLoss(Loss):
             "(before, it took probabilities)"
         ]
 
+    def legal(self, node: Node) -> dict[int, Legal]:
+        return {1: Whole(0, class_count(node) - 1)}
+
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         scores, classes = node.inputs[0], class_count(node)
         if of_2016(node):
@@ -328,6 +335,9 @@ class SigmoidCrossEntropyLoss(Loss):
 
     def prepare(self, node: Node) -> None:
         same_count(node)
+
+    def legal(self, node: Node) -> dict[int, Legal]:
+        return {1: Between(0, 1)}
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         x, target = node.inputs[0], like_first(node, b)

@@ -12,6 +12,7 @@ from prototxt.net import LayerDefinition
 
 from ..errors import ConversionError
 from ..graph import Node
+from ..legal import Legal, Whole
 from ..registry import register
 from ..shapes import is_fixed, product, text
 from .losses import Loss, like_first, same_count, size_of, straight_through
@@ -52,6 +53,9 @@ class ContrastiveLoss(Loss):
         )
         if not similar or many:
             raise node.error(f"{text(similar)} labels for pairs of {text(features)}")
+
+    def legal(self, node: Node) -> dict[int, Legal]:
+        return {2: Whole(0, 1)}
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         p, first = node.params, node.inputs[0]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..graph import Node, Shape
+from ..legal import Between, ImageInfo, Legal
 from ..registry import LayerType, register
 from ..shapes import is_fixed, known, product, text
 from .inputs import DataLayer
@@ -172,6 +173,13 @@ class ProposalLayer(PythonLayer):
         count = f"{node.name}_rois"
         shapes: list[Shape] = [(count, 5), (count, 1)]
         return shapes[: len(node.outputs)]
+
+    def legal(self, node: Node) -> dict[int, Legal]:
+        stride = self.settings(node)["feat_stride"]
+        sizes = [d if isinstance(d, int) else 1 for d in node.inputs[0].shape[2:]]
+        info = ImageInfo(stride * sizes[0], stride * sizes[1])
+        # A region's size is e to its offset: what is far outside overflows, in Caffe too.
+        return {0: Between(0, 1), 1: Between(-4, 4), 2: info}
 
     def limits(self, node: Node) -> Limits:
         return LIMITS[node.phase]

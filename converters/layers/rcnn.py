@@ -10,6 +10,7 @@ import numpy as np
 from prototxt.schema import UInt
 
 from ..graph import Node, Shape
+from ..legal import Legal, regions
 from ..registry import LayerType, register
 from ..shapes import known, text
 
@@ -66,6 +67,9 @@ class ROIPooling(RegionPooling):
         x, rois = (v.shape for v in node.inputs)
         return [(rois[0], x[1], node.params.pooled_h, node.params.pooled_w)]
 
+    def legal(self, node: Node) -> dict[int, Legal]:
+        return {1: regions(node, node.params.spatial_scale)}
+
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         p: ROIPoolingParams = node.params
         b.op(
@@ -116,6 +120,9 @@ class PSROIPooling(RegionPooling):
         if known(x[1]) != wanted:
             raise node.error(f"needs {wanted} channels (output_dim x group_size^2), not {x[1]}")
         return [(rois[0], p.output_dim, p.group_size, p.group_size)]
+
+    def legal(self, node: Node) -> dict[int, Legal]:
+        return {1: regions(node, node.params.spatial_scale)}
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         """Sums over bins are products with masks: first over columns, then over rows."""

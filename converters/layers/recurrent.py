@@ -16,6 +16,7 @@ from prototxt.schema import UInt
 
 from ..fillers import Filler
 from ..graph import Node, Shape
+from ..legal import Legal, Whole
 from ..registry import BlobSpec, LayerType, register
 from ..shapes import known, product, text
 
@@ -107,6 +108,9 @@ class Recurrent(LayerType):
         """A state of nothing: N×D."""
         shape = b.join(b.dim(node.inputs[0], 1), b.ints(node.params.num_output))
         return b.op("Expand", b.const(np.float32(0)), shape)
+
+    def legal(self, node: Node) -> dict[int, Legal]:
+        return {1: Whole(0, 1)}
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         steps = known(node.inputs[0].shape[0])

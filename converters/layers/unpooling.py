@@ -16,6 +16,7 @@ import numpy as np
 from prototxt.schema import UInt
 
 from ..graph import Dim, Node, Shape, Value
+from ..legal import Legal, plane
 from ..registry import LayerType, register
 from ..shapes import OpenDimension, fixed, is_fixed, known, pooled, product, text
 from .pooling import Pooling, WindowParams, Windows
@@ -119,6 +120,9 @@ class Unpooling(LayerType):
             kind = Pooling()
             return kind.windows(pool).disjoint
         return len(node.inputs) == 2 and node.params.windows().disjoint
+
+    def legal(self, node: Node) -> dict[int, Legal]:
+        return {1: plane(node)}
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         p: UnpoolingParams = node.params

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import converters
 import prototxt
+from tests.zoo.drawn import photographs
 from zoo import architectures
 from zoo.cli import app
+from zoo.training.crops import make_pool
 
 
 class Run:
@@ -92,3 +95,15 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("ZOO_HUB", raising=False)
     monkeypatch.setattr("zoo.hub.fetching.PAUSE", 0.0)
     return tmp_path / "cache"
+
+
+@pytest.fixture(scope="module")
+def pool() -> np.ndarray:
+    """Parts of photographs to train on: N×3×32×32, uint8."""
+    return make_pool(photographs(8, 48), 4, 32)
+
+
+@pytest.fixture(scope="module")
+def mean(pool: np.ndarray) -> np.ndarray:
+    """Their mean colour."""
+    return pool.mean((0, 2, 3)).reshape(3, 1, 1)

@@ -94,7 +94,7 @@ BAD = [
     (MODEL + "version", "1/..", 'must be numbers with dots, as 1.0, not "1/.."'),
     (MODEL + "version", "01", 'must be numbers with dots, as 1.0, not "01"'),
     (MODEL + "arch", "8_8", 'must be of the form n1_n2_n3, not "8_8"'),
-    (MODEL + "encoder", "x", 'must be random or pretrained, not "x"'),
+    (MODEL + "encoder", "x", 'must be random or pretrained or learned, not "x"'),
     (MODEL + "source", "a\x1b[2J", 'has control characters: "a\\u001b[2J"'),
     (MODEL + "licence", "x" * 5000, "is 5000 characters long; at most 4096 are allowed"),
     (MODEL + "files", [], "there is no ONNX file among them"),

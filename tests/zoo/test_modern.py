@@ -9,17 +9,15 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
 
 import converters
 import prototxt
+from tests.zoo.drawn import folder_of, sample
 from zoo import architectures
-from zoo.training.crops import make_pool
 from zoo.training.encoders import draw
 from zoo.training.images import load_images
 from zoo.training.modern import Modern, Recipe, choose_encoder, keep_switches, recipe_for
@@ -28,29 +26,6 @@ from zoo.training.tunnel import TunnelRun, export, score, train_arch
 
 ARCH = "5_6_7"  # no multiple of four: the packing has to pad
 RECIPE = Recipe(iterations=12, batch=4, crop=16, candidates=2, trial=2)
-
-
-def photographs(count: int, size: int) -> list[np.ndarray]:
-    """Smooth coloured pictures: blurred noise."""
-    rng = np.random.default_rng(0)
-    noise = rng.integers(0, 256, (count, size, size, 3)).astype(np.uint8)
-    return [
-        cv2.normalize(cv2.GaussianBlur(n, (0, 0), 3), None, 0, 255, cv2.NORM_MINMAX) for n in noise
-    ]
-
-
-@pytest.fixture(scope="module")
-def pool() -> np.ndarray:
-    return make_pool(photographs(8, 48), 4, 32)
-
-
-@pytest.fixture(scope="module")
-def mean(pool) -> np.ndarray:
-    return pool.mean((0, 2, 3)).reshape(3, 1, 1)
-
-
-def sample(pool: np.ndarray, mean: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(((pool - mean) / 255).astype(np.float32))
 
 
 def test_switches_are_those_of_max_pooling():
@@ -149,14 +124,6 @@ def test_what_is_written_gives_the_same_picture(pool, mean, tmp_path):
     found = score(tmp_path / "2_3_4.onnx", pool, mean)
     assert found == pytest.approx(run.rmse(pool), abs=1e-4)
     assert set(prototxt.read_weights(tmp_path / "2_3_4.caffemodel")) == set(run.weights())
-
-
-def folder_of(tmp_path: Path, count: int = 10) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for number, image in enumerate(photographs(count, 150)):
-        cv2.imwrite(str(folder / f"{number:02}.png"), image)
-    return folder
 
 
 def test_images_held_out_are_not_trained_on(tmp_path):

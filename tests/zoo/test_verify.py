@@ -6,6 +6,7 @@ import pytest
 from onnx import numpy_helper
 
 import runtime
+from zoo import probes
 
 
 @pytest.fixture
@@ -24,6 +25,13 @@ def change(path, initializer: str, factor: float = 1.5) -> None:
     onnx.save(model, path)
 
 
+def small_line(path, layer):
+    """The line, from 0, on which the layer begins."""
+    lines = path.read_text().splitlines()
+    named = next(i for i, line in enumerate(lines) if f'name: "{layer}"' in line)
+    return next(i for i in range(named, -1, -1) if "layer" in lines[i] and "{" in lines[i])
+
+
 @pytest.mark.parametrize("flags", [[], ["--target", "cuda"], ["--no-fold"], ["--seed", "5"]])
 def test_a_model_agrees_with_its_network(zoo, small, flags):
     assert zoo("convert", small, *flags).status == 0
@@ -37,9 +45,11 @@ def test_a_model_agrees_with_its_network(zoo, small, flags):
         "pool2_mask",
         "pool3_mask",
     }
+    assert [row["input"] for row in data["inputs"]] == list(probes.KINDS)
     run = zoo("verify", small, "small.onnx", *seed)
     assert run.status == 0
     assert "torch / onnx" in run.out
+    assert [line.split()[0] for line in run.out.splitlines()[1:-1]] == list(probes.KINDS)
 
 
 @pytest.mark.parametrize("part", ["encoder", "decoder"])
@@ -60,6 +70,11 @@ def test_a_model_that_departs_is_caught_at_its_first_blob(zoo, converted, tmp_pa
     assert data["ok"] is False
     assert data["first_departure"]["blob"].startswith("deconv2_1")
     assert run.err.startswith("small.onnx: blob 'deconv2_1")
+    first = data["first_departure"]
+    line = 1 + small_line(converted, "deconv2_1")
+    assert first["layer"] == f"'deconv2_1' (Deconvolution), {converted}:{line}"
+    assert len(first["at"]) == 4 and len(first["values"]) == 2 and first["input"] == "random"
+    assert f"{converted}:{line}" in run.err and "against" in run.err
     assert "max abs" in run.err and run.err.count("\n") == 1
 
 
@@ -143,3 +158,34 @@ def test_weights_that_are_not_those_of_the_model(zoo, shared):
     run = zoo("verify", net, "m.onnx", "--weights", weights)
     assert run.status == 1
     assert "blob 'conv1_1" in run.err
+
+
+def test_labels_and_indices_are_drawn_as_they_may_be(zoo, tmp_path):
+    (tmp_path / "words.prototxt").write_text(
+        'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 4 dim: 5 } } }\n'
+        'layer { name: "words" type: "Embed" bottom: "x" top: "y" embed_param { input_dim: 7 '
+        'num_output: 3 weight_filler { type: "xavier" } } }\n'
+    )
+    assert zoo("convert", "words.prototxt").status == 0
+    assert zoo("verify", "words.prototxt", "words.onnx", "--json").json["ok"] is True
+
+
+def test_a_departure_on_one_kind_of_input_alone(zoo, tmp_path):
+    """A ReLU that is missing shows where something is negative."""
+    text = (
+        'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 5 } } }\n'
+        'layer { name: "a" type: "AbsVal" bottom: "x" top: "y" }\n'
+    )
+    (tmp_path / "net.prototxt").write_text(text)
+    assert zoo("convert", "net.prototxt").status == 0
+    model = onnx.load("net.onnx")
+    model.graph.node[0].op_type = "Relu"
+    onnx.save(model, "net.onnx")
+    import json
+
+    run = zoo("verify", "net.prototxt", "net.onnx", "--json")
+    rows = {row["input"]: row for row in json.loads(run.out)["inputs"]}
+    assert rows["zeros"]["ok"] and not rows["negative"]["ok"]
+    first = rows["negative"]["first_departure"]
+    assert first["layer"] == "'a' (AbsVal), net.prototxt:2"
+    assert first["values"][1] == 0 and first["values"][0] > 0

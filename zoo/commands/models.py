@@ -10,14 +10,14 @@ from zoo.errors import HubError, UsageError
 def model_for(
     model: Path | None, arch: str | None, pretrained: bool = False
 ) -> tuple[Path, str | None]:
-    """The path of the model, and the arch without a version. The hub is the one that ZOO_HUB names,
-    else the embedded one; `pretrained` asks for the encoder that was pretrained.
+    """The path of the model, and the arch alone (`16_16_16` of `16_16_16-learned@1.0`).
+
+    The hub is the one that ZOO_HUB names, else the embedded one; `pretrained` asks for the encoder
+    that was pretrained.
     """
     from zoo import architectures, hub
 
-    name = arch.partition("@")[0] if arch is not None else None
-    if name is not None:
-        architectures.channels(name)
+    name = architectures.arch_of(arch.partition("@")[0]) if arch is not None else None
     if model is not None:
         return model, name
     if arch is None:

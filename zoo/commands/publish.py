@@ -22,6 +22,7 @@ class Encoder(StrEnum):
 
     random = "random"
     pretrained = "pretrained"
+    learned = "learned"
 
 
 def publish(

@@ -38,7 +38,8 @@ def table2(
 ) -> None:
     """Print Table II of the paper: published, the authors' weights converted, ours.
 
-    --mean is what the authors' networks subtract. Ours are those of the hub.
+    --mean is what the authors' networks subtract. Ours are those of the hub: with a random encoder,
+    and (ARCH-learned) with one that learned its switches.
     """
     import runtime
     from prototxt.files import atomic_write
@@ -82,9 +83,7 @@ def table2(
     say.result(
         {
             **about,
-            "rows": [
-                {**vars(row), "ratio": row.ratio} for row in table
-            ],
+            "rows": tables.listed(table),
             "files": [str(path) for path in written],
             "notes": notes,
         }

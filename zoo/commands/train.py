@@ -22,6 +22,13 @@ class RecipeName(StrEnum):
     paper = "paper"
 
 
+class EncoderName(StrEnum):
+    """Whether the encoder of a network of the paper stays as it was drawn."""
+
+    random = "random"
+    learned = "learned"
+
+
 def train(
     solver: Annotated[
         Path | None, typer.Argument(metavar="[SOLVER.prototxt]", help="A solver definition.")
@@ -34,6 +41,10 @@ def train(
         bool,
         typer.Option("--pretrained", help="With --recipe paper: the encoder learns classes first."),
     ] = False,
+    encoder: Annotated[
+        EncoderName,
+        typer.Option("--encoder", help="With --recipe modern: does it learn its switches?"),
+    ] = EncoderName.random,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -111,8 +122,10 @@ def train(
     from zoo import architectures
 
     architectures.channels(arch)
-    output = output or Path(arch)
+    output = output or Path(architectures.model_name(arch, encoder.value))
     if recipe is RecipeName.paper:
+        if encoder is EncoderName.learned:
+            raise UsageError("--encoder learned goes with --recipe modern only")
         _by_paper(
             say, arch, data, hold_out, weights, resume, output, iterations, seed, device, pretrained
         )
@@ -120,8 +133,9 @@ def train(
     if pretrained:
         raise UsageError("--pretrained goes with --recipe paper only")
     _by_modern(
-        say, arch, data, hold_out, encoders, weights, resume, output, iterations, seed, device
-    )
+        say, arch, encoder.value, data, hold_out, encoders, weights, resume, output, iterations,
+        seed, device,
+    )  # fmt: skip
 
 
 def _by_solver(
@@ -242,6 +256,7 @@ def _by_paper(
 def _by_modern(
     say: Printer,
     arch: str,
+    encoder: str,
     data: Path | None,
     hold_out: int,
     encoders: int | None,
@@ -264,7 +279,7 @@ def _by_modern(
         images = training_images(say, data, hold_out, None, seed)
         start = None if weights is None else starting_weights(arch, weights)
         recipe = recipe_for(
-            arch, iterations, seed, fast_bfloat16(device), encoders, start is not None
+            arch, iterations, seed, fast_bfloat16(device), encoders, start is not None, encoder
         )
         run = TunnelRun(arch, images, recipe, output, device, group, start)
         with say.progress("training", recipe.iterations) as advance:
@@ -291,7 +306,8 @@ def _by_modern(
         if about is None:
             if run.training is not None:
                 state = output / STATE
-                say.note(f"stopped; go on with: zoo train --arch {arch} --resume {state}")
+                kind = "" if encoder == "random" else f" --encoder {encoder}"
+                say.note(f"stopped; go on with: zoo train --arch {arch}{kind} --resume {state}")
             else:
                 say.note("stopped before the training began; nothing is kept")
             say.result({"arch": arch, "finished": False, "warnings": say.warnings})
@@ -320,7 +336,7 @@ def training_images(
 
 
 def _say_finished(say: Printer, about: dict[str, Any], output: Path) -> None:
-    name = about["arch"]
+    name = about["name"]
     pairs: list[tuple[str, Any]] = [
         ("wrote", [str(output / f"{name}.{kind}") for kind in ("onnx", "caffemodel", "json")]),
     ]

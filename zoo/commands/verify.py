@@ -12,13 +12,9 @@ from zoo.commands import options
 from zoo.commands.options import Phase, Provider
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from converters import Graph
     from runtime import Model
-    from zoo.comparison import Comparison
-
-    Blobs = dict[str, np.ndarray]
+    from zoo.verification import Blobs, Row
 
 
 def verify(
@@ -37,7 +33,8 @@ def verify(
         typer.Option(
             "--inputs",
             metavar="IO.npz",
-            help="Blobs to feed and to expect, as in.BLOB and out.BLOB or by plain name.",
+            help="Blobs to feed and to expect (Caffe's own, say), as in.BLOB and out.BLOB or by "
+            "plain name.",
         ),
     ] = None,
     tolerance: Annotated[
@@ -59,18 +56,18 @@ def verify(
 ) -> None:
     """Compare a model with the network it was made of.
 
-    Rebuilds the network in PyTorch and feeds both a seeded random input, or the blobs of
-    --inputs, whose outputs are compared as well. Where they depart, the exit status is 1 and
-    the first blob of the network that departs is named.
+    Rebuilds the network in PyTorch and feeds both what finds faults: random numbers, zeros, ties,
+    large and tiny ones, or else the blobs of --inputs, whose outputs are compared as well. Where
+    they depart, the exit status is 1 and the first blob of the network that departs is named.
+    Switches must be equal but where the values that were pooled differ by rounding.
     """
-    import numpy as np
-
     import converters
     import prototxt
     import runtime
-    from zoo import comparison
+    from zoo import comparison, probes
     from zoo.commands.convert import build
     from zoo.console import Printer
+    from zoo.verification import Verifier
 
     say = Printer(json, quiet)
     limit = comparison.TOLERANCE if tolerance is None else tolerance
@@ -80,68 +77,59 @@ def verify(
         converters.load_plugin(path)
     read = prototxt.read_net(net, lenient=lenient, warn=say.warn)
     read = read.select(phase.upper(), (*read.stages, *(stage or ())))
-    arrays = prototxt.read_weights(weights) if weights is not None else None
     part = loaded.metadata.get("zoo.part")
-
-    def whole_graph(shapes: dict[str, tuple[int | str, ...]] | None) -> Graph:
-        graph, _, _ = build(
-            read,
-            arrays,
-            shapes=shapes,
-            open_dims=False,
-            # A part's outputs are told by the split, not by the network.
-            outputs=None if part else [spec.name for spec in loaded.outputs],
-            seed=seed,
-            lenient=lenient,
-            warn=say.warn,
-        )
-        return graph
-
     fixed = {
         spec.name: tuple(given_in[spec.name].shape) if spec.name in given_in else spec.shape
         for spec in loaded.inputs
         if spec.name in given_in or all(isinstance(dim, int) for dim in spec.shape)
     }
-    whole = whole_graph(None if part else fixed or None)
+    whole, _, _ = build(
+        read,
+        prototxt.read_weights(weights) if weights is not None else None,
+        shapes=None if part else fixed or None,
+        open_dims=False,
+        # A part's outputs are told by the split, not by the network.
+        outputs=None if part else [spec.name for spec in loaded.outputs],
+        seed=seed,
+        lenient=lenient,
+        warn=say.warn,
+    )
     graph = _part(whole, part)
     _check_inputs(graph, loaded, net)
-    feeds = given_in or _random(whole, graph, loaded, seed)
-    sides: dict[str, Blobs] = {
-        "torch": run_torch(graph, feeds),
-        "onnx": loaded.run({spec.name: feeds[spec.name] for spec in loaded.inputs}),
-    }
-    order = [value.name for value in graph.values()]
-    found = comparison.compare_all(order, ("torch", sides["torch"]), ("onnx", sides["onnx"]), limit)
-    if given_out:
-        for side in ("onnx", "torch"):
-            found += comparison.compare_all(order, (side, sides[side]), ("given", given_out), limit)
-    if not found:
+    verifier = Verifier(graph, loaded, model, limit)
+    if inputs:
+        rows = [verifier.check("the given input", given_in, given_in, given_out)]
+    else:
+        rows = []
+        for kind in probes.KINDS:
+            feeds = drawn(kind, whole, graph, loaded, seed)
+            rows.append(verifier.check(kind, feeds, feeds))
+    if not any(row.comparisons for row in rows):
         raise ZooError(
             f"{inputs or model}: no output blob that both sides have",
             hint=f"the model's are {', '.join(spec.name for spec in loaded.outputs)}",
         )
-    departs = [item for item in found if not item.ok]
-    first = None
-    if departs:
-        # A closer look, at every blob inside: a switch that rounding alone decided is no departure.
-        inner = inner_blobs(graph, model, feeds)
-        sides["given"] = given_out
-        found = [excused(item, graph, inner["torch"], sides, limit) for item in found]
-        departs = [item for item in found if not item.ok]
-        if departs:
-            first = first_departure(graph, inner, given_out, limit) or departs[0]
+    first = next((row.first for row in rows if row.first is not None), None)
     say.result(
         {
-            "ok": not departs,
+            "ok": first is None,
             "tolerance": limit,
             "provider": loaded.provider,
-            "input": str(inputs) if inputs else f"random, seed {seed}",
-            "feeds": {name: list(np.shape(array)) for name, array in feeds.items()},
-            "comparisons": [item.as_dict() for item in found],
+            "input": str(inputs) if inputs else f"drawn, seed {seed}",
+            "feeds": {name: list(array.shape) for name, array in rows[0].feeds.items()},
+            "inputs": [
+                {
+                    "input": row.input,
+                    "ok": row.ok,
+                    "first_departure": row.first.as_dict() if row.first else None,
+                }
+                for row in rows
+            ],
+            "comparisons": [item.as_dict() for row in rows for item in row.comparisons],
             "first_departure": first.as_dict() if first else None,
         }
     )
-    _show(say, found, limit, loaded)
+    _show(say, rows, limit, loaded)
     if first is not None:
         raise ZooError(
             f"{model}: {first.sentence()}",
@@ -174,74 +162,6 @@ def feeds_and_expected(path: Path, model: Model) -> tuple[Blobs, Blobs]:
     return feeds, expected
 
 
-def run_torch(graph: Graph, feeds: Blobs) -> Blobs:
-    """The outputs of the PyTorch rebuild, by name."""
-    import numpy as np
-    import torch
-
-    import converters
-
-    module = converters.to_torch(graph).eval()
-    with torch.no_grad():
-        out = module(*(torch.from_numpy(np.array(feeds[v.name])) for v in graph.inputs))
-    return {name: tensor.numpy() for name, tensor in out.items()}
-
-
-def inner_blobs(graph: Graph, path: Path, feeds: Blobs) -> dict[str, Blobs]:
-    """Every blob that both sides have, blobs inside the network included: {"torch", "onnx"}."""
-    import onnx
-
-    import runtime
-
-    proto = onnx.load(str(path))
-    made = {name for node in proto.graph.node for name in node.output}
-    already = {info.name for info in proto.graph.output}
-    inner = graph.clone()
-    inner.outputs = [value for node in inner.nodes for value in node.outputs]
-    torch_side = run_torch(inner, feeds)
-    for value in inner.outputs:
-        if value.name in made - already:
-            proto.graph.output.append(onnx.ValueInfoProto(name=value.name))
-    opened = runtime.load(proto.SerializeToString(), "cpu")
-    onnx_side = opened.run({spec.name: feeds[spec.name] for spec in opened.inputs})
-    return {"torch": torch_side, "onnx": onnx_side}
-
-
-def excused(
-    item: Comparison, graph: Graph, blobs: Blobs, sides: dict[str, Blobs], tolerance: float
-) -> Comparison:
-    """The comparison, counted as agreeing where only switches differ that rounding decided."""
-    import dataclasses
-
-    from zoo import comparison
-
-    if item.ok or not item.mask:
-        return item
-    node = graph.value(item.blob).producer
-    plane = blobs.get(node.inputs[0].name) if node is not None else None
-    left, right = sides[item.left][item.blob], sides[item.right][item.blob]
-    tie = plane is not None and comparison.near_ties(left, right, plane, tolerance)
-    return dataclasses.replace(item, ok=True) if tie else item
-
-
-def first_departure(
-    graph: Graph, inner: dict[str, Blobs], given: Blobs, tolerance: float
-) -> Comparison | None:
-    """The first blob in the network's order that departs, of those inside the network."""
-    from zoo import comparison
-
-    order = [value.name for value in graph.values()]
-    sides = {**inner, "given": given}
-    found: list[Comparison] = []
-    for left, right in (("torch", "onnx"), ("onnx", "given")):
-        found += comparison.compare_all(
-            order, (left, sides[left]), (right, sides[right]), tolerance
-        )
-    found = [excused(item, graph, inner["torch"], sides, tolerance) for item in found]
-    departed = [item for item in found if not item.ok]
-    return min(departed, key=lambda item: order.index(item.blob), default=None)
-
-
 def _part(graph: Graph, part: str | None) -> Graph:
     import converters
 
@@ -261,37 +181,39 @@ def _check_inputs(graph: Graph, model: Model, net: Path) -> None:
         )
 
 
-def _random(whole: Graph, graph: Graph, model: Model, seed: int) -> Blobs:
-    """Seeded normal inputs; a decoder is fed switches that its own encoder took from them."""
-    import numpy as np
+def drawn(kind: str, whole: Graph, graph: Graph, model: Model, seed: int) -> Blobs:
+    """Blobs of one kind of `probes`; a decoder is fed switches that its encoder took of them."""
+    import converters
+    from converters.legal import legal_inputs
+    from converters.shapes import fixed
+    from zoo import probes
+    from zoo.verification import call
 
-    rng = np.random.default_rng(seed)
     # Networks of the paper expect pixels, whose spread is about 64; others what they were given.
     spread = 64 if "zoo.arch" in model.metadata else 1
-
-    def draw(shape: Any) -> np.ndarray:
-        return (spread * rng.standard_normal(shape)).astype(np.float32)
-
-    feeds = {value.name: draw(value.shape) for value in whole.inputs}
+    shapes = {value.name: fixed(value.shape) for value in whole.inputs}
+    feeds = probes.probe(kind, shapes, legal_inputs(whole), seed, spread)
     if model.metadata.get("zoo.part") == "decoder":
         encoder = _part(whole, "encoder")
-        feeds = {**feeds, **run_torch(encoder, feeds)}
+        feeds = {**feeds, **call(converters.to_torch(encoder).eval(), encoder, feeds)}
     return {value.name: feeds[value.name] for value in graph.inputs}
 
 
-def _show(say: Any, found: list[Comparison], limit: float, model: Model) -> None:
+def _show(say: Any, rows: list[Row], limit: float, model: Model) -> None:
     say.table(
-        ["blob", "compared", "max abs", "max rel", "mean abs", "agrees"],
+        ["input", "compared", "blobs", "farthest", "max rel", "switches", "rounding", "agrees"],
         [
             [
-                item.blob,
-                f"{item.left} / {item.right}",
-                f"{item.max_abs:.3g}" + (" switches" if item.mask else ""),
-                f"{item.max_rel:.3g}",
-                f"{item.mean_abs:.3g}",
-                item.ok,
+                row.input,
+                " / ".join(dict.fromkeys(x for c in row.comparisons for x in (c.left, c.right))),
+                len({item.blob for item in row.comparisons}),
+                row.worst.blob if row.worst else "",
+                f"{max((c.max_rel for c in row.comparisons if not c.mask), default=0):.3g}",
+                sum(int(c.max_abs) for c in row.comparisons if c.mask and not c.shapes),
+                sum(item.rounding for item in row.comparisons),
+                row.ok,
             ]
-            for item in found
+            for row in rows
         ],
     )
     say.line(f"tolerance {limit:g} of a blob's largest magnitude; ONNX Runtime on {model.provider}")

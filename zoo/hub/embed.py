@@ -1,6 +1,7 @@
 """How the embedded hub is made of trained networks; run by whoever trained them anew:
 
-    zoo train --arch A --data DIR --hold-out 100 -o RUNS/A      for each arch
+    zoo train --arch A --data DIR --hold-out 100 -o RUNS/A      for each arch, and with
+    zoo train --arch A --encoder learned --data DIR --hold-out 100 -o RUNS/A-learned
     python -m zoo.hub.embed RUNS --data DIR --caffemodels DIR [--mean FILE]
 
 Each network is measured on the images that its training left out, beside the authors' weights where
@@ -10,6 +11,7 @@ they are at hand, gets its card, and is published into the package's own folder.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import tempfile
 from collections.abc import Mapping
@@ -20,7 +22,7 @@ from zoo.hub.index import Metric
 from zoo.hub.places import EMBEDDED
 
 CARD = """\
-# {arch}
+# {name}
 
 Rebuilds an image from its max-pooling switches alone ({bits_per_pixel:g} bits per pixel and colour
 channel), after *Tunnel Effect in CNNs: Image Reconstruction From Max-Switch Locations*.
@@ -29,13 +31,13 @@ channel), after *Tunnel Effect in CNNs: Image Reconstruction From Max-Switch Loc
 | --- | ---: |
 | this network, {held_out} images held out | {rmse_held_out:.4f} |
 | the authors' weights, the same images | {authors} |
-| published, other images | {published:.4f} |
+| published for a random encoder, other images | {published:.4f} |
 
 | | |
 | --- | --- |
 | input | `data`, N×3×H×W, BGR, 0..255 minus the mean colour {mean}; H and W are left open |
 | outputs | `deconv1_2`, the image; `pool1_mask`, `pool2_mask`, `pool3_mask`, the switches |
-| encoder | the best of {candidates} random draws (seed {encoder_seed}); never trained |
+| encoder | {encoder_origin} |
 | decoder | recipe `{recipe}`: {iterations:,} × {batch} parts of {crop}×{crop} pixels, seed {seed} |
 | data | {training_images} photographs of `{data}` and random parts of them ({pool:,} in all) |
 | date | {date} |
@@ -43,12 +45,19 @@ channel), after *Tunnel Effect in CNNs: Image Reconstruction From Max-Switch Loc
 Trained on few photographs: a demonstration, and a yardstick for your own training.
 """
 
+ORIGIN = {
+    "random": "the best of {candidates} random draws (seed {encoder_seed}); never trained",
+    "learned": "learned its switches together with the decoder, by straight-through gradients; "
+    "begun as a random draw (seed {encoder_seed})",
+}
+
 
 def card(about: Mapping[str, Any], authors: float | None) -> str:
     """The Markdown card of a network that the `modern` recipe trained."""
     stated = "not at hand" if authors is None else f"{authors:.4f}"
     mean = ", ".join(f"{value:g}" for value in about["mean"])
-    return CARD.format(**{**about, "authors": stated, "mean": mean})
+    origin = ORIGIN[about["encoder"]].format(**about)
+    return CARD.format(**{**about, "authors": stated, "mean": mean, "encoder_origin": origin})
 
 
 def embed(
@@ -56,21 +65,23 @@ def embed(
 ) -> list[str]:
     """Publish every network below `runs`; returns what was done, a line for each."""
     import runtime
-    from zoo import metadata, table2
+    from zoo import architectures, metadata, table2
     from zoo.hub.publishing import publish
 
     lines = []
-    for row in table2.rows():
-        model = runs / row.arch / f"{row.arch}.onnx"
-        if row.encoder != "random" or not model.is_file():
+    rows = [row for row in table2.rows() if row.encoder == "random"]
+    for encoder, row in itertools.product(ORIGIN, rows):
+        name = architectures.model_name(row.arch, encoder)
+        model = runs / name / f"{name}.onnx"
+        if not model.is_file():
             continue
         about = json.loads(model.with_suffix(".json").read_text())
         weights = table2.caffemodel(caffemodels, row) if caffemodels else None
         authors = None
         if weights is not None:
-            theirs = runtime.load(table2.converted(row, weights))
+            converted = runtime.load(table2.converted(row, weights))
             average = runtime.read_mean(mean or metadata.IMAGENET_MEAN)
-            authors = runtime.evaluate(theirs, images, average).rmse
+            authors = runtime.evaluate(converted, images, average).rmse
         loaded = runtime.load(model)
         found = runtime.evaluate(loaded, images, runtime.read_mean(loaded.metadata["zoo.mean"]))
         about["rmse_held_out"] = found.rmse
@@ -78,19 +89,20 @@ def embed(
             Metric("rmse", round(found.rmse, 6), f"{about['data']}, held out", found.images)
         ]
         if authors is not None:
-            name = "rmse_authors"
-            measured.append(Metric(name, round(authors, 6), measured[0].data, found.images))
+            theirs = Metric("rmse_authors", round(authors, 6), measured[0].data, found.images)
+            measured.append(theirs)
         with tempfile.TemporaryDirectory() as folder:
             text = Path(folder) / "card.md"
             text.write_text(card(about, authors), encoding="utf-8")
             done = publish(
                 [model],
                 hub,
+                name=name,
                 version="1.0",
                 card=text,
                 licence="BSD-2-Clause",
-                source=f"zoo train --arch {row.arch}",
-                encoder="random",
+                source=f"zoo train --arch {row.arch} --encoder {encoder}",
+                encoder=encoder,
                 metrics=measured,
             )
         ratio = f", {found.rmse / authors:.3f} of the authors'" if authors else ""

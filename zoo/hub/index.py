@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from zoo.architectures import ENCODERS
 from zoo.hub.fields import Fields, parse
 
 SCHEMA = 1
@@ -98,7 +99,7 @@ class Entry:
     files: tuple[File, ...]
     arch: str | None = None
     encoder: str | None = None
-    """How the paper's encoder came to be: random or pretrained."""
+    """How the paper's encoder came to be: random, pretrained or learned."""
     preprocessing: Preprocessing | None = None
     metrics: tuple[Metric, ...] = ()
     source: str = ""
@@ -208,7 +209,7 @@ def _entry(fields: Fields) -> Entry:
         files=fields.objects("files", _file, most=64),
         arch=fields.optional("arch", lambda n: fields.text(n, ARCH, "of the form n1_n2_n3")),
         encoder=fields.optional(
-            "encoder", lambda n: fields.text(n, "random|pretrained", "random or pretrained")
+            "encoder", lambda n: fields.text(n, "|".join(ENCODERS), " or ".join(ENCODERS))
         ),
         preprocessing=fields.optional(
             "preprocessing", lambda name: _preprocessing(fields.inside(name))

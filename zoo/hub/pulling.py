@@ -41,8 +41,8 @@ def locate(
 ) -> Path:
     """The path of a model's ONNX file, fetched if need be and checked.
 
-    A model is `48_96_192` or `48_96_192@1.0`; `encoder`, random or pretrained, says which of an
-    arch. Of several files that run on `target` the one made for it is taken. Raises HubError.
+    A model is `48_96_192` or `48_96_192@1.0`; `encoder`, random, pretrained or learned, says which
+    of an arch. Of several files that run on `target` the one made for it is taken. Raises HubError.
     """
     opened = open_hub(hub, offline)
     entry = find(opened, name_or_arch, encoder)
@@ -104,7 +104,7 @@ def _of_arch(index: Index, arch: str, encoder: str | None) -> tuple[Entry, ...]:
     fitting = [e for e in index.models if e.arch == arch and e.task == "reconstruct"]
     if encoder is not None:
         fitting = [e for e in fitting if e.encoder == encoder]
-    fitting = [e for e in fitting if e.encoder != "pretrained"] or fitting
+    fitting = [e for e in fitting if e.encoder in (None, "random")] or fitting
     names = sorted({entry.name for entry in fitting})
     if len(names) > 1:
         raise HubError(f"arch {arch} fits several models", hint=f"name one of {', '.join(names)}")

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from zoo import architectures
 
-from .switches import unpool
+from .switches import Soft, soft_unpool, unpool
 
 __all__ = ["Decoder"]
 
@@ -45,14 +45,20 @@ class Decoder(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(
-        self, switches: list[torch.Tensor], masks: Mapping[str, torch.Tensor] | None = None
+        self,
+        switches: Sequence[torch.Tensor | Soft],
+        masks: Mapping[str, torch.Tensor] | None = None,
     ) -> torch.Tensor:
-        """`masks` are where the encoder's ReLUs passed something (see `bottleneck`)."""
+        """Each level's positions, or with a way back to what chose them (`Soft`).
+
+        `masks` are where the encoder's ReLUs passed something (see `bottleneck`)."""
         return self._walk(switches, masks, calibrate=False)
 
     @torch.no_grad()
     def calibrate(
-        self, switches: list[torch.Tensor], masks: Mapping[str, torch.Tensor] | None = None
+        self,
+        switches: Sequence[torch.Tensor | Soft],
+        masks: Mapping[str, torch.Tensor] | None = None,
     ) -> None:
         """Give every channel unit variance over this input, and let most of it pass the ReLU.
 
@@ -63,14 +69,15 @@ class Decoder(nn.Module):
 
     def _walk(
         self,
-        switches: list[torch.Tensor],
+        switches: Sequence[torch.Tensor | Soft],
         masks: Mapping[str, torch.Tensor] | None,
         calibrate: bool,
     ) -> torch.Tensor:
         count, height, width, _ = switches[-1].shape
         x = self.bias4.view(1, -1, 1, 1).expand(count, -1, height, width)
         for level in (3, 2, 1):
-            x = unpool(x, switches[level - 1])
+            known = switches[level - 1]
+            x = soft_unpool(x, known) if isinstance(known, Soft) else unpool(x, known)
             for half in (1, 2):
                 if masks is not None:
                     # What is reversed here is the encoder's other convolution of this level.

@@ -25,7 +25,14 @@ from .encoders import LAYERS, Encoder, draw
 from .solver import Event
 from .switches import SwitchStore
 
-__all__ = ["Modern", "Recipe", "choose_encoder", "fast_bfloat16", "keep_switches", "recipe_for"]
+__all__ = [
+    "Modern",
+    "Recipe",
+    "choose_encoder",
+    "fast_bfloat16",
+    "keep_switches",
+    "recipe_for",
+]
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,12 @@ class Recipe:
     """Iterations of the first trial of each; the better half goes on to one twice as long."""
     seed: int = 0
     bfloat16: bool = False
+    encoder: str = "random"
+    """`random` is never trained; `learned` is, with the decoder (see `learned`)."""
+    temperature: float = 0.5
+    """Of a learned encoder's windows on the way back."""
+    clip: float = 0.0
+    """Longest gradient, as one vector; 0 leaves all as they are."""
 
 
 def recipe_for(
@@ -53,15 +66,22 @@ def recipe_for(
     bfloat16: bool,
     candidates: int | None = None,
     further: bool = False,
+    encoder: str = "random",
 ) -> Recipe:
     """The recipe for an arch: wide networks vary less from draw to draw, and cost more.
 
-    `further` is for a network that was trained before: a third of the rate.
+    A learned encoder need not be drawn well; it needs short steps and more of them. `further` is
+    for a network that was trained before: a third of the rate.
     """
     if candidates is None:
-        candidates = 16 if sum(architectures.channels(arch)) < 60 else 4
-    recipe = Recipe(seed=seed, bfloat16=bfloat16, candidates=candidates)
-    if sum(architectures.channels(arch)) > 300:
+        wide = sum(architectures.channels(arch)) >= 60
+        candidates = 1 if encoder == "learned" else 4 if wide else 16
+    recipe = Recipe(seed=seed, bfloat16=bfloat16, candidates=candidates, encoder=encoder)
+    if encoder == "learned":
+        # Encoder and decoder chase each other: the wider they are, the shorter the steps must be.
+        rate = min(recipe.rate, 0.48 / sum(architectures.channels(arch)))
+        recipe = replace(recipe, iterations=10_000, clip=0.03, rate=rate)
+    elif sum(architectures.channels(arch)) > 300:
         recipe = replace(recipe, iterations=12_000)
     if further:
         recipe = replace(recipe, rate=recipe.rate / 3, candidates=0)
@@ -97,9 +117,10 @@ class Modern:
         self.decoder.calibrate(
             *self.bottleneck(first.to(self.device, memory_format=torch.channels_last))
         )
-        self.module = group.wrap(self.decoder)
+        self.module = group.wrap(self.learner())
+        self.parameters = list(self.module.parameters())
         self.optimizer = torch.optim.AdamW(
-            self.decoder.parameters(),
+            self.parameters,
             recipe.rate,
             betas=(0.9, 0.99),
             weight_decay=recipe.decay,
@@ -130,21 +151,29 @@ class Modern:
         share = count // self.group.size
         return drawn[self.group.rank * share :][:share]
 
+    def learner(self) -> nn.Module:
+        """What is trained; it is called with what `tell` gives."""
+        return self.decoder
+
     def bottleneck(self, images: torch.Tensor) -> tuple[Any, ...]:
         """What the decoder is told of these images: here their switches."""
         return (self.encoder(images),)
 
     def batch(self) -> tuple[torch.Tensor, tuple[Any, ...]]:
-        """Images in units of 1 minus the mean, and what the decoder is told of them."""
+        """Images in units of 1 minus the mean, and what the learner is told of them."""
         places, crop = self.places(), self.recipe.crop
         parts = np.stack([self.pool[i, :, y : y + crop, x : x + crop] for i, y, x in places])
         images = (torch.from_numpy(parts).float() / 255 - self.mean).to(
             self.device, memory_format=torch.channels_last
         )
+        return images, self.tell(images, places)
+
+    def tell(self, images: torch.Tensor, places: list[tuple[int, int, int]]) -> tuple[Any, ...]:
+        """What the learner is told of these images, which lie at `places`."""
         if self.store is None:
             with torch.no_grad():
-                return images, self.bottleneck(images)
-        return images, ([s.to(self.device) for s in self.store.get(places, crop)],)
+                return self.bottleneck(images)
+        return ([s.to(self.device) for s in self.store.get(places, self.recipe.crop)],)
 
     def step(self) -> torch.Tensor:
         """One iteration; its mean squared error, pixels in [0,1]."""
@@ -156,6 +185,8 @@ class Modern:
         loss = (rebuilt.float() - images).square().mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        if self.recipe.clip:
+            nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
         self.optimizer.step()
         self.iteration += 1
         return loss.detach()
@@ -198,9 +229,9 @@ class Modern:
         for name in LAYERS:
             layer = self.encoder.get_submodule(name)
             assert isinstance(layer, nn.Conv2d) and layer.bias is not None
-            weight = layer.weight.cpu().contiguous().numpy().copy()
+            weight = layer.weight.detach().cpu().contiguous().numpy().copy()
             factor = np.float32(255 if name == LAYERS[0] else 1)
-            stored[name] = [weight / factor, layer.bias.cpu().numpy().copy()]
+            stored[name] = [weight / factor, layer.bias.detach().cpu().numpy().copy()]
         return stored | self.decoder.blobs(255)
 
 

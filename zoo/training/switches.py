@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import torch
 
-__all__ = ["SwitchStore", "pool_switches", "unpool"]
+__all__ = ["Soft", "SwitchStore", "pool_switches", "soft_unpool", "unpool"]
+
+CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
+"""Row and column of each position in its window."""
 
 
 def pool_switches(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -13,7 +18,7 @@ def pool_switches(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     Positions are uint8 and N×H/2×W/2×C: channels last, as `unpool` takes them.
     """
     best, position = x[:, :, ::2, ::2], torch.zeros(1, dtype=torch.uint8)
-    for number, (row, column) in enumerate(((0, 1), (1, 0), (1, 1)), 1):
+    for number, (row, column) in enumerate(CORNERS[1:], 1):
         other = x[:, :, row::2, column::2]
         position = torch.where(other > best, number, position)
         best = torch.maximum(best, other)
@@ -27,6 +32,70 @@ def unpool(x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
     chosen = positions[:, :, None, :, None] == corners
     spread = x.permute(0, 2, 3, 1)[:, :, None, :, None] * chosen
     return spread.view(count, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
+
+
+class Soft(NamedTuple):
+    """The switches of one level, and what they were chosen by."""
+
+    positions: torch.Tensor
+    """0..3, uint8, N×h×w×C."""
+    values: torch.Tensor
+    """N×C×2h×2w, before the ReLU."""
+    temperature: float
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.positions.shape
+
+
+def soft_unpool(x: torch.Tensor, switches: Soft) -> torch.Tensor:
+    """`unpool` by the hard positions, with a gradient for the values that chose them."""
+    return _SoftUnpool.apply(x, *switches)
+
+
+class _SoftUnpool(torch.autograd.Function):
+    """On the way back a switch counts as the softmax of its window's four values and of a fifth,
+    0, that stands for position 0: where no value is above 0, the ReLU leaves a tie of zeros, which
+    the first place wins.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        positions: torch.Tensor,
+        values: torch.Tensor,
+        temperature: float,
+    ) -> torch.Tensor:
+        ctx.save_for_backward(x, positions, values)
+        ctx.temperature = temperature
+        return unpool(x, positions)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        x, positions, values = ctx.saved_tensors
+        grad, values, x = (t.permute(0, 2, 3, 1) for t in (grads[0], values, x))
+
+        def corners(t: torch.Tensor) -> list[torch.Tensor]:
+            return [t[:, row::2, column::2].float() for row, column in CORNERS]
+
+        slopes, scores = corners(grad), [v / ctx.temperature for v in corners(values)]
+        most = torch.stack(scores).amax(0).clamp_(min=0)
+        shares, silent = [torch.exp(score - most) for score in scores], torch.exp(-most)
+        total = sum(shares, silent)
+        weighted = [share * slope for share, slope in zip(shares, slopes, strict=True)]
+        average = sum(weighted, silent * slopes[0]) / total
+        factor = x / (total * ctx.temperature)
+        ways = [
+            ((slope - average) * share * factor).to(grad.dtype)
+            for slope, share in zip(slopes, shares, strict=True)
+        ]
+        rows = [torch.stack(ways[:2], 3), torch.stack(ways[2:], 3)]
+        back = torch.stack(rows, 2).view(grad.shape).permute(0, 3, 1, 2)
+        chosen = slopes[0]
+        for number in (1, 2, 3):
+            chosen = torch.where(positions == number, slopes[number], chosen)
+        return chosen.to(x.dtype).permute(0, 3, 1, 2), None, back, None
 
 
 class SwitchStore:

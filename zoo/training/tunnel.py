@@ -26,6 +26,7 @@ from .curves import draw_curve
 from .distributed import ALONE, Group
 from .encoders import Encoder
 from .images import Images
+from .learned import Learned
 from .modern import Modern, Recipe, choose_encoder, keep_switches
 from .run import interruptible, keep_until
 from .solver import Event, Solver
@@ -79,7 +80,8 @@ class TunnelRun:
         """`start` are the weights of a network to go on from; its encoder stays."""
         architectures.channels(arch)
         self.arch, self.images, self.recipe = arch, images, recipe
-        self.files, self.device, self.group = Files(folder, arch), device, group
+        self.files = Files(folder, architectures.model_name(arch, recipe.encoder))
+        self.device, self.group = device, group
         self.start = start
         self.encoder_seed: int | None = None
         self.seconds = 0.0
@@ -111,7 +113,8 @@ class TunnelRun:
         for filled in self.switches(encoder, share):
             store = filled
             yield Event("encode", 0)
-        self.training = training = Modern(
+        kind = Learned if self.recipe.encoder == "learned" else Modern
+        self.training = training = kind(
             self.arch, encoder, self.images.pool, self.images.mean, self.recipe, store,
             self.device, self.group,
         )  # fmt: skip
@@ -142,7 +145,9 @@ class TunnelRun:
                 file.write(json.dumps(row) + "\n")
 
     def switches(self, encoder: Encoder, share: float) -> Iterator[SwitchStore]:
-        """Encode the pool, where its switches fit into `share` of the free memory."""
+        """Encode the pool, where its switches stay and fit into `share` of the free memory."""
+        if self.recipe.encoder == "learned":
+            return  # they change
         pool = self.images.pool
         bits = architectures.bits_per_pixel(self.arch) * 3 * pool.shape[-1] ** 2
         if len(pool) * bits / 8 <= share * free_memory():
@@ -200,7 +205,7 @@ class TunnelRun:
     def restore(self, training: Modern, saved: dict[str, np.ndarray]) -> None:
         training.decoder.load_state_dict(part(saved, "decoder"))
         training.iteration = int(saved["iteration"])
-        parameters = list(training.decoder.parameters())
+        parameters = training.parameters
         for name, value in part(saved, "optimizer").items():
             number, _, key = name.partition("/")
             parameter = parameters[int(number)]
@@ -267,6 +272,7 @@ def score(model: Path, images: np.ndarray, mean: np.ndarray) -> float:
 def card(arch: str, images: Images, rmse: float | None, recipe: dict[str, Any]) -> dict[str, Any]:
     """What a person should know of a trained network, as JSON."""
     return {
+        "name": architectures.model_name(arch, recipe["encoder"]),
         "arch": arch,
         **recipe,
         "data": Path(images.source).name,
@@ -318,11 +324,10 @@ def train_arch(
     export(run.arch, training.weights(), mean, run.files)
     held = run.images.held
     rmse = score(run.files.onnx, held, run.images.mean) if len(held) else None
-    draw_curve(run.files.log, run.files.curve, f"{run.arch}, modern recipe")
+    draw_curve(run.files.log, run.files.curve, f"{run.files.name}, modern recipe")
     recipe = {
         "recipe": "modern",
         **dataclasses.asdict(run.recipe),
-        "encoder": "random",
         "encoder_seed": run.encoder_seed,
         "mean": run.images.mean.ravel().tolist(),
         "seconds": round(run.seconds, 1),

@@ -69,7 +69,7 @@ def model(
     main = _main(entry)
     graph = onnx_summary.summary(hub.folder / entry.path(main))
     graph["operators"] = Counter(row["op"] for row in graph["nodes"]).most_common()
-    published = architectures.published(arch, entry.encoder == "pretrained") if arch else None
+    published = architectures.PUBLISHED.get(entry.encoder or "random", {}).get(arch or "")
     card = (hub.folder / entry.path(entry.card)).read_text("utf-8") if entry.card else ""
     _render(
         site,
@@ -112,32 +112,42 @@ def overview(hub: Hub, shown: Sequence[Shown], demos: Sequence[Demo], site: Site
 
 
 def table2(shown: Sequence[Shown]) -> list[dict[str, Any]]:
-    """The paper's rows, each with the model that stands for it here."""
+    """The paper's rows, each with the model that stands for it here; then the networks with
+    learned switches, which the paper has none of.
+    """
     from zoo import architectures
 
     rows: list[dict[str, Any]] = []
-    for encoder, figures in architectures.PUBLISHED.items():
-        for arch, rmse in figures.items():
-            bits = architectures.bits_per_pixel(arch)
+    for encoder in architectures.ENCODERS:
+        figures = architectures.PUBLISHED.get(encoder)
+        for arch in figures or architectures.ARCHES:
             here = next((one for one in shown if _stands_for(one.entry, arch, encoder)), None)
-            metric = here.entry.metric("rmse") if here else None
-            points = [Point(arch, encoder, bits, rmse)]
-            if metric is not None:
-                points.append(Point(arch, encoder, bits, metric.value, measured=True))
-            rows.append(
-                {
-                    "arch": arch,
-                    "encoder": encoder,
-                    "bits": bits,
-                    "published": rmse,
-                    "metric": metric,
-                    "ratio": 100 * (metric.value / rmse - 1) if metric else None,
-                    "shown": here,
-                    "order": len(rows),
-                    "points": points,
-                }
-            )
+            if figures or here:
+                rmse = figures[arch] if figures else None
+                rows.append(_row(arch, encoder, rmse, here) | {"order": len(rows)})
     return rows
+
+
+def _row(arch: str, encoder: str, published: float | None, here: Shown | None) -> dict[str, Any]:
+    from zoo import architectures
+
+    bits = architectures.bits_per_pixel(arch)
+    metric = here.entry.metric("rmse") if here else None
+    points = []
+    if published is not None:
+        points.append(Point(arch, encoder, bits, published))
+    if metric is not None:
+        points.append(Point(arch, encoder, bits, metric.value, measured=True))
+    return {
+        "arch": arch,
+        "encoder": encoder,
+        "bits": bits,
+        "published": published,
+        "metric": metric,
+        "ratio": 100 * (metric.value / published - 1) if metric and published else None,
+        "shown": here,
+        "points": points,
+    }
 
 
 def _stands_for(entry: Entry, arch: str, encoder: str) -> bool:

@@ -10,8 +10,8 @@ from html import escape
 WIDTH, HEIGHT = 720, 430
 LEFT, RIGHT, TOP, BOTTOM = 62, 18, 48, 66
 TICKS = (1.75, 3.5, 7.0, 14.0)
-APART = 7
-"""Pixels between the two encoders at the same number of bits, where they would cover each other."""
+APART = {"random": -7, "pretrained": 7}
+"""Pixels aside, by encoder: at the same number of bits their marks would cover each other."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,7 @@ class Scale:
     def x(self, point: Point) -> float:
         least, most = math.log2(TICKS[0]) - 0.35, math.log2(TICKS[-1]) + 0.35
         share = (math.log2(point.bits) - least) / (most - least)
-        aside = APART if point.encoder == "pretrained" else -APART
-        return LEFT + share * (WIDTH - LEFT - RIGHT) + aside
+        return LEFT + share * (WIDTH - LEFT - RIGHT) + APART.get(point.encoder, 0)
 
     def y(self, value: float) -> float:
         share = (value - self.low) / (self.high - self.low)
@@ -76,7 +75,7 @@ def _axes(scale: Scale, step: float) -> Iterator[str]:
         yield f'<text class="tick" {place}>{value:.2f}</text>'
         value += step
     for bits in TICKS:
-        x = scale.x(Point("1_1_1", "random", bits, 0)) + APART
+        x = scale.x(Point("1_1_1", "", bits, 0))
         yield f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
         yield (
             f'<text class="tick" x="{x:.1f}" y="{HEIGHT - BOTTOM + 25}" '

@@ -1,0 +1,103 @@
+"""What a layer may be fed where not every number is legal: labels, indices, markers, regions.
+
+A layer type says so by `LayerType.legal`; `legal_inputs` carries it up to the graph's inputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .graph import Graph, Node, Value
+
+__all__ = ["Between", "Boxes", "ImageInfo", "Legal", "Regions", "Whole", "legal_inputs"]
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Whole numbers from `low` to `high`, both included. `some` asks for one above `low`."""
+
+    low: int
+    high: int
+    some: bool = False
+
+
+@dataclass(frozen=True)
+class Between:
+    """Numbers from `low` to `high`."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Rows image, x1, y1, x2, y2 in pixels: image below `images`, corners within the image."""
+
+    images: int
+    height: float
+    width: float
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """SSD's priors, 1×2×4P: corners as shares of the image, then their variances."""
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """Faster R-CNN's im_info: height, width, scale."""
+
+    height: int
+    width: int
+
+
+Legal = Whole | Between | Regions | Boxes | ImageInfo
+
+UNTOUCHED = frozenset("Concat Crop Dropout Flatten Permute Reshape Slice Split Tile".split())
+"""Layer types that hand numbers on as they are."""
+
+
+def legal_inputs(graph: Graph) -> dict[str, Legal]:
+    """By name, the inputs of a graph that may not be fed just any number."""
+    from .registry import find
+
+    found: dict[int, Legal] = {}
+    for node in reversed(graph.nodes):
+        kind = find(node.type)
+        assert kind is not None
+        needs: dict[int, Legal] = dict(kind.legal(node))
+        if node.type in UNTOUCHED:
+            handed = next((found[id(v)] for v in node.outputs if id(v) in found), None)
+            if handed is not None:
+                needs = {index: handed for index, _ in enumerate(node.inputs)}
+        for index, legal in needs.items():
+            if index < len(node.inputs):
+                found[id(node.inputs[index])] = legal
+    return {value.name: found[id(value)] for value in graph.inputs if id(value) in found}
+
+
+def classes(value: Value, axis: int = 1) -> Whole:
+    """Labels of scores whose classes lie along `axis`."""
+    size = value.shape[axis] if -len(value.shape) <= axis < len(value.shape) else 1
+    return Whole(0, size - 1 if isinstance(size, int) else 0)
+
+
+def rows(value: Value) -> Whole:
+    """Indices of the rows of a value."""
+    size = value.shape[0]
+    return Whole(0, size - 1 if isinstance(size, int) else 0)
+
+
+def plane(node: Node) -> Whole:
+    """Indices into the H×W plane of a node's first output."""
+    height, width = node.outputs[0].shape[-2:]
+    fixed = isinstance(height, int) and isinstance(width, int)
+    return Whole(0, int(height) * int(width) - 1 if fixed else 0)
+
+
+def regions(node: Node, spatial_scale: float) -> Regions:
+    """Regions of an image whose feature map is `node`'s first bottom."""
+    count, _, height, width = node.inputs[0].shape
+    sizes = [dim if isinstance(dim, int) else 1 for dim in (count, height, width)]
+    scale = spatial_scale or 1.0
+    return Regions(sizes[0], sizes[1] / scale, sizes[2] / scale)
