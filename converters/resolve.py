@@ -188,7 +188,9 @@ def defaults(records: list[Record]) -> list[Version]:
     compared = {id(v) for r in records if r.prunable for v in r.inputs}
     read: set[int] = set()
     for record in records:
-        if id(record) not in training and not record.is_input:
+        # What writes to a file (HDF5Output, MatWrite) reads what the network is for.
+        writes = not record.outputs and record.layer.type != "Silence"
+        if id(record) not in training and not record.is_input and not writes:
             read.update(id(v) for v in record.inputs)
     free: list[Version] = []
     losses: list[Version] = []

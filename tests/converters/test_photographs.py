@@ -147,3 +147,15 @@ def test_what_is_made_of_labels_is_no_output() -> None:
     loss = layer("SoftmaxWithLoss", "c small", tops="loss", name="loss")
     assert [v.name for v in build(text + shrink + loss).outputs] == ["c"]
     assert [v.name for v in build(text + shrink).outputs] == ["c", "small"]
+
+
+def test_what_is_written_to_a_file_is_an_output() -> None:
+    """As DeepLab's test.prototxt ends, in MatWrite; what Silence reads is none."""
+    text = (
+        layer("ImageSegData", "", "transform_param { crop_size: 17 }", "data label size") + conv()
+    )
+    text += layer("ReLU", "c", tops="r", name="r") + layer("Sigmoid", "c", tops="s", name="s")
+    text += layer("MatWrite", "r", 'mat_write_param { prefix: "fc8" }', "", "write")
+    text += layer("Silence", "s label size", tops="", name="silence")
+    assert [v.name for v in build(text).outputs] == ["r"]
+    assert [v.name for v in build(text.replace("MatWrite", "HDF5Output")).outputs] == ["r"]
