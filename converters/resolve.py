@@ -216,17 +216,25 @@ def behind_losses(records: list[Record]) -> set[int]:
     return found
 
 
+LEARNING = ("convolution_param", "inner_product_param", "embed_param", "recurrent_param")
+
+
 def made_of_labels(records: list[Record]) -> set[int]:
     """The ids of what a data layer gives beside its images, and of what is made of that alone.
 
-    As DeepLab shrinks its labels to the size of the scores.
+    As DeepLab shrinks its labels to the size of the scores. What learns makes no labels: of a pair
+    of images from one layer, both columns of a siamese network are predictions.
     """
     found: set[int] = set()
     for record in records:
         if record.is_input:
             beside = record.outputs[1:] if record.layer.type not in ("Input", "DummyData") else []
             found.update(map(id, beside))
-        elif record.inputs and all(id(v) in found for v in record.inputs):
+        elif (
+            record.inputs
+            and all(id(v) in found for v in record.inputs)
+            and all(record.layer.param(message) is None for message in LEARNING)
+        ):
             found.update(map(id, record.outputs))
     return found
 

@@ -159,3 +159,12 @@ def test_what_is_written_to_a_file_is_an_output() -> None:
     text += layer("Silence", "s label size", tops="", name="silence")
     assert [v.name for v in build(text).outputs] == ["r"]
     assert [v.name for v in build(text.replace("MatWrite", "HDF5Output")).outputs] == ["r"]
+
+
+def test_both_columns_of_a_pair_are_outputs() -> None:
+    fc = "inner_product_param { num_output: 2 }"
+    text = layer("HDF5Data", "", tops="one two same", name="pair")
+    text += layer("InnerProduct", "one", fc, "a", "a") + layer("InnerProduct", "two", fc, "b", "b")
+    text += layer("ContrastiveLoss", "a b same", tops="loss", name="loss")
+    shapes = {"one": (1, 3), "two": (1, 3)}
+    assert [v.name for v in build(text, shapes=shapes).outputs] == ["a", "b"]
