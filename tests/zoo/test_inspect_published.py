@@ -37,7 +37,11 @@ PUBLISHED = {
         lambda: residual.resnet(groups=32, base=128),
         224, 25_028_904, 2 * 34_112 + 53, 4_230_479_872,
     ),
-    "DenseNet-121": (residual.densenet, 224, 7_978_856, 2 * 41_824 + 121, None),
+    "SE-ResNet-50": (
+        lambda: residual.resnet(gate="axpy"), 224, 28_088_024, 2 * 26_560 + 53, 3_860_488_192,
+    ),
+    "DenseNet-121": (residual.densenet, 224, 7_978_856, 2 * 41_824 + 121, 2_834_161_664),
+    "DPN-92": (residual.dpn, 224, 37_668_392, 125_312, 6_501_684_224),
 }  # fmt: skip
 
 

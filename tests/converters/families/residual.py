@@ -81,10 +81,10 @@ def preact(name: str, bottom: str) -> str:
 def densenet(
     blocks: tuple[int, ...] = (6, 12, 24, 16), growth: int = 32, classes: int = 1000
 ) -> Body:
-    """DenseNet (Huang et al. 2016): each layer reads all before it."""
+    """DenseNet (Huang et al. 2016): each layer reads all before; a pooling rounds down."""
     count = 2 * growth
     text = conv("conv1", "data", count, 7, stride=2, pad=3, bias_term=False) + norm("conv1")
-    text += relu("conv1") + pool("pool1", "conv1", kernel=3, pad=1)
+    text += relu("conv1") + pool("pool1", "conv1", kernel=3, pad=1, ceil_mode=False)
     bottom = "pool1"
     for level, repeats in enumerate(blocks, 2):
         for place in range(1, repeats + 1):
