@@ -85,11 +85,15 @@ def take(
     node: Node, stored: Sequence[np.ndarray], index: int, wanted: Sequence[BlobSpec]
 ) -> np.ndarray:
     spec = wanted[index]
-    if len(stored) != len(wanted):
+    # HDF5 leaves out what another layer owns.
+    left_out = all(node.specs[i].name for i in range(len(stored), len(wanted)))
+    if len(stored) > len(wanted) or not left_out:
         raise node.error(
             f"the caffemodel has {len(stored)} blobs for it, the prototxt asks for {len(wanted)} "
             f"({', '.join(b.name for b in wanted)})"
         )
+    if index >= len(stored) or not np.size(stored[index]):
+        raise node.error(f"the caffemodel has no {spec.name} for it")
     array = np.asarray(stored[index])
     if not fits(array.shape, spec.shape):
         raise node.error(

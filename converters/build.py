@@ -18,7 +18,7 @@ from .graph import Graph, Node, Shape, Value
 from .input_shapes import Sizes, own_shapes
 from .registry import LayerType, find, load_plugin
 from .resolve import Record, Version, resolve
-from .shapes import OpenDimension, text
+from .shapes import OpenDimension, is_fixed, text
 
 __all__ = ["build_graph", "load_graph"]
 
@@ -106,14 +106,16 @@ def build_graph(
     ) -> tuple[Graph, dict[int, Shape]]:
         return infer_shapes(net, records, wanted, params, inputs, nominal)
 
-    sizes = Sizes(records, params, weights, given, stored or {})
+    sizes = Sizes(records, params, weights, given, stored or {}, any_plane=open_dims)
     own = own_shapes(sizes, lambda tried: infer(tried, None)[0], notes)
     try:
         _, nominal = infer(own, None)
-    except ConversionError:
-        if not given:
+    except ConversionError as error:
+        if given:
+            own = {k: closed(given.get(k), v) for k, v in own.items()}
+        elif not sizes.take_placeholders(own, error):
             raise
-        _, nominal = infer({k: closed(given.get(k), v) for k, v in own.items()}, None)
+        _, nominal = infer(own, None)
     graph = None
     lists = list_inputs(records)
     for batch, plane in OPENINGS if open_dims else ():
@@ -128,6 +130,9 @@ def build_graph(
         kind = find(node.type)
         assert kind is not None
         notes += kind.notes(node)
+    for value in graph.inputs:
+        if value.name in sizes.open_planes and is_fixed(*value.shape[2:]):
+            raise sizes.open_planes[value.name]
     graph.notes = notes
     attach_blobs(graph, weights, seed, lenient, warn)
     return graph
@@ -248,8 +253,13 @@ def infer_shapes(
         node = make_node(kind, record.layer, params[id(record)], net.phase or "TEST")
         node.inputs = [values[id(v)] for v in record.inputs]
         node.outputs = [Value(v.blob, (), node) for v in record.outputs]
-        kind.prepare(node)
-        shapes = kind.shapes(node)
+        try:
+            kind.prepare(node)
+            shapes = kind.shapes(node)
+        except OpenDimension as symbol:
+            if any(not is_fixed(*shape) for shape in inputs.values()):
+                raise
+            raise node.error(f"needs to know {symbol}, which only the run tells") from None
         check_positive(node, shapes)
         for version, value, shape, dtype in zip(
             record.outputs, node.outputs, shapes, kind.dtypes(node), strict=True

@@ -2,14 +2,15 @@
 
 In order: `--shape`; the input layer's own shape; for data layers what their files hold, where they
 are at hand; `crop_size`; what the network itself fixes: the first convolution's weights or the
-loss's partner give the channels, `unpool_size` or the first inner product's weights the height and
-width.
+loss's partner give the channels, `unpool_size`, `upsample_h` and `upsample_w` or the first inner
+product's weights the height and width. Where a Data layer crops and nothing says the channels,
+they are those of colour images; where nothing says height and width, they are left open.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,9 @@ from .resolve import Record, Version
 from .shapes import product
 
 __all__ = ["Sizes", "own_shapes"]
+
+ANY_PLANE = (512, 512)
+"""Where height and width stay open, the size by which all others are tried."""
 
 Build = Callable[[Mapping[str, Shape]], Graph]
 
@@ -34,11 +38,28 @@ class Sizes:
     given: Mapping[str, Shape]
     stored: Mapping[str, Shape]
     """Of data layers' tops: one row's shape in their files, where those are at hand."""
+    any_plane: bool = False
+    """Whether height and width may be left open, where the network does with any."""
+    open_planes: dict[str, ConversionError] = field(default_factory=dict)
+    """Inputs whose height and width nothing fixes, and what to say if one number is needed."""
 
     def needed_tops(self, record: Record) -> list[Version]:
         """The tops of an input layer that some kept layer reads (labels are mostly not)."""
         read = {id(v) for r in self.records for v in r.inputs}
         return [v for v in record.outputs if id(v) in read]
+
+    def take_placeholders(self, own: dict[str, Shape], error: ConversionError) -> bool:
+        """Whether planes of 1×1, where nothing fits them, stand for those of the run (OpenPose).
+
+        They then become ANY_PLANE in `own`, and must stay open.
+        """
+        if not self.any_plane:
+            return False
+        found = [blob for blob, shape in own.items() if len(shape) == 4 and shape[2:] == (1, 1)]
+        for blob in found:
+            own[blob] = (*own[blob][:2], *ANY_PLANE)
+            self.open_planes[blob] = error
+        return bool(found)
 
     def readers(self, version: Version) -> list[Record]:
         return [r for r in self.records if any(v is version for v in r.inputs)]
@@ -48,6 +69,12 @@ def own_shapes(sizes: Sizes, build: Build, notes: list[str]) -> dict[str, Shape]
     """The shape of every input blob that is read, in numbers; NeedsShape where nothing fixes it."""
     found: dict[str, Shape] = {}
     guessed: list[tuple[Record, Version]] = []
+    notes += [
+        f"{' and '.join(v.blob for v in tops)}: layer {record.layer.name} samples in training, "
+        "here inputs"
+        for record in sizes.records
+        if record.is_input and record.layer.bottoms and (tops := sizes.needed_tops(record))
+    ]
     for record in sizes.records:
         if not record.is_input:
             continue
@@ -103,7 +130,10 @@ def guess(
         notes.append(f"input {blob} {shown}: as the files of layer {record.layer.name} hold{crop}")
         return shape
     channels, why_channels = guess_channels(sizes, record, version)
-    if channels is None:
+    if channels is None and record.layer.type == "Data" and params.plane() and not version.index:
+        # convert_imageset writes colour unless told otherwise, and crop_size is for photographs.
+        channels, why_channels = 3, "channels taken to be those of colour images"
+    if channels is None or record.layer.bottoms:
         raise NeedsShape(
             blob, f"layer {record.layer.name!r}: nothing fixes the shape of {blob!r}", where
         )
@@ -122,9 +152,14 @@ def guess(
         if unpools_agree(graph) and weights_agree(graph, sizes.weights):
             notes.append(f"input {blob} {channels}x{height}x{width}: {why}, {why_channels}")
             return shape
-    raise NeedsShape(
+    error = NeedsShape(
         blob, f"layer {record.layer.name!r}: nothing fixes the height and width of {blob!r}", where
     )
+    if not sizes.any_plane or blob in sizes.given:
+        raise error
+    sizes.open_planes[blob] = error
+    notes.append(f"input {blob} {channels}xHxW: nothing fixes height and width, {why_channels}")
+    return (1, channels, *ANY_PLANE)
 
 
 def guess_channels(sizes: Sizes, record: Record, version: Version) -> tuple[int | None, str]:
@@ -136,7 +171,7 @@ def guess_channels(sizes: Sizes, record: Record, version: Version) -> tuple[int 
             return int(
                 stored[0].shape[1]
             ) * group, f"channels by the weights of {reader.layer.name}"
-    if (channels := params.channels()) is not None:
+    if (channels := params.channels(version.index)) is not None:
         return channels, f"channels by layer {record.layer.name}"
     if (partner := record.partner) is not None:
         return partner[1], f"channels by {partner[0]}, its partner in the loss"
@@ -151,6 +186,18 @@ def planes(sizes: Sizes) -> list[tuple[int, int, str]]:
             height, width = sizes.params[id(record)].size()
             if height and width:
                 tries.append((height, width, f"plane by unpool_size of {record.layer.name}"))
+        elif record.layer.type == "Upsample":
+            params = sizes.params[id(record)]
+            height, width = params.upsample_h, params.upsample_w
+            if height and width:
+                # What was pooled to less, and pooled by halves before that.
+                tries += [
+                    (height << n, width << n, f"plane by upsample_h and _w of {record.layer.name}")
+                    for n in range(6)
+                ]
+            if params.pad_out_h or params.pad_out_w:
+                # Only some sizes fit; SegNet's definitions that say so are for CamVid.
+                tries.append((360, 480, f"plane of CamVid by pad_out_h of {record.layer.name}"))
     tries.sort(key=lambda t: -t[0] * t[1])
     if sizes.weights and any(r.layer.type == "InnerProduct" for r in sizes.records):
         usual = [224, 227, 299, 256, 128, 112, 96, 64, 48, 32, 28]

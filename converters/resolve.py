@@ -46,7 +46,7 @@ class Record:
         """A loss or an accuracy, known or (by its name) not."""
         if self.kind:
             return self.kind.is_loss
-        return type_of(self.layer).removesuffix("Layer").endswith("Loss")
+        return type_of(self.layer).removesuffix("Layer").endswith(("Loss", "Accuracy"))
 
     @property
     def is_input(self) -> bool:
@@ -183,9 +183,14 @@ def named(
 
 
 def defaults(records: list[Record]) -> list[Version]:
+    training = behind_losses(records)
+    labels = made_of_labels(records)
+    compared = {id(v) for r in records if r.prunable for v in r.inputs}
     read: set[int] = set()
     for record in records:
-        if not record.prunable:
+        # What writes to a file (HDF5Output, MatWrite) reads what the network is for.
+        writes = not record.outputs and record.layer.type != "Silence"
+        if id(record) not in training and not record.is_input and not writes:
             read.update(id(v) for v in record.inputs)
     free: list[Version] = []
     losses: list[Version] = []
@@ -197,9 +202,41 @@ def defaults(records: list[Record]) -> list[Version]:
         for index, version in enumerate(record.outputs):
             if index in mask_tops:
                 masks.append(version)
-            elif id(version) not in read:
-                (losses if record.prunable else free).append(version)
+            elif id(version) not in read and id(version) not in labels & compared:
+                (losses if id(record) in training else free).append(version)
     return (free or losses) + masks
+
+
+def behind_losses(records: list[Record]) -> set[int]:
+    """The ids of losses and accuracies, and of what is made of theirs (as OHEM sums them)."""
+    found: set[int] = set()
+    for record in records:
+        if record.prunable or any(id(v.writer) in found for v in record.inputs):
+            found.add(id(record))
+    return found
+
+
+LEARNING = ("convolution_param", "inner_product_param", "embed_param", "recurrent_param")
+
+
+def made_of_labels(records: list[Record]) -> set[int]:
+    """The ids of what a data layer gives beside its images, and of what is made of that alone.
+
+    As DeepLab shrinks its labels to the size of the scores. What learns makes no labels: of a pair
+    of images from one layer, both columns of a siamese network are predictions.
+    """
+    found: set[int] = set()
+    for record in records:
+        if record.is_input:
+            beside = record.outputs[1:] if record.layer.type not in ("Input", "DummyData") else []
+            found.update(map(id, beside))
+        elif (
+            record.inputs
+            and all(id(v) in found for v in record.inputs)
+            and all(record.layer.param(message) is None for message in LEARNING)
+        ):
+            found.update(map(id, record.outputs))
+    return found
 
 
 def reach(records: list[Record], wanted: list[Version]) -> list[Record]:
@@ -211,6 +248,8 @@ def reach(records: list[Record], wanted: list[Version]) -> list[Record]:
         if id(record) in needed:
             continue
         needed.add(id(record))
+        if record.is_input:
+            continue  # one with bottoms samples in training: the network is cut there
         for version in record.inputs:
             if version.writer is None:
                 raise missing(record, version.blob, records)

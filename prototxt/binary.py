@@ -1,4 +1,5 @@
 """Caffe's binary files: .caffemodel, .binaryproto, .solverstate and the Datums of an LMDB.
+Models and states may be HDF5 (hdf5.py).
 
 Everything is validated against its stated shape before an array is made of it.
 """
@@ -16,6 +17,7 @@ from google.protobuf.message import DecodeError, EncodeError
 
 from .errors import FormatError
 from .files import atomic_write, map_bytes, release
+from .hdf5 import SIGNATURE, read_blobs, read_state
 from .schema_pb import message_class
 from .upgrade import V0_TYPES, V1_NUMBERS, V1_TYPES
 from .wire import Unfit, strip
@@ -131,10 +133,13 @@ def owned(view: np.ndarray) -> np.ndarray:
 
 
 def read_model(path: str | Path) -> list[LayerBlobs]:
-    """Every layer of a caffemodel (V0, V1 or current), with or without blobs; these may be views
-    of the mapped file.
+    """Every layer of a caffemodel (V0, V1, current or HDF5), with or without blobs; these may be
+    views of the mapped file. HDF5 keeps no types.
     """
     where = str(path)
+    data = map_bytes(path)
+    if data[: len(SIGNATURE)] == SIGNATURE:
+        return [LayerBlobs(name, "", blobs) for name, blobs in read_blobs(path, data).items()]
     result = collect(
         path,
         "NetParameter",
@@ -271,7 +276,10 @@ def write_binaryproto(path: str | Path, array: np.ndarray) -> None:
 
 
 def read_solverstate(path: str | Path) -> SolverState:
-    """Read a snapshot of a solver."""
+    """Read a snapshot of a solver, protobuf or HDF5."""
+    data = map_bytes(path)
+    if data[: len(SIGNATURE)] == SIGNATURE:
+        return SolverState(*read_state(path, data))
 
     def use(state: Any, runs: Runs | None) -> SolverState:
         history = [

@@ -35,7 +35,8 @@ V1_TYPES = {
     # Forks that kept V1 syntax: DeconvNet and SegNet. Their CROP is another than today's Crop.
     "UNPOOLING": "Unpooling", "BN": "BN", "UPSAMPLE": "Upsample", "DENSE_IMAGE_DATA":
     "DenseImageData", "PRELU": "PReLU", "CROP": "AlignedCrop", "RESHAPE": "Reshape",
-    "LOCAL": "Local",
+    "LOCAL": "Local", "IMAGE_SEG_DATA": "ImageSegData", "WINDOW_SEG_DATA": "WindowSegData",
+    "ELTWISE_ACCURACY": "EltwiseAccuracy",
 }  # fmt: skip
 
 V0_TYPES = {

@@ -23,7 +23,7 @@ class BlobShape:
 
 @dataclass
 class TransformParams:
-    """TransformationParameter."""
+    """TransformationParameter, with what LRCN's optical flow needs of it."""
 
     scale: float = 1.0
     mirror: bool = False
@@ -32,6 +32,7 @@ class TransformParams:
     mean_value: list[float] = field(default_factory=list)
     force_color: bool = False
     force_gray: bool = False
+    flow: bool = False
 
 
 class Backend(enum.Enum):
@@ -57,7 +58,7 @@ class DataParams:
 
 @dataclass
 class ImageDataParams:
-    """ImageDataParameter."""
+    """ImageDataParameter, with the least size that LRCN's fork enlarges images to."""
 
     source: str = ""
     batch_size: UInt = 1
@@ -71,6 +72,8 @@ class ImageDataParams:
     crop_size: UInt = 0
     mirror: bool = False
     root_folder: str = ""
+    min_height: UInt = 0
+    min_width: UInt = 0
 
 
 @dataclass
@@ -145,8 +148,8 @@ class Source:
         size = getattr(self.own, "new_height", 0), getattr(self.own, "new_width", 0)
         return size if all(size) else None
 
-    def channels(self) -> int | None:
-        """The channels that the layer states: by its means, or by its colour."""
+    def channels(self, index: int = 0) -> int | None:
+        """The channels that the layer states of a top: by its means, or by its colour."""
         if len(self.transform.mean_value) > 1:
             return len(self.transform.mean_value)
         if self.transform.force_gray:

@@ -88,11 +88,12 @@ class WindowParams:
 
 @dataclass
 class PoolingParams(WindowParams):
-    """PoolingParameter."""
+    """PoolingParameter, with the `ceil_mode` by which forks said it before `round_mode`."""
 
     pool: Method = Method.MAX
     global_pooling: bool = False
     round_mode: RoundMode = RoundMode.CEIL
+    ceil_mode: bool = True
 
 
 @register("Pooling", message="pooling_param")
@@ -137,7 +138,7 @@ class Pooling(LayerType):
         if p.global_pooling:
             height, width = node.inputs[0].shape[2:]
             return Windows((known(height), known(width)), (1, 1), (0, 0), True)
-        return p.windows(p.round_mode is RoundMode.CEIL)
+        return p.windows(p.ceil_mode and p.round_mode is RoundMode.CEIL)
 
     def shapes(self, node: Node) -> list[Shape]:
         n, c, height, width = node.inputs[0].shape

@@ -154,7 +154,7 @@ class Upsample(Unpooling):
 
 @dataclass
 class DenseImageDataParams:
-    """DenseImageDataParameter."""
+    """DenseImageDataParameter, with ENet's labels of a smaller size."""
 
     source: str = ""
     batch_size: UInt = 1
@@ -168,6 +168,7 @@ class DenseImageDataParams:
     mirror: bool = False
     crop_width: UInt = 0
     crop_height: UInt = 0
+    label_divide_factor: UInt = 1
 
 
 class DenseSource(Source):
@@ -190,5 +191,5 @@ class DenseImageData(DataLayer):
         return DenseSource(source.own, source.transform)
 
     def top_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
-        plane = params.plane()
-        return (1, 1, *plane) if index and plane else None
+        plane, less = params.plane(), max(1, params.own.label_divide_factor)
+        return (1, 1, plane[0] // less, plane[1] // less) if index and plane else None

@@ -263,7 +263,33 @@ def test_public_names() -> None:
 
 def test_a_label_does_not_give_the_channels_of_the_images_beside_it() -> None:
     text = 'layer { name: "d" type: "Data" top: "x" top: "l" transform_param { crop_size: 8 } }\n'
-    text += CONV + 'layer { name: "e" type: "SoftmaxWithLoss" bottom: "c" bottom: "l" top: "e" }'
-    with pytest.raises(ConversionError, match="nothing fixes the shape of 'x'; give --shape"):
-        build(text)
-    assert build(text, shapes={"x": (1, 5, 8, 8)}).nodes[0].blobs[0].shape == (3, 5, 3, 3)
+    text += CONV.replace("num_output: 3", "num_output: 4")
+    text += 'layer { name: "e" type: "SoftmaxWithLoss" bottom: "c" bottom: "l" top: "e" }'
+    graph = build(text)
+    assert graph.nodes[0].blobs[0].shape == (4, 3, 3, 3)
+    assert graph.notes[0] == (
+        "input x 3x8x8: crop_size, channels taken to be those of colour images"
+    )
+    assert build(text, shapes={"x": (1, 5, 8, 8)}).nodes[0].blobs[0].shape == (4, 5, 3, 3)
+
+
+@pytest.mark.parametrize(("how", "rows"), [("", 4), ("ceil_mode: true", 4), ("ceil_mode: false", 3),
+                                           ("round_mode: FLOOR", 3)])  # fmt: skip
+def test_how_pooling_rounds(how: str, rows: int) -> None:
+    """`ceil_mode` is the forks' word for BVLC's later `round_mode`; both round up by default."""
+    pool = f"pooling_param {{ kernel_size: 3 stride: 2 {how} }}"
+    (value,) = build(INPUT + layer("p", "Pooling", "x", "p", pool), open_dims=False).outputs
+    assert value.shape == (1, 2, rows, rows)
+
+
+def test_a_plane_of_one_place_stands_for_that_of_the_run() -> None:
+    """As OpenPose's inputs, 1x3x1x1, which its program reshapes; where 1x1 fits, it is meant."""
+    small = INPUT.replace("dim: 8 dim: 8", "dim: 1 dim: 1")
+    graph = build(small + CONV)
+    assert graph.inputs[0].shape == ("batch", 2, "height", "width")
+    with pytest.raises(ConversionError, match="larger than its 1x1 input"):
+        build(small + CONV, open_dims=False)
+    whole = 'layer { name: "f" type: "InnerProduct" bottom: "c" top: "f" inner_product_param { num_output: 2 } }'  # noqa: E501
+    with pytest.raises(ConversionError, match="larger than its 1x1 input"):
+        build(small + CONV + whole)
+    assert build(small + CONV.replace("kernel_size: 3", "kernel_size: 1") + whole, open_dims=False)

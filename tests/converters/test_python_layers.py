@@ -9,6 +9,7 @@ import pytest
 
 import converters
 from converters.layers.python import make_anchors, mapping
+from tests.converters.checker import run_onnx, run_torch
 from tests.converters.forks import agree, build, inputs, layer, refused
 from tests.converters.oracles.rcnn import anchors, propose
 
@@ -171,8 +172,8 @@ def test_unknown_python_layers_are_named_by_module_and_class() -> None:
 
 
 def test_python_layers_without_bottoms_bring_data_in() -> None:
-    """As FCN's VOCSegDataLayer; what it gives is said by --shape, labels leave with their loss."""
-    text = layer("Python", "", python("voc_layers", "VOCSegDataLayer", "{'seed': 1}"), "data label")
+    """What they give is said by --shape, labels leave with their loss."""
+    text = layer("Python", "", python("my_layers", "Photographs", "{'seed': 1}"), "data label")
     text += layer("ReLU", "data", tops="r", name="r") + layer(
         "SoftmaxWithLoss", "r label", tops="loss", name="s"
     )
@@ -216,3 +217,47 @@ def test_a_plugin_brings_a_python_layer(tmp_path: Path) -> None:
     x = np.random.default_rng(3).normal(size=(2, 3, 4, 5)).astype(np.float32)
     text = inputs(x=(1, 3, 8, 8)) + layer("Python", "x", python("my_layers", "Times", "by: 2.5"))
     agree(text, {"x": x}, {"y": x * np.float32(2.5)})
+
+
+def dropout(settings: str) -> str:
+    return layer("Python", "x", python("spatial_dropout", "SpatialDropoutLayer", settings))
+
+
+def test_enets_spatial_dropout_scales_at_test() -> None:
+    """Its code multiplies by 1 / (1 - p) whether or not it drops."""
+    x = np.random.default_rng(1).normal(size=(2, 3, 4, 5)).astype(np.float32)
+    text = inputs(x=(1, 3, 8, 8)) + dropout("{'phase': 'TEST', 'p': '0.2'}")
+    agree(text, {"x": x}, {"y": x * np.float32(1.25)})
+
+
+def test_spatial_dropout_of_a_training_passes_everything() -> None:
+    x = np.random.default_rng(2).normal(size=(2, 3, 4, 5)).astype(np.float32)
+    text = inputs(x=(1, 3, 8, 8)) + dropout("{'phase': 'TRAIN', 'p': 0.5}")
+    graph = build(text, phase="TRAIN")
+    for found in (run_onnx(converters.to_onnx(graph), {"x": x}), run_torch(graph, {"x": x})):
+        assert np.array_equal(found[0], x)
+    refused(text, "drops at random at test too .'phase': 'TRAIN'.; write 'phase': 'TEST'")
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ("{'phase': 'TEST'}", "p of param_str is missing or not a number"),
+        ("{'phase': 'TEST', 'p': 'much'}", "p of param_str is missing or not a number"),
+        ("{'phase': 'TEST', 'p': 1}", r"p 1 is not in \(0, 1\)"),
+    ],
+)
+def test_spatial_dropout_needs_a_share(settings: str, match: str) -> None:
+    refused(inputs(x=(1, 3, 8, 8)) + dropout(settings), match)
+
+
+def test_spatial_dropout_is_for_maps() -> None:
+    refused(inputs(x=(2, 3)) + dropout("{'p': .1}"), "needs a 4-D input, not 2x3")
+
+
+def test_what_only_the_run_tells_is_an_error_of_the_layer() -> None:
+    """As R-FCN's regions, reshaped to rows of a length that does not divide what each gives."""
+    text = proposal() + layer(
+        "Reshape", "rois", "reshape_param { shape { dim: -1 dim: 3 } }", "y", "m"
+    )
+    refused(text, r"layer 'm' \(Reshape\): needs to know l_rois, which only the run tells")

@@ -179,8 +179,38 @@ def test_dense_image_data(own: str, plane: tuple[int, int]) -> None:
 
 def test_dense_image_data_of_unknown_size() -> None:
     text = layer("DenseImageData", "", tops="data label") + layer("ReLU", "data", name="relu")
+    assert build(text).inputs[0].shape == ("batch", 3, "height", "width")
+    refused(text, "nothing fixes the height and width of 'data'", open_dims=False)
+    text += layer("InnerProduct", "y", "inner_product_param { num_output: 2 }", "z", "fc")
     refused(text, "nothing fixes the height and width of 'data'")
     assert build(text, shapes={"data": (1, 3, 5, 6)}).inputs[0].shape == (1, 3, 5, 6)
+
+
+def test_a_stated_upsampling_says_how_large_the_images_are() -> None:
+    """As SegNet's 45x60 of its fourth pooling does: of 90x120, 180x240, 360x480, only the last."""
+    pool = "pooling_param { kernel_size: 2 stride: 2 }"
+    text = layer("DenseImageData", "", tops="data label")
+    text += layer("Pooling", "data", pool, "p1 m1", "p1") + layer("Pooling", "p1", pool, "p2", "p2")
+    text += layer("Pooling", "p2", pool, "p3 m3", "p3")
+    text += layer("Upsample", "p3 m3", "upsample_param { upsample_h: 5 upsample_w: 7 }", "u", "u")
+    graph = build(text, open_dims=False)
+    assert graph.inputs[0].shape == (1, 3, 20, 28)
+    assert graph.notes[0] == (
+        "input data 3x20x28: plane by upsample_h and _w of u, channels by layer l"
+    )
+
+
+def test_padding_of_an_upsampling_goes_with_camvids_images() -> None:
+    """360x480 pooled thrice is 45x60, and 23x30 upsampled by 2 has a row too many."""
+    pool = "pooling_param { kernel_size: 2 stride: 2 }"
+    text, bottom = layer("DenseImageData", "", tops="data label"), "data"
+    for n in "1234":
+        text += layer("Pooling", bottom, pool, f"p{n} m{n}", f"p{n}")
+        bottom = f"p{n}"
+    text += layer("Upsample", "p4 m4", "upsample_param { scale: 2 pad_out_h: true }", "u", "u")
+    graph = build(text)
+    assert graph.inputs[0].nominal == (1, 3, 360, 480)
+    assert graph.notes[0].startswith("input data 3x360x480: plane of CamVid by pad_out_h of u")
 
 
 SAMPLING = layer("Dropout", "x", "dropout_param { dropout_ratio: .25 sample_weights_test: true }")

@@ -259,3 +259,27 @@ def test_the_authors_weights(zoo, shared, tmp_path, name):
     for index in range(len(image)):
         if all(found[index].all() for found in equal):
             assert apart[index].max() < 1e-2
+
+
+STAGED = """
+input: "x" input_shape { dim: 1 dim: 2 }
+layer { name: "r" type: "ReLU" bottom: "x" top: "y" exclude { stage: "gated" } }
+layer { name: "s" type: "Sigmoid" bottom: "x" top: "y" include { stage: "gated" } }
+layer { name: "t" type: "TanH" bottom: "y" top: "z" include { stage: "gated" stage: "deep" } }
+"""
+
+
+def test_stages_choose_layers(zoo, tmp_path):
+    """As the solvers of LRCN choose a network with their train_state."""
+    (tmp_path / "n.prototxt").write_text(STAGED)
+    for stages, types in (
+        ((), ["ReLU"]),
+        (("gated",), ["Sigmoid"]),
+        (("gated", "deep"), ["Sigmoid", "TanH"]),
+    ):
+        given = [word for stage in stages for word in ("--stage", stage)]
+        found = zoo("inspect", "n.prototxt", *given, "--json").json
+        assert [row["type"] for row in found["layers"]] == types
+        assert zoo("convert", "n.prototxt", *given).status == 0
+        assert zoo("verify", "n.prototxt", "n.onnx", *given).status == 0
+    assert zoo("verify", "n.prototxt", "n.onnx").status == 1

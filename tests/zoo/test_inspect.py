@@ -134,7 +134,7 @@ def test_a_network_that_cannot_be_converted_is_still_listed(zoo, tmp_path):
             "x.tar",
             b"",
             "x.tar: a file ending in '.tar' is not known; "
-            "known are .prototxt, .caffemodel, .binaryproto and .onnx",
+            "known are .prototxt, .caffemodel, .caffemodel.h5, .binaryproto and .onnx",
         ),
     ],
 )
@@ -147,3 +147,9 @@ def test_refusals(zoo, tmp_path, name, content, said):
 def test_a_folder_is_refused(zoo, tmp_path):
     (tmp_path / "d.onnx").mkdir()
     assert zoo("inspect", "d.onnx").refusal == "d.onnx: is a folder; give a file"
+
+
+def test_py_faster_rcnns_definitions_end_in_pt(zoo, small):
+    """faster_rcnn_test.pt and the like are prototxts, not PyTorch's."""
+    small.rename(small.with_suffix(".pt"))
+    assert zoo("inspect", "small.pt", "--json").json["kind"] == "net"

@@ -51,6 +51,7 @@ def convert(
         typer.Option("--split", help="Write OUT.encoder.onnx and OUT.decoder.onnx instead."),
     ] = False,
     phase: options.PhaseOption = Phase.test,
+    stage: options.Stages = None,
     shape: options.Shapes = None,
     blobs: Annotated[
         list[str] | None,
@@ -92,7 +93,8 @@ def convert(
     say = Printer(json, quiet)
     for path in plugin or ():
         converters.load_plugin(path)
-    read = prototxt.read_net(net, lenient=lenient, warn=say.warn).select(phase.upper())
+    read = prototxt.read_net(net, lenient=lenient, warn=say.warn)
+    read = read.select(phase.upper(), (*read.stages, *(stage or ())))
     digest = metadata.sha256_meanwhile(weights) if weights is not None else None
     arrays = prototxt.read_weights(weights, views=True) if weights is not None else None
     graph, recognised, notes = build(

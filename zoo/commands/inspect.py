@@ -20,6 +20,7 @@ def inspect(
         ),
     ],
     phase: options.PhaseOption = Phase.test,
+    stage: options.Stages = None,
     shape: options.Shapes = None,
     plugin: options.Plugins = None,
     lenient: options.Lenient = False,
@@ -37,7 +38,7 @@ def inspect(
     say = Printer(json, quiet)
     kind = _kind(file)
     if kind == "prototxt":
-        data = _definition(file, say, phase.upper(), shapes, plugin or [], lenient)
+        data = _definition(file, say, phase.upper(), stage or [], shapes, plugin or [], lenient)
     else:
         data = _BINARIES[kind](file, say)
     say.result({"file": str(file), "warnings": say.warnings, **data})
@@ -49,13 +50,15 @@ def _kind(path: Path) -> str:
     if path.is_dir():
         raise ZooError(f"{path}: is a folder", hint="give a file")
     suffix = path.suffix.lower().lstrip(".")
+    if suffix in ("h5", "hdf5"):
+        return "caffemodel"
     if suffix in _BINARIES:
         return suffix
-    if suffix in ("prototxt", "prototext", "pbtxt", "txt"):
+    if suffix in ("prototxt", "prototext", "pbtxt", "txt", "pt"):
         return "prototxt"
     raise ZooError(
         f"{path}: a file ending in {path.suffix or 'nothing'!r} is not known",
-        hint="known are .prototxt, .caffemodel, .binaryproto and .onnx",
+        hint="known are .prototxt, .caffemodel, .caffemodel.h5, .binaryproto and .onnx",
     )
 
 
@@ -63,6 +66,7 @@ def _definition(
     path: Path,
     say: Any,
     phase: str,
+    stages: list[str],
     shapes: dict[str, tuple[int | str, ...]] | None,
     plugins: list[Path],
     lenient: bool,
@@ -78,7 +82,7 @@ def _definition(
     for plugin in plugins:
         converters.load_plugin(plugin)
     whole = prototxt.read_net(path, lenient=lenient, warn=say.warn)
-    net = whole.select(phase)
+    net = whole.select(phase, (*whole.stages, *stages))
     how = {"open_dims": False, "lenient": lenient, "warn": say.warn}
     try:
         graph, recognised, notes = build(net, None, shapes=shapes, **how)
@@ -98,7 +102,9 @@ def _definition(
                 "type": node.type,
                 "bottoms": [_blob(value, names) for value in node.inputs],
                 "tops": {_blob(value, names): list(value.shape) for value in node.outputs},
-                "parameters": sum(blob.size for blob in node.blobs),
+                "parameters": sum(
+                    blob.size for i, blob in enumerate(node.blobs) if i not in node.shared
+                ),
                 "macs": _macs(node),
                 "line": node.position.line if node.position else None,
             }
@@ -116,9 +122,8 @@ def _definition(
         "parameters": sum(row["parameters"] for row in rows),
         "macs": sum(row["macs"] for row in rows),
         "parameter_bytes": 4 * sum(row["parameters"] for row in rows),
-        "activation_bytes": sum(
-            (8 if value.dtype == "int64" else 4) * _product(value.shape) for value in values
-        ),
+        "activation_bytes": sum(map(_bytes, values)),
+        "peak_bytes": _peak(graph, names),
         "notes": notes,
     }
     _show_net(say, data)
@@ -168,7 +173,11 @@ def _show_net(say: Any, data: dict[str, Any]) -> None:
                 f"{console.count(data['parameters'])}, {console.size(data['parameter_bytes'])}",
             ),
             ("MACs", console.count(data["macs"])),
-            ("memory", f"{console.size(data['activation_bytes'])} in blobs, for a batch of one"),
+            (
+                "memory",
+                f"{console.size(data['activation_bytes'])} in blobs, of them "
+                f"{console.size(data['peak_bytes'])} at once, for a batch of one",
+            ),
         ]
     )
     for note in data["notes"]:
@@ -213,17 +222,52 @@ def _unbuilt(net: Any, say: Any, phase: str, error: Exception) -> dict[str, Any]
 
 
 def _macs(node: Any) -> int:
-    """Multiply-adds of one layer: for weighted layers each weight is used once for each place."""
+    """Multiply-adds of one layer: for weighted layers each weight is used once for each place.
+
+    Where only the run tells how many (regions), they are for one.
+    """
     if not node.blobs:
         return 0
     weights, source, top = node.blobs[0], node.inputs[0].shape, node.outputs[0].shape
-    if node.type == "Convolution":
-        return int(weights.size * top[0] * _product(top[2:]))
+    if node.type in _CONVOLUTIONS:
+        return int(weights.size * _product(top[:1]) * _product(top[2:]))
     if node.type == "Deconvolution":
-        return int(weights.size * source[0] * _product(source[2:]))
+        return int(weights.size * _product(source[:1]) * _product(source[2:]))
     if node.type == "InnerProduct":
         return int(_product(top) * weights.size // max(node.params.num_output, 1))
+    if node.type == "Local":
+        return int(weights.size * _product(top[:1]))
+    if node.type in ("LSTM", "RNN"):
+        steps, images = _product(source[:1]), _product(source[1:2])
+        matrices = [blob for blob in node.blobs if blob.ndim == 2]
+        # A bottom that is the same at all times is multiplied once.
+        still = matrices.pop(1).size if len(node.inputs) > 2 else 0
+        return int(images * (steps * sum(blob.size for blob in matrices) + still))
     return 0
+
+
+_CONVOLUTIONS = ("Convolution", "ConvolutionDepthwise", "DepthwiseConvolution", "DepthwiseConv")
+
+
+def _bytes(value: Any) -> int:
+    return (8 if value.dtype == "int64" else 4) * _product(value.shape)
+
+
+def _peak(graph: Any, names: set[str]) -> int:
+    """The most bytes of blobs that are needed at once, layer by layer in the prototxt's order."""
+    ends = {id(value): step for step, node in enumerate(graph.nodes) for value in node.inputs}
+    ends.update({id(value): len(graph.nodes) for value in graph.outputs})
+    live = most = sum(map(_bytes, graph.inputs))
+    for step, node in enumerate(graph.nodes):
+        done = {id(v): v for v in node.inputs if ends[id(v)] == step}
+        blobs = {_blob(v, names) for v in done.values()}
+        # In place, a top lies where its bottom was.
+        places = sum(_bytes(v) for v in node.outputs if _blob(v, names) in blobs)
+        live += sum(map(_bytes, node.outputs))
+        most = max(most, live - places)
+        unread = [v for v in node.outputs if id(v) not in ends]
+        live -= sum(map(_bytes, [*done.values(), *unread]))
+    return most
 
 
 def _product(dims: Any) -> int:

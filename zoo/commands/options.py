@@ -97,6 +97,14 @@ class Provider(StrEnum):
 
 
 PhaseOption = Annotated[Phase, typer.Option("--phase", help="Which phase's layers.")]
+Stages = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--stage",
+        metavar="NAME",
+        help="A stage that layers may ask for, as a solver's train_state; repeat for more.",
+    ),
+]
 ProviderOption = Annotated[
     Provider, typer.Option("--provider", help="auto takes CUDA where it really works.")
 ]

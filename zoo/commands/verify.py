@@ -46,6 +46,7 @@ def verify(
         ),
     ] = None,
     phase: options.PhaseOption = Phase.test,
+    stage: options.Stages = None,
     provider: options.ProviderOption = Provider.cpu,
     plugin: options.Plugins = None,
     lenient: options.Lenient = False,
@@ -74,7 +75,8 @@ def verify(
     given_in, given_out = feeds_and_expected(inputs, loaded) if inputs else ({}, {})
     for path in plugin or ():
         converters.load_plugin(path)
-    read = prototxt.read_net(net, lenient=lenient, warn=say.warn).select(phase.upper())
+    read = prototxt.read_net(net, lenient=lenient, warn=say.warn)
+    read = read.select(phase.upper(), (*read.stages, *(stage or ())))
     part = loaded.metadata.get("zoo.part")
     fixed = {
         spec.name: tuple(given_in[spec.name].shape) if spec.name in given_in else spec.shape

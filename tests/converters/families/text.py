@@ -25,7 +25,6 @@ def layer(
 ) -> str:
     """One layer; `params` go into its parameter message, `more` is text beside it."""
     message = params.pop("message", None)
-    body = fields(name=name, type=kind if kind.isidentifier() else kind, bottom=bottom)
     body = f'name: "{name}" type: "{kind}" ' + fields(bottom=bottom, top=top or name)
     if message and params:
         body += f" {message} {{ {fields(**params)} }}"
@@ -107,3 +106,44 @@ def concat(name: str, *bottoms: str) -> str:
 
 def softmax(name: str, bottom: str) -> str:
     return layer("Softmax", name, bottom)
+
+
+def lmdb(size: int, label: str = "label", means: bool = False) -> str:
+    """A Data layer for each phase, as every train_val begins: cut to `size`, batches of its own."""
+    text = ""
+    for phase, batch in (("TRAIN", 256), ("TEST", 50)):
+        transform = fields(mirror=phase == "TRAIN", crop_size=size)
+        transform += (
+            " mean_value: 104 mean_value: 117 mean_value: 123"
+            if means
+            else ' mean_file: "data/mean.binaryproto"'
+        )
+        more = f"include {{ phase: {phase} }} transform_param {{ {transform} }}"
+        text += layer(
+            "Data",
+            "data",
+            (),
+            ["data", label],
+            more,
+            message="data_param",
+            source=f"ilsvrc12_{phase.lower()}_lmdb",
+            batch_size=batch,
+            backend="LMDB",
+        )
+    return text
+
+
+def judged(bottom: str, label: str = "label") -> str:
+    """How a train_val ends: the loss in both phases, the accuracy in one."""
+    text = layer("Accuracy", "accuracy", [bottom, label], more="include { phase: TEST }")
+    return text + layer("SoftmaxWithLoss", "loss", [bottom, label])
+
+
+def dropout(blob: str, ratio: float = 0.5) -> str:
+    return layer(
+        "Dropout", f"{blob}_drop", blob, blob, message="dropout_param", dropout_ratio=ratio
+    )
+
+
+def lrn(name: str, bottom: str) -> str:
+    return layer("LRN", name, bottom, message="lrn_param", local_size=5, alpha=0.0001, beta=0.75)
