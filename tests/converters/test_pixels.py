@@ -42,8 +42,8 @@ def network(channels: int, *plane: int | str) -> Graph:
     """A convolution with a switch pooling after it: what is off by a pixel shows in the mask."""
     text = f"""
     name: "net" input: "data" input_shape {{ dim: 1 dim: {channels} dim: 8 dim: 8 }}
-    layer {{ name: "conv" type: "Convolution" bottom: "data" top: "conv"
-      convolution_param {{ num_output: 4 kernel_size: 3 pad: 1 weight_filler {{ type: "xavier" }} }} }}
+    layer {{ name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param {{
+      num_output: 4 kernel_size: 3 pad: 1 weight_filler {{ type: "xavier" }} }} }}
     layer {{ name: "pool" type: "Pooling" bottom: "conv" top: "pool" top: "mask"
       pooling_param {{ kernel_size: 2 stride: 2 }} }}
     """

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prototxt.errors import ZooError
-from zoo import probes
 from zoo.commands import options
 from zoo.commands.options import Phase, Provider
 
@@ -64,7 +63,7 @@ def verify(
     import converters
     import prototxt
     import runtime
-    from zoo import comparison
+    from zoo import comparison, probes
     from zoo.commands.convert import build
     from zoo.console import Printer
     from zoo.verification import Verifier
@@ -185,6 +184,7 @@ def drawn(kind: str, whole: Graph, graph: Graph, model: Model, seed: int) -> Blo
     import converters
     from converters.legal import legal_inputs
     from converters.shapes import fixed
+    from zoo import probes
     from zoo.verification import call
 
     # Networks of the paper expect pixels, whose spread is about 64; others what they were given.
