@@ -70,8 +70,9 @@ class Feeder:
     def blob(self, image: np.ndarray) -> np.ndarray:
         """H×W×3 uint8 BGR -> C×H×W float32, as Caffe's data layer makes it."""
         values = self.resized(image).transpose(2, 0, 1).astype(np.float32)
-        values = self.cut(values - fitted(self.mean, *self.size))
-        return np.asarray(values if self.scale == 1 else values * np.float32(self.scale))
+        values = np.asarray(values - fitted(self.mean, *self.size), np.float32)
+        values = self.cut(values)
+        return values if self.scale == 1 else values * np.float32(self.scale)
 
     def feed(self, image: np.ndarray) -> np.ndarray:
         """H×W×3 uint8 BGR -> what the model takes for one image."""

@@ -32,10 +32,13 @@ def image(height: int = 9, width: int = 12) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def test_a_model_of_blobs() -> None:
-    feeder = Feeder(model(["n", 3, "h", "w"], False), MEAN, (9, 12))
+@pytest.mark.parametrize("mean", [MEAN, MEAN.astype(np.float64)])
+def test_a_model_of_blobs(mean: np.ndarray) -> None:
+    feeder = Feeder(model(["n", 3, "h", "w"], False), mean, (9, 12))
     wanted = image().transpose(2, 0, 1).astype(np.float32) - MEAN
-    np.testing.assert_array_equal(feeder.feed(image()), wanted)
+    found = feeder.feed(image())
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, wanted)
     np.testing.assert_array_equal(feeder.picture(wanted), image())
 
 
