@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .passes.fold import fold
     from .passes.reverse import Rules, bottleneck, reverse
     from .passes.split import split
+    from .pixels import Pixels
     from .registry import BlobSpec, LayerInfo, LayerType, layer_types, load_plugin, register
     from .torch_backend import to_torch
 
@@ -26,6 +27,7 @@ _HOMES = {
     "passes.fold": ("fold",),
     "passes.reverse": ("Rules", "bottleneck", "reverse"),
     "passes.split": ("split",),
+    "pixels": ("Pixels",),
     "registry": ("BlobSpec", "LayerInfo", "LayerType", "layer_types", "load_plugin", "register"),
     "torch_backend": ("to_torch",),
 }
@@ -41,6 +43,7 @@ __all__ = [
     "NeedsShape",
     "Node",
     "OnnxFile",
+    "Pixels",
     "Rules",
     "UnsupportedLayers",
     "Value",

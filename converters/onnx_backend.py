@@ -10,8 +10,9 @@ import onnx
 from onnx import TensorProto, helper
 
 from .errors import ConversionError
-from .graph import Dim, Graph, Node, Value
+from .graph import Dim, Graph, Node, Shape, Value
 from .onnx_file import LARGE, OnnxFile
+from .pixels import Pixels
 from .registry import find
 
 __all__ = ["DEFAULT_OPSET", "IR_VERSION", "TARGETS", "OnnxBuilder", "to_onnx", "to_onnx_file"]
@@ -22,7 +23,11 @@ IR_VERSION = 8
 OPSETS = range(18, 23)
 TARGETS = ("cpu", "cuda", "portable")
 
-_DTYPES = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64}
+_DTYPES = {
+    "float32": TensorProto.FLOAT,
+    "int64": TensorProto.INT64,
+    "uint8": TensorProto.UINT8,
+}
 
 Operand = str | Value | np.ndarray | np.generic
 
@@ -33,13 +38,15 @@ def to_onnx(
     opset: int = DEFAULT_OPSET,
     metadata: Mapping[str, str] | None = None,
     producer: tuple[str, str] = ("caffe-zoo", ""),
+    pixels: Pixels | None = None,
 ) -> onnx.ModelProto:
     """Write a graph as an ONNX model whose inputs, outputs and weights have the prototxt's names.
 
     `target` chooses how unpooling is written: ``cpu`` uses MaxUnpool, ``cuda`` ScatterElements,
-    ``portable`` only operators that every runtime has. All give the same numbers.
+    ``portable`` only operators that every runtime has. All give the same numbers. With `pixels`
+    that input takes uint8 images, and the model's first nodes do what Caffe's data layer does.
     """
-    return to_onnx_file(graph, target, opset, metadata, producer).whole()
+    return to_onnx_file(graph, target, opset, metadata, producer, pixels).whole()
 
 
 def to_onnx_file(
@@ -48,6 +55,7 @@ def to_onnx_file(
     opset: int = DEFAULT_OPSET,
     metadata: Mapping[str, str] | None = None,
     producer: tuple[str, str] = ("caffe-zoo", ""),
+    pixels: Pixels | None = None,
 ) -> OnnxFile:
     """`to_onnx`, ready to be written: its weights are the graph's own arrays, not copies."""
     if target not in TARGETS:
@@ -57,6 +65,8 @@ def to_onnx_file(
             f"opset {opset} is not supported", None, f"one of {OPSETS[0]} to {OPSETS[-1]}"
         )
     builder = OnnxBuilder(graph, target, opset)
+    if pixels is not None:
+        pixels.emit(graph.value(pixels.blob), builder)
     for node in graph.nodes:
         kind = find(node.type)
         assert kind is not None
@@ -81,6 +91,7 @@ class OnnxBuilder:
         self._weights: dict[int, str] = {}
         self._arrays: list[np.ndarray] = []  # keeps ids in _weights alive
         self._cache: dict[tuple[Any, ...], str] = {}
+        self._sources: dict[int, onnx.ValueInfoProto] = {}
         self._layer = ""
         self._node_names: set[str] = set()
 
@@ -88,6 +99,16 @@ class OnnxBuilder:
         """What is emitted from here on belongs to `node`."""
         self._layer = node.name
         self._made.extend(node.outputs)
+
+    def source(self, value: Value, shape: Shape, dtype: str) -> str:
+        """Let the model have another input than the graph's `value`, under the same name; `value`
+        is a tensor then that is yet to be emitted, by what is emitted from here on.
+        """
+        self._layer = "preprocessing"
+        self._names[id(value)] = self.fresh(f"{value.name}/{self._layer}")
+        info = helper.make_tensor_value_info(value.name, _DTYPES[dtype], list(shape))
+        self._sources[id(value)] = info
+        return value.name
 
     def name(self, operand: Operand) -> str:
         """The tensor name of an operand; arrays become initializers."""
@@ -171,8 +192,12 @@ class OnnxBuilder:
 
     def array(self, node: Node, suffix: str, array: np.ndarray) -> str:
         """An initializer called ``layer.suffix`` for numbers that a layer derived."""
-        name = self.fresh(f"{node.name}.{suffix}")
-        self._add(name, array)
+        return self.stored(f"{node.name}.{suffix}", array)
+
+    def stored(self, wish: str, array: np.ndarray) -> str:
+        """An initializer of its own, called `wish`."""
+        name = self.fresh(wish)
+        self._add(name, np.ascontiguousarray(array))
         return name
 
     def _add(self, name: str, array: np.ndarray) -> None:
@@ -241,7 +266,7 @@ class OnnxBuilder:
         for value in self.graph.outputs:
             name = self.name(value)
             if value.producer is None:
-                name = self.fresh(f"{name}/output")
+                name = self.fresh(f"{value.name}/output")
                 self._layer = name
                 self.op("Identity", value, out=name)
             outputs.append(self._info(value, name))
@@ -250,7 +275,7 @@ class OnnxBuilder:
             helper.make_graph(
                 self._nodes,
                 self.graph.name or "caffe",
-                [self._info(v, v.name) for v in self.graph.inputs],
+                [self._sources.get(id(v)) or self._info(v, v.name) for v in self.graph.inputs],
                 outputs,
             ),
             opset_imports=[helper.make_opsetid("", self.opset)],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .errors import InferenceError
     from .evaluation import Evaluation, evaluate, image_output, pixels
+    from .feeding import Feeder, image_shape
     from .images import (
         deprocess,
         list_images,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "errors": "InferenceError",
     "evaluation": "Evaluation evaluate image_output pixels",
+    "feeding": "Feeder image_shape",
     "images": ("deprocess list_images preprocess read_image read_mean resize sample_images"),
     "metrics": "RMSE bits_per_pixel",
     "pictures": "contact_sheet labelled_grid mosaic side_by_side write_png",
@@ -35,6 +37,7 @@ __all__ = [
     "pixels",
     "RMSE",
     "Evaluation",
+    "Feeder",
     "IOSpec",
     "InferenceError",
     "Model",
@@ -42,6 +45,7 @@ __all__ = [
     "deprocess",
     "evaluate",
     "image_output",
+    "image_shape",
     "labelled_grid",
     "list_images",
     "load",

@@ -12,7 +12,8 @@ import numpy as np
 from prototxt.errors import ZooError
 
 from .errors import InferenceError
-from .images import preprocess, read_image
+from .feeding import Feeder, blob_shape
+from .images import read_image, resize
 from .metrics import RMSE
 from .session import Model
 
@@ -43,13 +44,13 @@ def pixels(item: Item) -> np.ndarray:
 
 def image_output(model: Model, output: str | None = None) -> str:
     """The output that is an image like the input: rank 4 and as many channels."""
-    source = model.inputs[0]
+    source = blob_shape(model) or ()
     fitting = [
         o.name
         for o in model.outputs
-        if len(o.shape) == 4 and o.dtype == "float32" and o.shape[1] == source.shape[1]
+        if len(o.shape) == len(source) and o.dtype == "float32" and o.shape[1] == source[1]
         and all(a == b or not (isinstance(a, int) and isinstance(b, int))
-                for a, b in zip(o.shape[2:], source.shape[2:], strict=True))
+                for a, b in zip(o.shape[2:], source[2:], strict=True))
     ]  # fmt: skip
     if output is not None:
         if output not in [o.name for o in model.outputs]:
@@ -69,7 +70,7 @@ def image_output(model: Model, output: str | None = None) -> str:
 def evaluate(
     model: Model,
     images: Iterable[Item],
-    mean: np.ndarray,
+    mean: np.ndarray | None,
     size: tuple[int, int] = (128, 128),
     batch: int = 16,
     limit: int | None = None,
@@ -80,10 +81,13 @@ def evaluate(
 
     `images` are paths or (name, H×W×3 uint8 BGR, or what returns it); broken ones are skipped and
     counted. As in the paper the mean stays subtracted on both sides and nothing is clipped.
+    `mean` is C×1×1 or C×H×W, None that of the model's metadata; a model that takes pixels has its
+    own. Where the model's metadata state a scale, the error is that of unscaled pixels.
     `on_progress` is called after each image with the number done. Raises InferenceError where no
     image can be read.
     """
     name, measure = image_output(model, output), RMSE()
+    feeder = Feeder(model, mean, size)
     skipped: list[tuple[str, str]] = []
     labels: list[str] = []
     started = time.perf_counter()
@@ -91,7 +95,7 @@ def evaluate(
     if isinstance(fixed, int):
         batch = fixed
 
-    def blobs() -> Iterator[np.ndarray]:
+    def small() -> Iterator[np.ndarray]:
         for index, item in enumerate(images):
             if limit is not None and index >= limit:
                 return
@@ -102,21 +106,22 @@ def evaluate(
                 skipped.append((label, error.message.rpartition(": ")[2]))
                 continue
             labels.append(label)
-            yield preprocess(image, mean, size)
+            yield resize(image, *size)
 
     def run(group: list[np.ndarray]) -> None:
-        data = np.stack(group)
+        wanted = np.stack([feeder.blob(image) for image in group])
+        data = np.stack([feeder.feed(image) for image in group]) if feeder.pixels else wanted
         if isinstance(fixed, int) and len(group) < fixed:
             data = np.concatenate([data, np.repeat(data[-1:], fixed - len(group), 0)])
         found = model.run({model.inputs[0].name: data}, [name])[name]
-        measure.add(found[: len(group)], data[: len(group)])
+        measure.add(found[: len(group)] / feeder.scale, wanted / feeder.scale)
         if on_progress:
             for done in range(len(measure.per_image) - len(group), len(measure.per_image)):
                 on_progress(done + 1)
 
     group: list[np.ndarray] = []
-    for blob in blobs():
-        group.append(blob)
+    for image in small():
+        group.append(image)
         if len(group) == batch:
             run(group)
             group = []

@@ -45,12 +45,32 @@ class IOSpec:
 class Model:
     """A loaded model. `provider` is the one that really runs it; `note` says why, if asked."""
 
-    def __init__(self, session: Any, provider: str, note: str, source: str) -> None:
-        self._session = session
+    def __init__(
+        self,
+        session: Any,
+        provider: str,
+        note: str,
+        source: str,
+        content: str | Path | bytes | None = None,
+    ) -> None:
+        self._session, self._content = session, content
         self.provider, self.note, self.source = provider, note, source
         self.inputs = [spec(i) for i in session.get_inputs()]
         self.outputs = [spec(o) for o in session.get_outputs()]
         self.metadata: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
+
+    def initializer(self, name: str) -> np.ndarray | None:
+        """The numbers of a constant of the file; None where it has none of this name."""
+        import onnx
+
+        if self._content is None:
+            return None
+        if isinstance(self._content, bytes):
+            proto = onnx.load_from_string(self._content)
+        else:
+            proto = onnx.load(str(self._content))
+        found = next((t for t in proto.graph.initializer if t.name == name), None)
+        return None if found is None else np.asarray(onnx.numpy_helper.to_array(found))
 
     def run(
         self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None
@@ -146,7 +166,7 @@ def load(model: str | Path | bytes, provider: str = "auto", threads: int | None 
         if PROVIDERS[wanted] in available and device_is_there():
             opened = session(wanted)
             if PROVIDERS[wanted] in opened.get_providers():
-                return Model(opened, wanted, "", source)
+                return Model(opened, wanted, "", source, model)
         if provider != "auto":
             raise InferenceError(
                 f"{wanted}: the provider does not work here: no usable GPU",
@@ -154,7 +174,7 @@ def load(model: str | Path | bytes, provider: str = "auto", threads: int | None 
                 "use --provider cpu or auto",
             )
         note = "no usable CUDA device: running on the CPU"
-    return Model(session("cpu"), "cpu", note, source)
+    return Model(session("cpu"), "cpu", note, source, model)
 
 
 def device_is_there() -> bool:

@@ -136,9 +136,14 @@ def test_training_is_loaded_by_nobody_else():
             assert not any(name.startswith("zoo.training") for name in names), (package, room)
 
 
-NUMPY_ROOMS = {"comparison.py", "report.py", "reconstruction.py"}
-NUMPY_ROOMS |= {"filter_decoding.py", "networks.py", "segmentation.py", "visualization.py"}
-NUMPY_ROOMS |= {"probes.py", "verification.py"}
+NUMPY_ROOMS = {"comparison.py", "probes.py", "report.py", "reconstruction.py", "verification.py"}
+NUMPY_ROOMS |= {
+    "filter_decoding.py",
+    "networks.py",
+    "segmentation.py",
+    "visualization.py",
+    "pixel_probes.py",
+}
 
 
 def loaded_by(statement: str, folder: Path) -> set[str]:

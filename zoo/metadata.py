@@ -8,10 +8,15 @@ zoo.weights                             "caffemodel", or "fillers, seed N" where
 zoo.arch, zoo.task                      n1_n2_n3, and reconstruct or classify, if recognised
 zoo.part                                encoder or decoder, of a model that was split
 zoo.input_size                          HEIGHTxWIDTH that the definition states
+zoo.resize                              bilinear: OpenCV's plain filter, without antialiasing
+zoo.resize_size                         HEIGHTxWIDTH that images are resized to before they are cut
+zoo.crop                                HEIGHTxWIDTH of the centre that is cut out
 zoo.mean                                b,g,r subtracted from pixels of 0..255
 zoo.mean.file, zoo.mean.file.sha256     the mean image; zoo.mean then is its average colour
 zoo.scale                               factor applied after the subtraction
-zoo.channel_order                       BGR
+zoo.channel_order                       BGR, RGB or GRAY
+zoo.input                               "uint8 RGB" or "uint8 GRAY" where the model does all of this
+                                        but the resizing itself, and takes N×H×W×C pixels
 """
 
 from __future__ import annotations
@@ -23,11 +28,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo import __version__
+from zoo import __version__, transforms
 
 if TYPE_CHECKING:
     from prototxt.net import NetDefinition
     from zoo.architectures import Recognised
+    from zoo.transforms import Transform
 
 IMAGENET_MEAN = "104.007,116.669,122.679"
 """The customary mean colour (BGR, 0..255) of Caffe's ILSVRC2012 networks."""
@@ -53,18 +59,25 @@ def describe(
     recognised: Recognised | None,
     input_shape: tuple[int, ...] | None,
     digest: Callable[[], str] | None = None,
+    transform: Transform | None = None,
+    folded: bool = False,
 ) -> dict[str, str]:
     """The properties of a model about to be written. Reads the files to take their digests.
 
     `digest` gives that of the weights, where it is being taken already (`sha256_meanwhile`).
-    `mean` is the text of `--mean`; without it the definition's own `transform_param` is used.
+    `mean` is the text of `--mean`; without it the definition's own `transform_param` is used, if
+    not `transform` is given. `folded` tells that the model does it all itself.
     """
+    if transform is None:
+        transform = transforms.stated(net).overridden(mean, None, None, None)
+    image = input_shape is not None and len(input_shape) == 4 and input_shape[1] in (1, 3)
+    channels = 1 if image and input_shape is not None and input_shape[1] == 1 else 3
     found = {
         "caffe.prototxt": prototxt.name,
         "caffe.prototxt.sha256": sha256(prototxt),
         "caffe.phase": phase,
         "zoo.version": __version__,
-        "zoo.channel_order": "BGR",
+        "zoo.channel_order": "GRAY" if channels == 1 else transform.order,
         "zoo.weights": "caffemodel" if weights is not None else f"fillers, seed {seed}",
     }
     if weights is not None:
@@ -75,9 +88,19 @@ def describe(
         found["zoo.task"] = "classify" if recognised.classify else "reconstruct"
     if input_shape is not None and len(input_shape) == 4:
         found["zoo.input_size"] = f"{input_shape[2]}x{input_shape[3]}"
-    found.update(_transform(net))
-    if mean is not None:
-        found.update(_mean(mean))
+    if image:
+        found["zoo.resize"] = "bilinear"
+    for key, plane in (("zoo.resize_size", transform.resize), ("zoo.crop", transform.crop)):
+        if plane is not None:
+            found[key] = f"{plane[0]}x{plane[1]}"
+    if transform.scale is not None:
+        found["zoo.scale"] = f"{transform.scale:.9g}"
+    if transform.mean is not None:
+        found.update(_mean(transform.mean, channels))
+    elif transform.lost is not None:
+        found["zoo.mean.file"] = Path(transform.lost).name
+    if folded:
+        found["zoo.input"] = "uint8 GRAY" if channels == 1 else "uint8 RGB"
     return found
 
 
@@ -91,11 +114,14 @@ def preprocessing(
     """How to feed a model: what the user gave, else what the model says of itself, else the
     paper's habit, saying so. `fixed` is the height and width that the model's input allows.
     """
-    from prototxt.errors import ZooError
     from zoo.errors import UsageError
 
     notes = []
-    if mean is None:
+    if "zoo.input" in metadata:
+        if mean is not None:
+            raise UsageError("the model subtracts its own mean", hint="leave --mean out")
+        mean = metadata.get("zoo.mean", "0")
+    elif mean is None:
         mean = metadata.get("zoo.mean")
         if mean is not None and "zoo.mean.file" in metadata:
             notes.append(
@@ -105,18 +131,18 @@ def preprocessing(
         if mean is None:
             mean = IMAGENET_MEAN
             notes.append(f"neither --mean nor the model gives a mean; took ImageNet's {mean}")
-    if float(metadata.get("zoo.scale", "1")) != 1:
-        raise ZooError(
-            f"the model wants its pixels scaled by {metadata['zoo.scale']}",
-            hint="images are fed as 0..255 minus the mean only; run it through `runtime` instead",
-        )
     if size is not None and fixed is not None and size != fixed:
         raise UsageError(
             f"--size {size[0]}x{size[1]}: the model takes {fixed[0]}x{fixed[1]} only",
             hint="convert it again without --shape, or leave --size out",
         )
     if size is None:
-        size = fixed or input_size(metadata) or (128, 128)
+        stated = _plane(metadata.get("zoo.resize_size"))
+        if "zoo.input" in metadata:
+            size = fixed or stated or _plane(metadata.get("zoo.crop"))
+        elif "zoo.crop" in metadata and fixed in (None, _plane(metadata["zoo.crop"])):
+            size = stated
+        size = size or fixed or input_size(metadata) or (128, 128)
     return Preprocessing(mean, size, tuple(notes))
 
 
@@ -142,11 +168,11 @@ def sha256_meanwhile(path: Path) -> Callable[[], str]:
     return future.result
 
 
-def _mean(spec: str) -> dict[str, str]:
+def _mean(spec: str, channels: int) -> dict[str, str]:
     from runtime import read_mean
 
-    average = read_mean(spec).reshape(3, -1).mean(axis=1)
-    found = {"zoo.mean": ",".join(f"{value:.6g}" for value in average)}
+    average = read_mean(spec, channels).reshape(channels, -1).mean(axis=1)
+    found = {"zoo.mean": ",".join(f"{value:.9g}" for value in average)}
     path = Path(spec)
     if path.is_file():
         found["zoo.mean.file"] = path.name
@@ -154,22 +180,11 @@ def _mean(spec: str) -> dict[str, str]:
     return found
 
 
-def _transform(net: NetDefinition) -> dict[str, str]:
-    found = {}
-    for layer in net.layers:
-        message = layer.param("transform_param")
-        if message is None:
-            continue
-        values = [getattr(item.value, "text", "") for item in message.all("mean_value")]
-        if len(values) in (1, 3):
-            found["zoo.mean"] = ",".join(values if len(values) == 3 else values * 3)
-        scale = message.last("scale")
-        if scale is not None:
-            found["zoo.scale"] = getattr(scale.value, "text", "1")
-    return found
-
-
 def input_size(metadata: Mapping[str, str]) -> tuple[int, int] | None:
     """Height and width that the definition stated, None where the model does not say."""
-    height, x, width = metadata.get("zoo.input_size", "").partition("x")
+    return _plane(metadata.get("zoo.input_size"))
+
+
+def _plane(text: str | None) -> tuple[int, int] | None:
+    height, x, width = (text or "").partition("x")
     return (int(height), int(width)) if x and height.isdecimal() and width.isdecimal() else None

@@ -135,7 +135,9 @@ def image_feeds(
     fixed = (height, width) if height is not None and width is not None else None
     if fixed is None and own_size:
         fixed = (image.shape[0], image.shape[1])
-    properties = dict(network.properties)
+    # The network here is a graph by itself: it takes blobs, of the size that it has.
+    outside = ("zoo.crop", "zoo.resize_size")
+    properties = {key: value for key, value in network.properties.items() if key not in outside}
     scale = np.float32(properties.pop("zoo.scale", 1))
     if channels == 3:
         how = metadata.preprocessing(properties, mean=mean, size=None, fixed=fixed)

@@ -66,8 +66,8 @@ def summary(path: Path) -> dict[str, Any]:
         "opset": next((item.version for item in model.opset_import if not item.domain), None),
         "ir_version": model.ir_version,
         "producer": f"{model.producer_name} {model.producer_version}".strip(),
-        "inputs": [_value(info) for info in inputs],
-        "outputs": [_value(info) for info in model.graph.output],
+        "inputs": [value(info) for info in inputs],
+        "outputs": [value(info) for info in model.graph.output],
         "nodes": nodes,
         "parameters": parameters,
         "parameter_bytes": 4 * parameters,
@@ -160,7 +160,8 @@ def _dims(info: onnx.ValueInfoProto, sizes: dict[str, int]) -> list[int | str]:
     ]
 
 
-def _value(info: onnx.ValueInfoProto) -> dict[str, Any]:
+def value(info: onnx.ValueInfoProto) -> dict[str, Any]:
+    """An input or output: name, shape (an open dimension as its symbol), dtype."""
     import onnx
 
     kind = info.type.tensor_type

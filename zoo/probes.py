@@ -7,10 +7,12 @@ from 0, so a clamp or an overflow is never met; each place is like any other, so
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from converters.legal import Between, Boxes, ImageInfo, Legal, Regions, Whole
+if TYPE_CHECKING:
+    from converters.legal import Legal, Regions
 
 Generator = np.random.Generator
 Shape = tuple[int, ...]
@@ -100,6 +102,8 @@ def probe(
 
 def allowed(rng: Generator, legal: Legal, kind: str, shape: Shape) -> np.ndarray:
     """Legal numbers; of kind `zeros` the least of them, else any."""
+    from converters.legal import Between, Boxes, ImageInfo, Regions, Whole
+
     least = kind == "zeros"
     if isinstance(legal, Whole):
         array = rng.integers(legal.low, legal.high + 1, shape).astype(np.float64)

@@ -30,15 +30,13 @@ def reconstruct(
     """
     import runtime
 
-    blob = runtime.preprocess(image, mean, size)
-    spec = model.inputs[0]
+    feeder = runtime.Feeder(model, mean, size)
+    blob = feeder.blob(image)
     name = runtime.image_output(model)
-    result = model.run({spec.name: blob[None]}, [name])[name][0]
+    result = model.run({model.inputs[0].name: feeder.feed(image)[None]}, [name])[name][0]
     measure = runtime.RMSE()
-    measure.add(result[None], blob[None])
-    return Reconstruction(
-        runtime.deprocess(blob, mean), runtime.deprocess(result, mean), measure.value
-    )
+    measure.add(result[None] / feeder.scale, blob[None] / feeder.scale)
+    return Reconstruction(feeder.picture(blob), feeder.picture(result), measure.value)
 
 
 def picture(found: Reconstruction, arch: str | None) -> np.ndarray:

@@ -71,6 +71,7 @@ class Verifier:
         self.order = [value.name for value in graph.values()]
         self.module = converters.to_torch(graph).eval()
         self._inside: tuple[Any, Model] | None = None
+        self._made: Model | None = None
 
     def check(self, name: str, feeds: Blobs, fed: Blobs, given: Blobs | None = None) -> Row:
         """Compare on the blobs `feeds` of the network, which the model takes as `fed`; with `given`
@@ -81,7 +82,10 @@ class Verifier:
         sides = {"torch": torch_side, "onnx": self.model.run(fed), "given": given}
         pairs = [("torch", "onnx"), ("onnx", "given"), ("torch", "given")]
         row.comparisons = self._compare(name, sides, pairs)
-        if row.ok:
+        made = self._compare_made(name, feeds, fed)
+        row.comparisons = made + row.comparisons
+        row.first = next((item for item in made if not item.ok), None)
+        if row.ok or row.first is not None:
             return row
         # A closer look, at every blob inside.
         inner = {"torch": {}, "onnx": {}, "given": given}
@@ -110,6 +114,22 @@ class Verifier:
         return [
             dataclasses.replace(item, input=name, layer=self._layer(item.blob)) for item in found
         ]
+
+    def _compare_made(self, name: str, feeds: Blobs, fed: Blobs) -> list[Comparison]:
+        """The blob that a model makes of pixels, against that which must come of them."""
+        found = []
+        for blob, pixels in fed.items():
+            if pixels.dtype != np.uint8:
+                continue
+            inner = f"{blob}/preprocessing"
+            if self._made is None:
+                self._made = opened(self.path, self.model.provider, {inner})
+            made = self._made.run(fed, [inner])[inner]
+            one = comparison.compare(
+                blob, ("numpy", feeds[blob]), ("onnx", made), STRICT * self.tolerance
+            )
+            found.append(dataclasses.replace(one, input=name, layer="preprocessing"))
+        return found
 
     def _layer(self, blob: str) -> str:
         node = self.graph.value(blob).producer

@@ -8,6 +8,8 @@ import pytest
 import converters
 from tests.converters.forks import agree, build, inputs, layer, refused
 
+pytestmark = pytest.mark.oracle
+
 SHAPE = (1, 3, 1, 1)
 X = inputs(x=(1, 3, 8, 9))
 FILLERS = "scale_filler { value: 1 } shift_filler { value: 0.5 }"

@@ -7,6 +7,8 @@ import pytest
 
 from tests.converters.forks import agree, build, inputs, layer, refused
 
+pytestmark = pytest.mark.oracle
+
 POOL = "pooling_param { pool: MAX kernel_size: 2 stride: 2 }"
 
 

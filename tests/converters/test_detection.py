@@ -9,6 +9,8 @@ from converters.graph import Graph
 from tests.converters.forks import agree, build, inputs, layer, refused
 from tests.converters.oracles.detection import detect
 
+pytestmark = pytest.mark.oracle
+
 
 def predictions(
     seed: int, images: int, count: int, classes: int, sets: int

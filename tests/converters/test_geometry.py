@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +12,8 @@ from converters.graph import Graph
 from tests.converters.checker import bind, close, run_onnx, run_torch
 from tests.converters.forks import build, inputs, layer
 from tests.converters.oracles import windows
+
+pytestmark = pytest.mark.oracle
 
 TARGETS = ("cpu", "cuda", "portable")
 COMMON = settings(

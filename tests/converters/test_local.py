@@ -7,6 +7,8 @@ import pytest
 
 from tests.converters.forks import agree, build, inputs, layer, refused
 
+pytestmark = pytest.mark.oracle
+
 
 @pytest.mark.parametrize(
     ("kernel", "stride", "pad", "biased"),

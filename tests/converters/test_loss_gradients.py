@@ -9,6 +9,8 @@ import torch
 import converters
 import prototxt
 
+pytestmark = pytest.mark.gradient
+
 RNG = np.random.default_rng(0)
 SCORES = RNG.normal(0, 2, (6, 5)).astype(np.float32)
 LABELS = np.array([0, 4, 2, 2, 1, 3], np.float32)

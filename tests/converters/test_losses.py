@@ -16,6 +16,8 @@ from converters import ConversionError
 from tests.converters.checker import bind, close, run_onnx, run_torch
 from tests.converters.oracles import losses as oracle
 
+pytestmark = [pytest.mark.oracle, pytest.mark.gradient]
+
 RNG = np.random.default_rng
 Arrays = list[np.ndarray]
 

@@ -13,6 +13,8 @@ from tests.converters.checker import run_onnx, run_torch
 from tests.converters.forks import agree, build, inputs, layer, refused
 from tests.converters.oracles.rcnn import anchors, propose
 
+pytestmark = pytest.mark.oracle
+
 
 def python(module: str, name: str, param_str: str = "") -> str:
     return f'python_param {{ module: "{module}" layer: "{name}" param_str: "{param_str}" }}'

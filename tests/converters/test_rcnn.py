@@ -8,6 +8,8 @@ import pytest
 from tests.converters.forks import agree, build, inputs, layer, refused
 from tests.converters.oracles.rcnn import psroi_pooling, roi_pooling
 
+pytestmark = pytest.mark.oracle
+
 
 def regions(seed: int, images: int, count: int, size: float) -> np.ndarray:
     """Rows of image, x1, y1, x2, y2; some halves, some beyond the image, some inside out."""

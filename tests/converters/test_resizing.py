@@ -7,6 +7,8 @@ import pytest
 
 from tests.converters.forks import agree, build, inputs, layer, refused
 
+pytestmark = pytest.mark.oracle
+
 
 def draw(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)

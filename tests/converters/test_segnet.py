@@ -8,6 +8,8 @@ import pytest
 import converters
 from tests.converters.forks import agree, build, inputs, layer, refused
 
+pytestmark = pytest.mark.oracle
+
 POOL = "pooling_param { kernel_size: 2 stride: 2 }"
 
 

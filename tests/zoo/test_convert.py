@@ -67,6 +67,7 @@ def test_metadata(zoo, small, tmp_path):
         "zoo.arch": "2_3_4",
         "zoo.task": "reconstruct",
         "zoo.input_size": "16x16",
+        "zoo.resize": "bilinear",
         "zoo.mean": "1,2,3.5",
     }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,13 +10,15 @@ import typer
 
 from zoo.commands import options
 from zoo.commands.options import Phase, Target
+from zoo.errors import UsageError
 
 if TYPE_CHECKING:
     from converters import Graph, OnnxFile
-    from converters.graph import Value
     from prototxt.files import Content
     from prototxt.net import NetDefinition
     from zoo.architectures import Recognised
+
+    Shapes = dict[str, tuple[int | str, ...]]
 
 
 def convert(
@@ -67,6 +68,17 @@ def convert(
     ] = False,
     no_fold: Annotated[bool, typer.Option("--no-fold", help="Keep the layers one to one.")] = False,
     mean: options.Mean = None,
+    scale: options.Scale = None,
+    crop: options.Crop = None,
+    channel_order: options.ChannelOrderOption = None,
+    fold_preprocessing: Annotated[
+        bool,
+        typer.Option(
+            "--fold-preprocessing",
+            help="Let the model take uint8 N×H×W×3 RGB images, and crop, reorder, subtract the "
+            "mean and scale by itself.",
+        ),
+    ] = False,
     plugin: options.Plugins = None,
     lenient: options.Lenient = False,
     seed: options.Seed = 0,
@@ -77,17 +89,20 @@ def convert(
 
     Batch stays open, and height and width where the network allows it. Masks of max pooling are
     outputs under the definition's own names. What was read, and how to feed the model, is recorded
-    in its metadata.
+    in its metadata: the mean, scale, crop and order of channels that the data layer states or you.
     """
     started = time.perf_counter()
     shapes = options.parse_shapes(shape)
+    plane = options.parse_size(crop, "--crop") if crop else None
+    if fold_preprocessing and phase is Phase.train:
+        raise UsageError("--fold-preprocessing goes with --phase test: training crops at random")
     output = output or Path(f"{net.stem}.onnx")
     options.refuse_overwriting(output, [net, weights])
 
     import converters
     import prototxt
     from prototxt.files import atomic_write_all
-    from zoo import metadata
+    from zoo import metadata, onnx_summary, transforms
     from zoo.console import Printer
 
     say = Printer(json, quiet)
@@ -97,15 +112,25 @@ def convert(
     read = read.select(phase.upper(), (*read.stages, *(stage or ())))
     digest = metadata.sha256_meanwhile(weights) if weights is not None else None
     arrays = prototxt.read_weights(weights, views=True) if weights is not None else None
-    graph, recognised, notes = build(
-        read,
-        arrays,
-        shapes=shapes,
-        outputs=blobs,
-        seed=seed,
-        lenient=lenient,
-        warn=say.warn,
-    )
+    transform = transforms.stated(read).overridden(mean, scale, plane, channel_order)
+
+    def built(shapes: Shapes | None) -> tuple[Graph, Recognised | None, list[str]]:
+        return build(
+            read,
+            arrays,
+            shapes=shapes,
+            outputs=blobs,
+            seed=seed,
+            lenient=lenient,
+            warn=say.warn,
+        )
+
+    graph, recognised, notes = built(shapes)
+    pixels = None
+    if fold_preprocessing:
+        cut = transforms.cut_shape(graph, transform, shapes)
+        graph, recognised, notes = built(cut) if cut else (graph, recognised, notes)
+        pixels = transforms.pixels(graph, transform)
     graph.name = graph.name or net.stem
     described = metadata.describe(
         net,
@@ -117,6 +142,8 @@ def convert(
         recognised=recognised,
         input_shape=graph.inputs[0].nominal if graph.inputs else None,
         digest=digest,
+        transform=transform,
+        folded=fold_preprocessing,
     )
     parts = {"": graph}
     if split:
@@ -124,6 +151,8 @@ def convert(
     files: list[dict[str, Any]] = []
     contents: list[tuple[Path, Content]] = []
     for part, piece in parts.items():
+        if part == "decoder":
+            pixels, described = None, {k: v for k, v in described.items() if k != "zoo.input"}
         path = output if not part else output.with_name(f"{_stem(output)}.{part}.onnx")
         piece = piece if no_fold else converters.fold(piece)
         model = converters.to_onnx_file(
@@ -131,6 +160,7 @@ def convert(
             target.value,
             converters.DEFAULT_OPSET if opset is None else opset,
             {**described, "zoo.part": part} if part else described,
+            pixels=pixels,
         )
         written = _contents(model, path, external_data)
         contents += written
@@ -141,8 +171,8 @@ def convert(
                 "part": part or "whole",
                 "nodes": len(model.model.graph.node),
                 "parameters": sum(blob.size for node in piece.nodes for blob in node.blobs),
-                "inputs": _values(piece.inputs),
-                "outputs": _values(piece.outputs),
+                "inputs": [onnx_summary.value(info) for info in model.model.graph.input],
+                "outputs": [onnx_summary.value(info) for info in model.model.graph.output],
             }
         )
     atomic_write_all(contents)
@@ -216,10 +246,6 @@ def _contents(model: OnnxFile, path: Path, external: bool) -> list[tuple[Path, C
 
 def _stem(path: Path) -> str:
     return path.stem if path.suffix == ".onnx" else path.name
-
-
-def _values(values: Sequence[Value]) -> list[dict[str, Any]]:
-    return [{"name": v.name, "shape": list(v.shape), "dtype": v.dtype} for v in values]
 
 
 def _names(file: dict[str, Any]) -> str:

@@ -142,12 +142,15 @@ def evaluated_images(data: Path | None, held_out: int) -> tuple[list[Any], list[
 
 def fixed_size(model: Model, path: Path) -> tuple[int, int] | None:
     """The height and width that a model's image input fixes; ZooError where it takes no image."""
-    if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4:
+    import runtime
+
+    shape = runtime.image_shape(model) if len(model.inputs) == 1 else None
+    if shape is None:
         listed = ", ".join(spec.name for spec in model.inputs)
         raise ZooError(
             f"{path}: takes {listed}, not one image", hint="give a network that takes images whole"
         )
-    height, width = model.inputs[0].shape[2:]
+    height, width = shape[2:]
     return (height, width) if isinstance(height, int) and isinstance(width, int) else None
 
 

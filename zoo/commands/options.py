@@ -37,6 +37,14 @@ Mean = Annotated[
         help="What is subtracted from the pixels: a .binaryproto, a .npy or three numbers.",
     ),
 ]
+Scale = Annotated[
+    float | None,
+    typer.Option("--scale", help="What pixels minus the mean are multiplied by; default 1."),
+]
+Crop = Annotated[
+    str | None,
+    typer.Option("--crop", metavar="SIZE|HxW", help="The centre that is cut out of images."),
+]
 Arch = Annotated[
     str | None,
     typer.Option("--arch", metavar="n1_n2_n3", help="A network of the paper, as 64_64_64."),
@@ -79,6 +87,13 @@ class Phase(StrEnum):
     train = "train"
 
 
+class ChannelOrder(StrEnum):
+    """The order in which a network takes colours."""
+
+    bgr = "BGR"
+    rgb = "RGB"
+
+
 class Target(StrEnum):
     """How unpooling is written."""
 
@@ -96,6 +111,14 @@ class Provider(StrEnum):
     tensorrt = "tensorrt"
 
 
+ChannelOrderOption = Annotated[
+    ChannelOrder | None,
+    typer.Option(
+        "--channel-order",
+        case_sensitive=False,
+        help="The order in which the network takes colours; default BGR, as Caffe does.",
+    ),
+]
 PhaseOption = Annotated[Phase, typer.Option("--phase", help="Which phase's layers.")]
 Stages = Annotated[
     list[str] | None,
@@ -128,11 +151,11 @@ def _is_dim(part: str) -> bool:
     return int(part) > 0 if part.isdecimal() else part.isidentifier()
 
 
-def parse_size(text: str) -> tuple[int, int]:
+def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
     """`96x160` as (96, 160), height first; one number is a square."""
     parts = text.lower().split("x")
     if not (1 <= len(parts) <= 2 and all(part.isdecimal() and int(part) > 0 for part in parts)):
-        raise UsageError(f"--size {text!r} is neither a number nor HEIGHTxWIDTH")
+        raise UsageError(f"{option} {text!r} is neither a number nor HEIGHTxWIDTH")
     return int(parts[0]), int(parts[-1])
 
 

@@ -14,6 +14,7 @@ from zoo.commands.options import Phase, Provider
 if TYPE_CHECKING:
     from converters import Graph
     from runtime import Model
+    from zoo.pixel_probes import PixelFeed
     from zoo.verification import Blobs, Row
 
 
@@ -48,6 +49,7 @@ def verify(
     phase: options.PhaseOption = Phase.test,
     stage: options.Stages = None,
     provider: options.ProviderOption = Provider.cpu,
+    mean: options.Mean = None,
     plugin: options.Plugins = None,
     lenient: options.Lenient = False,
     seed: options.Seed = 0,
@@ -59,34 +61,34 @@ def verify(
     Rebuilds the network in PyTorch and feeds both what finds faults: random numbers, zeros, ties,
     large and tiny ones, or else the blobs of --inputs, whose outputs are compared as well. Where
     they depart, the exit status is 1 and the first blob of the network that departs is named.
-    Switches must be equal but where the values that were pooled differ by rounding.
+    Switches must be equal but where the values that were pooled differ by rounding. A model that
+    takes pixels is fed pixels; if it subtracts a mean image, that is read from the file that the
+    data layer names, or --mean.
     """
     import converters
     import prototxt
     import runtime
-    from zoo import comparison, probes
+    from zoo import comparison, probes, transforms
     from zoo.commands.convert import build
     from zoo.console import Printer
+    from zoo.pixel_probes import pixel_feed
     from zoo.verification import Verifier
 
     say = Printer(json, quiet)
     limit = comparison.TOLERANCE if tolerance is None else tolerance
     loaded = runtime.load(model, provider.value)
-    given_in, given_out = feeds_and_expected(inputs, loaded) if inputs else ({}, {})
     for path in plugin or ():
         converters.load_plugin(path)
     read = prototxt.read_net(net, lenient=lenient, warn=say.warn)
     read = read.select(phase.upper(), (*read.stages, *(stage or ())))
     part = loaded.metadata.get("zoo.part")
-    fixed = {
-        spec.name: tuple(given_in[spec.name].shape) if spec.name in given_in else spec.shape
-        for spec in loaded.inputs
-        if spec.name in given_in or all(isinstance(dim, int) for dim in spec.shape)
-    }
+    pixels = pixel_feed(loaded, mean, transforms.stated(read).mean)
+    given_in, fed, given_out = _given(inputs, loaded, pixels) if inputs else ({}, {}, {})
+    fixed = _fixed_shapes(loaded, given_in, pixels)
     whole, _, _ = build(
         read,
         prototxt.read_weights(weights) if weights is not None else None,
-        shapes=None if part else fixed or None,
+        shapes=(fixed if not part or pixels else None) or None,
         open_dims=False,
         # A part's outputs are told by the split, not by the network.
         outputs=None if part else [spec.name for spec in loaded.outputs],
@@ -98,12 +100,12 @@ def verify(
     _check_inputs(graph, loaded, net)
     verifier = Verifier(graph, loaded, model, limit)
     if inputs:
-        rows = [verifier.check("the given input", given_in, given_in, given_out)]
+        rows = [verifier.check("the given input", given_in, fed, given_out)]
     else:
         rows = []
         for kind in probes.KINDS:
-            feeds = drawn(kind, whole, graph, loaded, seed)
-            rows.append(verifier.check(kind, feeds, feeds))
+            feeds, fed = drawn(kind, whole, graph, loaded, seed, pixels)
+            rows.append(verifier.check(kind, feeds, fed))
     if not any(row.comparisons for row in rows):
         raise ZooError(
             f"{inputs or model}: no output blob that both sides have",
@@ -137,7 +139,34 @@ def verify(
         )
 
 
-def feeds_and_expected(path: Path, model: Model) -> tuple[Blobs, Blobs]:
+def _given(path: Path, model: Model, pixels: PixelFeed | None) -> tuple[Blobs, Blobs, Blobs]:
+    """The inputs of the network, those of the model, and the blobs to expect."""
+    fed, expected = feeds_and_expected(path, model, pixels)
+    if pixels is None:
+        return fed, fed, expected
+    return {**fed, pixels.name: pixels.blob(fed[pixels.name])}, fed, expected
+
+
+def _fixed_shapes(
+    model: Model, given: Blobs, pixels: PixelFeed | None
+) -> dict[str, tuple[int | str, ...]]:
+    """The network's inputs as the model fixes them, or what is given has them."""
+    found: dict[str, tuple[int | str, ...]] = {}
+    for spec in model.inputs:
+        shape = spec.shape
+        if pixels is not None and spec.name == pixels.name:
+            batch, *dims = pixels.blob_shape
+            shape = (batch if isinstance(batch, int) else 1, *dims)
+        if spec.name in given:
+            found[spec.name] = tuple(given[spec.name].shape)
+        elif all(isinstance(dim, int) for dim in shape):
+            found[spec.name] = shape
+    return found
+
+
+def feeds_and_expected(
+    path: Path, model: Model, pixels: PixelFeed | None = None
+) -> tuple[Blobs, Blobs]:
     """The blobs to feed and those to expect. Every input of the model must be among them."""
     import numpy as np
 
@@ -149,7 +178,9 @@ def feeds_and_expected(path: Path, model: Model) -> tuple[Blobs, Blobs]:
     expected: Blobs = {}
     for key, array in arrays.items():
         name = key.removeprefix("in.").removeprefix("out.")
-        if name in names and not key.startswith("out."):
+        if pixels is not None and name == pixels.name and not key.startswith("out."):
+            feeds[name] = pixels.given(array, path)
+        elif name in names and not key.startswith("out."):
             feeds[name] = np.ascontiguousarray(array, names[name])
         elif not key.startswith("in."):
             expected[name] = array
@@ -181,12 +212,17 @@ def _check_inputs(graph: Graph, model: Model, net: Path) -> None:
         )
 
 
-def drawn(kind: str, whole: Graph, graph: Graph, model: Model, seed: int) -> Blobs:
-    """Blobs of one kind of `probes`; a decoder is fed switches that its encoder took of them."""
+def drawn(
+    kind: str, whole: Graph, graph: Graph, model: Model, seed: int, pixels: PixelFeed | None
+) -> tuple[Blobs, Blobs]:
+    """Blobs of one kind of `probes`, for the network and for the model, which may take the pixels
+    of which they are made; a decoder is fed switches that its encoder took of them.
+    """
     import converters
     from converters.legal import legal_inputs
     from converters.shapes import fixed
     from zoo import probes
+    from zoo.pixel_probes import draw
     from zoo.verification import call
 
     # Networks of the paper expect pixels, whose spread is about 64; others what they were given.
@@ -196,7 +232,11 @@ def drawn(kind: str, whole: Graph, graph: Graph, model: Model, seed: int) -> Blo
     if model.metadata.get("zoo.part") == "decoder":
         encoder = _part(whole, "encoder")
         feeds = {**feeds, **call(converters.to_torch(encoder).eval(), encoder, feeds)}
-    return {value.name: feeds[value.name] for value in graph.inputs}
+    feeds = {value.name: feeds[value.name] for value in graph.inputs}
+    if pixels is None:
+        return feeds, feeds
+    images = draw(kind, pixels.image_shape(feeds[pixels.name].shape), seed)
+    return {**feeds, pixels.name: pixels.blob(images)}, {**feeds, pixels.name: images}
 
 
 def _show(say: Any, rows: list[Row], limit: float, model: Model) -> None:

@@ -60,6 +60,11 @@ def examine(path: Path) -> Examined:
     file = describe_file(path, "model")
     opened = _run(path)
     stated = opened.metadata
+    if "zoo.input" in stated:
+        raise HubError(
+            f"{path}: takes pixels, but pages and programs that use a hub feed blobs",
+            hint="convert it without --fold-preprocessing",
+        )
     network = Network(
         part=stated.get("zoo.part", "whole"),
         targets=targets(model),
