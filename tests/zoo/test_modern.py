@@ -155,13 +155,13 @@ def test_the_command(zoo, tmp_path):
     assert again["images"] == 10 and 0 < again["rmse"] < 1
 
 
-@pytest.mark.parametrize("moment", [0.0, 0.2])
+@pytest.mark.parametrize("moment", [5, RECIPE.iterations])
 def test_killed_and_resumed_it_ends_the_same(tmp_path, pool, mean, moment, monkeypatch):
     """The state is written by rename; what it holds is all that a run needs."""
     from zoo.training import tunnel
     from zoo.training.images import Images
 
-    monkeypatch.setattr(tunnel, "SAVE_EVERY", moment)
+    monkeypatch.setattr(tunnel, "SAVE_EVERY", 0.0)
     images = Images(pool, pool[:2], mean, "pool", 8)
 
     def run(folder: str) -> TunnelRun:
@@ -171,7 +171,7 @@ def test_killed_and_resumed_it_ends_the_same(tmp_path, pool, mean, moment, monke
     assert train_arch(whole, lambda _: None)
     broken = run("broken")
     for event in broken.run():
-        if event.kind == "snapshot" and event.iteration >= 5:
+        if event.kind == "snapshot" and event.iteration == moment:
             break
     resumed = run("broken")
     assert train_arch(resumed, lambda _: None, resume=True)

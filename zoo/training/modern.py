@@ -196,7 +196,6 @@ class Modern:
         started, since, losses = time.perf_counter(), self.iteration, []
         while self.iteration < self.recipe.iterations and not self.stop:
             losses.append(self.step())
-            yield Event("step", self.iteration)
             if self.iteration % every == 0 or self.iteration == self.recipe.iterations:
                 loss = self.group.mean(torch.stack(losses).mean())
                 losses.clear()
@@ -211,6 +210,7 @@ class Modern:
                     "seconds_left": left,
                 }
                 yield Event("train", self.iteration, values)
+            yield Event("step", self.iteration)
 
     @torch.no_grad()
     def rmse(self, images: np.ndarray) -> float:

@@ -132,7 +132,8 @@ class TunnelRun:
             yield event
             now = time.perf_counter()
             self.seconds = before + now - started
-            if self.group.first and now - last_save > SAVE_EVERY:
+            # After a step alone: what is to be told of it has been noted by then.
+            if event.kind == "step" and self.group.first and now - last_save > SAVE_EVERY:
                 last_save = now
                 yield Event("snapshot", training.iteration, path=self.save())
         if self.group.first:
