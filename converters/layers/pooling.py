@@ -259,8 +259,8 @@ class Pooling(LayerType):
 
         The upper pair reaches the maximum: the switch is there, in the first place if that reaches
         it, as Caffe's first maximum wins. Otherwise the first place that can is below, on the left
-        if the left pair reaches it. Nothing is rounded. A window of -inf has its first place (Caffe:
-        -1, no place at all); what a window with NaN has is not defined.
+        if the left pair reaches it. Nothing is rounded. A window of -inf has its first place
+        (Caffe: -1, no place at all); what a window with NaN has is not defined.
         """
         x = node.inputs[0]
         y, mask = node.outputs
