@@ -237,7 +237,7 @@ class Convolutional(LayerType):
         y = b.op("DepthToSpace", y, blocksize=2, mode="DCR")
         ends = [
             b.arithmetic(
-                "Add", b.dim(x, axis), b.ints(2 * g.pad[axis - 2] + 1 - g.kernel[axis - 2])
+                "Add", b.size(x, axis), b.ints(2 * g.pad[axis - 2] + 1 - g.kernel[axis - 2])
             )
             for axis in (2, 3)
         ]

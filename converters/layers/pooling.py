@@ -275,7 +275,7 @@ class Pooling(LayerType):
         lower, other, right = (b.op("Less", part, y) for part in (upper, first, left))
         column = b.op("And", other, b.op("Or", b.op("Not", lower), right))
         # Half the memory of int64, and any plane's index fits.
-        width = b.op("Cast", b.dim(x, 3), to=6)
+        width = b.op("Cast", b.size(x, 3), to=6)
         place = b.op("Mul", b.op("Cast", lower, to=6), width)
         place = b.op("Add", place, b.op("Cast", column, to=6))
         place = b.op("Add", place, b.op("Cast", self.corners(node, b), to=6))
@@ -284,7 +284,7 @@ class Pooling(LayerType):
     def corners(self, node: Node, b: OnnxBuilder) -> str:
         """The index of each window's first place in its plane, H×W."""
         x, y, w = node.inputs[0], node.outputs[0], self.windows(node)
-        rows = b.op("Mul", self.starts(b, b.dim(y, 2), w, 0), b.dim(x, 3))
+        rows = b.op("Mul", self.starts(b, b.dim(y, 2), w, 0), b.size(x, 3))
         return b.op("Add", rows, self.starts(b, b.dim(y, 3), w, 1))
 
     def average(self, node: Node, b: OnnxBuilder) -> None:
