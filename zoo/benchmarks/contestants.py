@@ -37,8 +37,8 @@ def onnx_runtime(spec: dict[str, Any]) -> Call:
     image = feeds(spec["shape"])
     if model.provider != "cpu":
         return bound(model, image)
-    given = {model.inputs[0].name: image}
-    return lambda: model.run(given)[model.outputs[0].name]
+    given, wanted = {model.inputs[0].name: image}, model.outputs[0].name
+    return lambda: model.run(given, [wanted])[wanted]
 
 
 def bound(model: Any, image: np.ndarray) -> Call:

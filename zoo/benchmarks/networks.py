@@ -15,7 +15,7 @@ from prototxt.wire import encoded
 if TYPE_CHECKING:
     from converters import Graph
 
-__all__ = ["Files", "caffenet", "classifier", "drawn_caffemodel", "tunnel", "vgg16"]
+__all__ = ["Files", "arches", "caffenet", "classifier", "drawn_caffemodel", "tunnel", "vgg16"]
 
 VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 CHUNK = 1 << 22
@@ -160,6 +160,24 @@ def tag(number: int) -> bytes:
 
 def field(number: int, content: bytes) -> bytes:
     return tag(number) + encoded(len(content)) + content
+
+
+def arches() -> list[str]:
+    """Of the networks with random encoders that come with the package, those of one width, from
+    the narrowest on.
+    """
+    from zoo import architectures, hub
+    from zoo.hub.places import EMBEDDED
+
+    known = hub.open_hub(EMBEDDED, offline=True).index.models
+    found = {
+        entry.arch: architectures.channels(entry.arch)
+        for entry in known
+        if entry.arch and entry.encoder == "random"
+    }
+    return sorted(
+        (a for a, widths in found.items() if len(set(widths)) == 1), key=found.__getitem__
+    )
 
 
 def tunnel(arch: str, side: int, folder: Path) -> Files:

@@ -15,9 +15,8 @@ from prototxt.errors import ZooError
 from .crew import Found, compete
 from .networks import Files, caffenet, classifier, tunnel
 
-__all__ = ["ARCHES", "OURS", "Settings", "macs", "rows", "run"]
+__all__ = ["OURS", "Settings", "macs", "rows", "run"]
 
-ARCHES = ("8_8_8", "16_16_16", "64_64_64")
 OURS = "ONNX Runtime, zoo convert"
 PEAK = ("matrices, numpy", "matrices, torch")
 TOLERANCE = 1e-3

@@ -149,11 +149,11 @@ def measured(
     advance: Any,
 ) -> list[dict[str, Any]]:
     """The rows of a suite."""
-    from zoo.benchmarks import converting, running, training
+    from zoo.benchmarks import converting, networks, running, training
 
     if suite is Suite.convert:
         return converting.run(folder, settings, advance)
-    named = arches or (running.ARCHES[:1] if quick else running.ARCHES)
+    named = arches or networks.arches()[: 1 if quick else None]
     if suite is Suite.train:
         return training.run(folder, named, settings, advance)
     return running.run(folder, named, batches or ([1] if quick else [1, 16]), settings, advance)
