@@ -47,10 +47,11 @@ def bound(model: Any, image: np.ndarray) -> Call:
 
     session = model._session
     binding = session.io_binding()
-    value = onnxruntime.OrtValue.ortvalue_from_numpy(image, "cuda", 0)
+    device = "cpu" if model.provider == "cpu" else "cuda"
+    value = onnxruntime.OrtValue.ortvalue_from_numpy(image, device, 0)
     binding.bind_ortvalue_input(model.inputs[0].name, value)
     for output in model.outputs:
-        binding.bind_output(output.name, "cuda", 0)
+        binding.bind_output(output.name, device, 0)
 
     def call() -> np.ndarray | None:
         session.run_with_iobinding(binding)
