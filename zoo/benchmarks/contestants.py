@@ -41,6 +41,20 @@ def onnx_runtime(spec: dict[str, Any]) -> Call:
     return lambda: model.run(given, [wanted])[wanted]
 
 
+def plain_onnx_runtime(spec: dict[str, Any]) -> Call:
+    """`model` as one opens it without us: a session with all of its options at their defaults."""
+    if spec["provider"] != "cpu":
+        return onnx_runtime(spec)
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = spec["threads"], 3
+    session = onnxruntime.InferenceSession(spec["model"], options, ["CPUExecutionProvider"])
+    given = {session.get_inputs()[0].name: feeds(spec["shape"])}
+    wanted = [session.get_outputs()[0].name]
+    return lambda: session.run(wanted, given)[0]
+
+
 def bound(model: Any, image: np.ndarray) -> Call:
     """Runs without copies between host and device; gives the first output when it is asked."""
     import onnxruntime
@@ -217,6 +231,7 @@ def plain_training(spec: dict[str, Any]) -> Call:
 
 KINDS: dict[str, Callable[[dict[str, Any]], Call]] = {
     "onnxruntime": onnx_runtime,
+    "plain onnxruntime": plain_onnx_runtime,
     "torch": torch_module,
     "opencv": opencv,
     "matrices": matrices,

@@ -93,7 +93,7 @@ def contestants(
     }
     if files.naive.exists():
         specs["ONNX Runtime, naive export"] = {
-            **common, "kind": "onnxruntime", "model": str(files.naive)
+            **common, "kind": "plain onnxruntime", "model": str(files.naive)
         }  # fmt: skip
     specs["torch, eager"] = torch
     if settings.compiled:
