@@ -190,12 +190,17 @@ def test_a_contestant_that_dies_is_an_error():
     assert worker.end() is None
 
 
-def test_results_that_differ_are_an_error(tmp_path):
-    specs = {n: {"keep": str(tmp_path / f"{n}.npy")} for n in (running.OURS, "other")}
-    for number, spec in enumerate(specs.values()):
-        np.save(spec["keep"], np.array([1.0, 2.0 + number]))
-    with pytest.raises(ZooError, match="other: its result departs from ours by 0.5 of"):
-        running.agreed({n: Found() for n in specs}, specs)
+def test_results_that_differ_have_no_figures(tmp_path):
+    names = (running.OURS, "same", "other", "gone")
+    specs = {name: {"keep": str(tmp_path / f"{name[:4]}.npy")} for name in names}
+    for name, last in zip(names, (4.0, 4.02, 5.0), strict=False):
+        np.save(specs[name]["keep"], np.array([3.0, last]))
+    everyone = {name: found(1.0) for name in names[:3]} | {"gone": Found(absent="not installed")}
+    left = running.agreed(everyone, specs)
+    assert left["same"] == everyone["same"] and left["gone"] == everyone["gone"]
+    assert left["other"] == Found(absent="its result departs from ours by 0.2 of it")
+    with pytest.raises(ZooError, match="no room"):
+        running.agreed(everyone | {running.OURS: Found(absent="no room")}, specs)
 
 
 def test_memory_is_that_of_the_command_alone(tmp_path):
