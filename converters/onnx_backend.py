@@ -237,6 +237,12 @@ class OnnxBuilder:
                     return self.dim(value, axis)
         return None
 
+    def size(self, value: Value, axis: int) -> str:
+        """`dim`, read from the first value that has it: one that is fed, mostly. ONNX Runtime keeps
+        what convolutions give in a layout of its own, and has to leave it to say a shape.
+        """
+        return self.symbol(value.shape[axis]) or self.dim(value, axis)
+
     def _written(self, value: Value) -> bool:
         return value.producer is None or value.producer.name != self._layer
 

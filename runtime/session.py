@@ -145,6 +145,10 @@ def load(model: str | Path | bytes, provider: str = "auto", threads: int | None 
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    # A thread that waits by spinning takes its core from whoever works: from its own main thread
+    # where two processors are one core, from others where the machine is shared. Measured on two
+    # processors: 5 to 15 % faster without, up to twice as fast when something else runs, too.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if threads is not None:
         options.intra_op_num_threads = threads
     data = model if isinstance(model, bytes) else str(model)

@@ -6,6 +6,7 @@ import typer
 
 from zoo import __version__
 from zoo.commands import data
+from zoo.commands.bench import bench
 from zoo.commands.convert import convert
 from zoo.commands.evaluate import evaluate
 from zoo.commands.filters import filters
@@ -76,6 +77,7 @@ for _name, _command in (
     ("pull", pull),
     ("publish", publish),
     ("serve", serve),
+    ("bench", bench),
 ):
     app.command(_name)(guarded(_command))
 

@@ -175,13 +175,16 @@ def _macs(
     """Multiply-adds, None where a shape that they depend on is unknown; 0 for other operators."""
     if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
         return 0
-    weight = stored.get(node.input[1])
+    name = node.input[1]
+    weight = list(stored[name].dims) if name in stored else known.get(name)
     place = node.input[0] if node.op_type == "ConvTranspose" else node.output[0]
     dims = known.get(place)
-    if weight is None or dims is None or len(_numbers(dims)) != len(dims):
+    if weight is None or dims is None:
         return None
-    numbers = _numbers(dims)
-    size = math.prod(weight.dims)
+    numbers, sizes = _numbers(dims), _numbers(weight)
+    if len(numbers) != len(dims) or len(sizes) != len(weight):
+        return None
+    size = math.prod(sizes)
     if node.op_type in ("Conv", "ConvTranspose"):
         return size * numbers[0] * math.prod(numbers[2:])
     return size * math.prod(numbers[:-1])

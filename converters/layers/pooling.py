@@ -219,6 +219,8 @@ class Pooling(LayerType):
             self.average(node, b)
         elif masked and b.target == "portable":
             self.portable_mask(node, b)
+        elif masked and b.target == "cpu" and self.pairs(node):
+            self.pair_mask(node, b)
         else:
             self.maximum(node, b)
 
@@ -243,6 +245,48 @@ class Pooling(LayerType):
         b.flat[id(mask)] = flat
         area = b.arithmetic("Mul", b.dim(node.inputs[0], 2), b.dim(node.inputs[0], 3))
         b.op("Mod", flat, area, out=mask)
+
+    def pairs(self, node: Node) -> bool:
+        """Whether its windows are 2x2, side by side, and miss nothing: most switches are such."""
+        if node.params.global_pooling:
+            return False
+        w, size = self.windows(node), node.inputs[0].shape[2:]
+        whole = w.ceil or (is_fixed(*size) and not any(known(d) % 2 for d in size))
+        return whole and (w.kernel, w.stride, w.pad) == ((2, 2), (2, 2), (0, 0))
+
+    def pair_mask(self, node: Node, b: OnnxBuilder) -> None:
+        """The switches from four maxima without indices, each of which ONNX Runtime's CPU provider
+        has fast: of the window, its upper pair, its left pair, its first place.
+
+        The upper pair reaches the maximum: the switch is there, in the first place if that reaches
+        it, as Caffe's first maximum wins. Otherwise the first place that can is below, on the left
+        if the left pair reaches it. Nothing is rounded. A window of -inf has its first place
+        (Caffe: -1, no place at all); what a window with NaN has is not defined.
+        """
+        x = node.inputs[0]
+        y, mask = node.outputs
+        pads, ceil = self.pads(node)
+        both: dict[str, Any] = dict(strides=(2, 2))
+        b.op("MaxPool", x, out=y, kernel_shape=(2, 2), pads=pads, ceil_mode=int(ceil), **both)
+        # Padding by one rounds up: with ceil_mode, a kernel of 1 gives one window too many at even
+        # sizes in ONNX Runtime 1.20.
+        upper = b.op("MaxPool", x, kernel_shape=(1, 2), pads=(0, 0, 0, 1), **both)
+        left = b.op("MaxPool", x, kernel_shape=(2, 1), pads=(0, 0, 1, 0), **both)
+        first = b.op("MaxPool", x, kernel_shape=(1, 1), **both)
+        lower, other, right = (b.op("Less", part, y) for part in (upper, first, left))
+        column = b.op("And", other, b.op("Or", b.op("Not", lower), right))
+        # Half the memory of int64, and any plane's index fits.
+        width = b.op("Cast", b.size(x, 3), to=6)
+        place = b.op("Mul", b.op("Cast", lower, to=6), width)
+        place = b.op("Add", place, b.op("Cast", column, to=6))
+        place = b.op("Add", place, b.op("Cast", self.corners(node, b), to=6))
+        b.op("Cast", place, to=7, out=mask)
+
+    def corners(self, node: Node, b: OnnxBuilder) -> str:
+        """The index of each window's first place in its plane, H×W."""
+        x, y, w = node.inputs[0], node.outputs[0], self.windows(node)
+        rows = b.op("Mul", self.starts(b, b.dim(y, 2), w, 0), b.size(x, 3))
+        return b.op("Add", rows, self.starts(b, b.dim(y, 3), w, 1))
 
     def average(self, node: Node, b: OnnxBuilder) -> None:
         """Caffe divides by the window with its padding, less what hangs over H + pad."""

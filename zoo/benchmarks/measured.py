@@ -1,0 +1,28 @@
+"""`python -m zoo.benchmarks.measured RESULT LIMIT COMMAND...` runs a `zoo` command, and writes into
+the file RESULT the most memory that it held; with a LIMIT of address space in bytes, 0 for none.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import sys
+from pathlib import Path
+
+from .machine import peak_rss
+
+
+def main() -> None:
+    result, limit = Path(sys.argv[1]), int(sys.argv[2])
+    if limit:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    atexit.register(lambda: result.write_text(json.dumps({"peak_rss": peak_rss()})))
+    from zoo.cli import app
+
+    app(sys.argv[3:], prog_name="zoo")
+
+
+if __name__ == "__main__":
+    main()
