@@ -30,7 +30,8 @@ with atheris.instrument_imports(include=["prototxt"]):
     from prototxt.errors import ZooError
 
 assert all((binary, net, schema, solver, text, upgrade))
-SCRATCH = Path(tempfile.mkdtemp()) / "input"
+MEMORY = Path("/dev/shm")
+SCRATCH = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None)) / "input"
 SECONDS = 1.0
 FLOOR = 256 << 10
 """Bytes that any reading may take, whatever its input: messages, tables made at the first call."""
