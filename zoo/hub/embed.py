@@ -4,8 +4,9 @@
     zoo train --arch A --encoder learned --data DIR --hold-out 100 -o RUNS/A-learned
     python -m zoo.hub.embed RUNS --data DIR --caffemodels DIR [--mean FILE]
 
-Each network is measured on the images that its training left out, beside the authors' weights where
-they are at hand, gets its card, and is published into the package's own folder.
+Each network is converted anew, measured on the images that its training left out, beside the
+authors' weights where they are at hand, gets its card, and is published into the package's own
+folder.
 """
 
 from __future__ import annotations
@@ -64,38 +65,43 @@ def embed(
     runs: Path, images: list[Any], caffemodels: Path | None, mean: str | None, hub: Path = EMBEDDED
 ) -> list[str]:
     """Publish every network below `runs`; returns what was done, a line for each."""
+    import prototxt
     import runtime
     from zoo import architectures, metadata, table2
     from zoo.hub.publishing import publish
+    from zoo.training.tunnel import Files, export
 
     lines = []
     rows = [row for row in table2.rows() if row.encoder == "random"]
     for encoder, row in itertools.product(ORIGIN, rows):
         name = architectures.model_name(row.arch, encoder)
-        model = runs / name / f"{name}.onnx"
-        if not model.is_file():
+        trained = runs / name / f"{name}.caffemodel"
+        if not trained.is_file():
             continue
-        about = json.loads(model.with_suffix(".json").read_text())
+        about = {**json.loads(trained.with_suffix(".json").read_text()), "name": name}
         weights = table2.caffemodel(caffemodels, row) if caffemodels else None
         authors = None
         if weights is not None:
             converted = runtime.load(table2.converted(row, weights))
             average = runtime.read_mean(mean or metadata.IMAGENET_MEAN)
             authors = runtime.evaluate(converted, images, average).rmse
-        loaded = runtime.load(model)
-        found = runtime.evaluate(loaded, images, runtime.read_mean(loaded.metadata["zoo.mean"]))
-        about["rmse_held_out"] = found.rmse
-        measured = [
-            Metric("rmse", round(found.rmse, 6), f"{about['data']}, held out", found.images)
-        ]
-        if authors is not None:
-            theirs = Metric("rmse_authors", round(authors, 6), measured[0].data, found.images)
-            measured.append(theirs)
         with tempfile.TemporaryDirectory() as folder:
+            files = Files(Path(folder), name)
+            colour = ",".join(f"{value:g}" for value in about["mean"])
+            export(row.arch, prototxt.read_weights(trained), colour, files)
+            loaded = runtime.load(files.onnx)
+            found = runtime.evaluate(loaded, images, runtime.read_mean(colour))
+            about["rmse_held_out"] = found.rmse
+            measured = [
+                Metric("rmse", round(found.rmse, 6), f"{about['data']}, held out", found.images)
+            ]
+            if authors is not None:
+                theirs = Metric("rmse_authors", round(authors, 6), measured[0].data, found.images)
+                measured.append(theirs)
             text = Path(folder) / "card.md"
             text.write_text(card(about, authors), encoding="utf-8")
             done = publish(
-                [model],
+                [files.onnx],
                 hub,
                 name=name,
                 version="1.0",
