@@ -14,7 +14,7 @@ from dataclasses import dataclass
 __all__ = ["FormatError", "Position", "ZooError"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Position:
     """A place in a text file; line and column count from 1."""
 

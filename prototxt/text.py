@@ -6,6 +6,7 @@ There is no schema here: every Caffe fork has its own, and a fixed one would ref
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +40,7 @@ SIMPLE = {
 }  # fmt: skip
 
 
-@dataclass
+@dataclass(slots=True)
 class Scalar:
     """A value that is no message: `text` as written, of a string what it stands for."""
 
@@ -48,7 +49,7 @@ class Scalar:
     """``string``, ``number`` or ``identifier`` (true, MAX, inf)."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Message:
     """Fields in the order in which they stand."""
 
@@ -83,7 +84,7 @@ class Message:
         return self.fields[-1]
 
 
-@dataclass
+@dataclass(slots=True)
 class Field:
     """One `name: value` or `name { ... }`."""
 
@@ -235,7 +236,7 @@ class Parser:
             raise self.expected("a field's name")
         token = self.advance()
         assert token is not None
-        return token.text
+        return sys.intern(token.text)
 
     def scalar(self) -> Scalar:
         sign = "-" if self.take("-") else ""
@@ -257,7 +258,7 @@ class Parser:
         if kind == "identifier":
             token = self.advance()
             assert token is not None
-            return Scalar(token.text, "identifier")
+            return Scalar(sys.intern(token.text), "identifier")
         raise self.expected("a value")
 
     def strings(self) -> str:
