@@ -22,6 +22,9 @@ from typing import Any
 from zoo.hub.index import Metric
 from zoo.hub.places import EMBEDDED
 
+VERSION = "1.1"
+"""1.0 was made by an earlier converter; it is not kept."""
+
 CARD = """\
 # {name}
 
@@ -104,7 +107,7 @@ def embed(
                 [files.onnx],
                 hub,
                 name=name,
-                version="1.0",
+                version=VERSION,
                 card=text,
                 licence="BSD-2-Clause",
                 source=f"zoo train --arch {row.arch} --encoder {encoder}",
