@@ -1,4 +1,6 @@
-"""Run ONNX models: providers, images, metrics, evaluation, pictures. Never loads torch."""
+"""Run ONNX models: providers, images, metrics, evaluation, pictures, the switch codec. Never loads
+torch.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .codec import Header, read_header, read_masks, write_switches
     from .errors import InferenceError
     from .evaluation import Evaluation, evaluate, image_output, pixels
+    from .halves import Halves, load_halves
     from .images import (
         deprocess,
         list_images,
@@ -22,8 +26,10 @@ if TYPE_CHECKING:
     from .session import IOSpec, Model, load
 
 _HOMES = {
+    "codec": "Header read_header read_masks write_switches",
     "errors": "InferenceError",
     "evaluation": "Evaluation evaluate image_output pixels",
+    "halves": "Halves load_halves",
     "images": ("deprocess list_images preprocess read_image read_mean resize sample_images"),
     "metrics": "RMSE bits_per_pixel",
     "pictures": "contact_sheet labelled_grid mosaic side_by_side write_png",
@@ -35,6 +41,8 @@ __all__ = [
     "pixels",
     "RMSE",
     "Evaluation",
+    "Halves",
+    "Header",
     "IOSpec",
     "InferenceError",
     "Model",
@@ -45,14 +53,18 @@ __all__ = [
     "labelled_grid",
     "list_images",
     "load",
+    "load_halves",
     "mosaic",
     "preprocess",
+    "read_header",
     "read_image",
+    "read_masks",
     "read_mean",
     "resize",
     "sample_images",
     "side_by_side",
     "write_png",
+    "write_switches",
 ]
 
 
