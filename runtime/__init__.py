@@ -1,4 +1,6 @@
-"""Run ONNX models: providers, images, metrics, evaluation, pictures. Never loads torch."""
+"""Run ONNX models: providers, images, metrics, evaluation, pictures, the switch codec. Never loads
+torch.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +8,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .codec import Header, read_header, read_masks, write_switches
     from .errors import InferenceError
     from .evaluation import Evaluation, evaluate, image_output, pixels
     from .feeding import Feeder, image_shape
+    from .halves import Halves, load_halves
     from .images import (
         deprocess,
         list_images,
@@ -23,9 +27,11 @@ if TYPE_CHECKING:
     from .session import IOSpec, Model, load
 
 _HOMES = {
+    "codec": "Header read_header read_masks write_switches",
     "errors": "InferenceError",
     "evaluation": "Evaluation evaluate image_output pixels",
     "feeding": "Feeder image_shape",
+    "halves": "Halves load_halves",
     "images": ("deprocess list_images preprocess read_image read_mean resize sample_images"),
     "metrics": "RMSE bits_per_pixel",
     "pictures": "contact_sheet labelled_grid mosaic side_by_side write_png",
@@ -38,6 +44,8 @@ __all__ = [
     "RMSE",
     "Evaluation",
     "Feeder",
+    "Halves",
+    "Header",
     "IOSpec",
     "InferenceError",
     "Model",
@@ -49,14 +57,18 @@ __all__ = [
     "labelled_grid",
     "list_images",
     "load",
+    "load_halves",
     "mosaic",
     "preprocess",
+    "read_header",
     "read_image",
+    "read_masks",
     "read_mean",
     "resize",
     "sample_images",
     "side_by_side",
     "write_png",
+    "write_switches",
 ]
 
 

@@ -136,7 +136,15 @@ def test_training_is_loaded_by_nobody_else():
             assert not any(name.startswith("zoo.training") for name in names), (package, room)
 
 
-NUMPY_ROOMS = {"comparison.py", "probes.py", "report.py", "reconstruction.py", "verification.py"}
+NUMPY_ROOMS = {
+    "coding.py",
+    "comparison.py",
+    "rates.py",
+    "probes.py",
+    "report.py",
+    "reconstruction.py",
+    "verification.py",
+}
 NUMPY_ROOMS |= {
     "filter_decoding.py",
     "networks.py",

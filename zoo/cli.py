@@ -8,6 +8,8 @@ from zoo import __version__
 from zoo.commands import data
 from zoo.commands.bench import bench
 from zoo.commands.convert import convert
+from zoo.commands.decode import decode
+from zoo.commands.encode import encode
 from zoo.commands.evaluate import evaluate
 from zoo.commands.filters import filters
 from zoo.commands.informativeness import informativeness
@@ -67,6 +69,8 @@ for _name, _command in (
     ("prototxt", prototxt),
     ("eval", evaluate),
     ("reconstruct", reconstruct),
+    ("encode", encode),
+    ("decode", decode),
     ("train", train),
     ("table2", table2),
     ("informativeness", informativeness),

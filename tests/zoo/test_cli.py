@@ -12,7 +12,7 @@ import zoo as package
 from zoo import architectures
 
 COMMANDS = tuple(
-    "convert verify inspect layers prototxt eval reconstruct train data "
+    "convert verify inspect layers prototxt eval reconstruct encode decode train data "
     "list pull publish serve".split()
 )
 
@@ -68,6 +68,10 @@ def test_version(zoo):
         ["prototxt", "--arch", "8_8_8", "--size", "100"],
         ["prototxt", "--arch", "8_8_8", "--solver", "--size", "64"],
         ["reconstruct"],
+        ["encode"],
+        ["encode", "a.png"],
+        ["decode", "a.switches"],
+        ["decode", "a.switches", "-o", "a.jpg"],
         ["pull"],
         ["publish"],
         ["serve"],

@@ -1,6 +1,7 @@
 """The model hub: a folder of models with an index, which any static host serves.
 
 locate      a model's path, fetched if need be: what `--arch` of a command calls
+locate_file a model's path by its sha256
 pull        all files of a model, into the cache or a folder
 publish     validated models, into a hub's folder
 open_hub    the index of a hub, wherever it is
@@ -15,16 +16,26 @@ if TYPE_CHECKING:
     from .index import Entry, Index, Metric
     from .places import Hub, open_hub
     from .publishing import publish
-    from .pulling import locate, pull
+    from .pulling import locate, locate_file, pull
 
 _HOMES = {
     "index": "Entry Index Metric",
     "places": "Hub open_hub",
     "publishing": "publish",
-    "pulling": "locate pull",
+    "pulling": "locate locate_file pull",
 }
 
-__all__ = ["Entry", "Hub", "Index", "Metric", "locate", "open_hub", "publish", "pull"]
+__all__ = [
+    "Entry",
+    "Hub",
+    "Index",
+    "Metric",
+    "locate",
+    "locate_file",
+    "open_hub",
+    "publish",
+    "pull",
+]
 
 
 def __getattr__(name: str) -> Any:

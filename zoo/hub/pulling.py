@@ -52,6 +52,21 @@ def locate(
     return at_hand(opened, entry, [file, *needed], offline, on_bytes)[0].path
 
 
+def locate_file(
+    sha256: str, hub: str | Path | None = None, offline: bool = False
+) -> tuple[Path | None, Hub]:
+    """The path of the ONNX file of that digest, fetched if need be and checked, or None where the
+    hub has no such file; and the hub.
+    """
+    opened = open_hub(hub, offline)
+    for entry in opened.index.models:
+        for file in entry.models:
+            if file.sha256 == sha256:
+                needed = [other for other in entry.files if other.kind == "data"]
+                return at_hand(opened, entry, [file, *needed], offline)[0].path, opened
+    return None, opened
+
+
 def pull(
     name_or_arch: str,
     hub: str | Path | None = None,

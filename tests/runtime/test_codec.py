@@ -1,0 +1,251 @@
+"""The .switches file: round trips, exact sizes, and every way to be damaged."""
+
+import lzma
+import math
+import struct
+import tracemalloc
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runtime import codec
+from runtime.codec import Header, read_header, read_masks, write_switches
+from runtime.errors import InferenceError
+from runtime.metrics import bits_per_pixel
+
+SHA = "ab" * 32
+
+
+def drawn(header: Header, seed: int = 0, most: int = 4) -> list[np.ndarray]:
+    """Masks with every place, or only the first `most` places, of the windows."""
+    rng = np.random.default_rng(seed)
+    masks = []
+    for c, h, w in header.shapes:
+        place = rng.integers(0, most, (c, h, w))
+        row = 2 * np.arange(h)[:, None] + place // 2
+        masks.append(row * (2 * w) + 2 * np.arange(w) + place % 2)
+    return masks
+
+
+def small(raw: bool = False) -> Header:
+    return Header(11, 6, (2, 3, 1), "2_3_1", SHA, raw)
+
+
+def refused(path) -> str:
+    with pytest.raises(InferenceError) as caught:
+        list(read_masks(path))
+    return str(caught.value)
+
+
+def signed(path, data: bytes) -> None:
+    """Write with a checksum that fits: damage that somebody made on purpose."""
+    path.write_bytes(data + struct.pack("<I", zlib.crc32(data)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    height=st.integers(1, 70),
+    width=st.integers(1, 70),
+    levels=st.lists(st.integers(1, 9), min_size=1, max_size=4).map(tuple),
+    raw=st.booleans(),
+    most=st.integers(1, 4),
+    seed=st.integers(0, 1000),
+)
+def test_round_trips(tmp_path_factory, height, width, levels, raw, most, seed):
+    path = tmp_path_factory.getbasetemp() / "round.switches"
+    header = Header(height, width, levels, "some", SHA, raw)
+    masks = drawn(header, seed, most)
+    written = write_switches(path, header, masks)
+    assert written.size == path.stat().st_size
+    assert read_header(path) == header
+    found = list(read_masks(path))
+    assert len(found) == len(masks)
+    for mask, before in zip(found, masks, strict=True):
+        assert mask.dtype == np.int64
+        np.testing.assert_array_equal(mask, before)
+
+
+def test_blocks_do_not_show(tmp_path, monkeypatch):
+    header = Header(50, 90, (3, 5), "x", SHA)
+    masks = drawn(header)
+    write_switches(tmp_path / "a", header, masks)
+    whole = [mask.copy() for mask in read_masks(tmp_path / "a")]
+    monkeypatch.setattr(codec, "BLOCK", 64)
+    monkeypatch.setattr(codec, "_CHUNK", 16)
+    write_switches(tmp_path / "b", header, masks)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    for mask, before in zip(read_masks(tmp_path / "b"), whole, strict=True):
+        np.testing.assert_array_equal(mask, before)
+
+
+def test_the_bytes_are_those_of_the_docstring(tmp_path):
+    header = Header(2, 3, (1,), "ab", SHA, raw=True)
+    mask = np.array(
+        [[[5, 2]]]
+    )  # 2x4 plane: lower right of the first window, upper left of the next
+    written = write_switches(tmp_path / "f", header, [mask])
+    data = (
+        b"\x89ZSW" b"\x01" b"\x00" b"\x02\0\0\0" b"\x03\0\0\0" b"\x01" b"\x01\0" b"\x02ab"
+        + bytes.fromhex(SHA) + bytes([0b11_00_0000])
+    )  # fmt: skip
+    assert (tmp_path / "f").read_bytes() == data + struct.pack("<I", zlib.crc32(data))
+    assert (written.size, written.fixed_bits) == (len(data) + 4, 4)
+    assert written.entropy_bits == pytest.approx(2)
+
+
+@pytest.mark.parametrize("arch", ["8_8_8", "6_12_24", "48_96_192"])
+@pytest.mark.parametrize("size", [(8, 8), (16, 40), (128, 128)])
+def test_the_fixed_size_is_the_papers(arch, size):
+    levels = tuple(map(int, arch.split("_")))
+    header = Header(*size, levels, arch, SHA)
+    assert header.padded == size
+    assert header.fixed_bits == bits_per_pixel(*levels) * 3 * math.prod(size)
+
+
+def test_entropy(tmp_path):
+    assert codec.entropy(np.array([8, 0, 0, 0])) == 0
+    assert codec.entropy(np.array([4, 4, 4, 4])) == 32
+    assert codec.entropy(np.array([2, 1, 1, 0])) == pytest.approx(6)
+    header = Header(128, 128, (4,), "x", SHA)
+    flat = write_switches(tmp_path / "flat", header, drawn(header, most=1))
+    assert flat.entropy_bits == 0 and flat.size < 100
+    noise = write_switches(tmp_path / "noise", header, drawn(header))
+    assert noise.entropy_bits == pytest.approx(noise.fixed_bits, rel=1e-3)
+    # What cannot be coded costs next to nothing more than the fixed form.
+    assert noise.size * 8 < noise.fixed_bits * 1.001 + 800
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_every_flipped_byte_is_found(tmp_path, raw):
+    path = tmp_path / "f.switches"
+    write_switches(path, small(raw), drawn(small()))
+    good = path.read_bytes()
+    for place in range(len(good)):
+        for flip in (1, 0x80, 0xFF):
+            path.write_bytes(good[:place] + bytes([good[place] ^ flip]) + good[place + 1 :])
+            assert refused(path).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_every_truncation_and_addition_is_found(tmp_path, raw):
+    path = tmp_path / "f.switches"
+    write_switches(path, small(raw), drawn(small()))
+    good = path.read_bytes()
+    for length in range(len(good)):
+        path.write_bytes(good[:length])
+        assert refused(path).startswith(f"{path}: ")
+        signed(path, good[:length])
+        if length != len(good) - 4:
+            assert refused(path).startswith(f"{path}: ")
+    path.write_bytes(good + b"\0")
+    assert "checksum" in refused(path)
+    signed(path, good[:-4] + b"\0")
+    assert "switches" in refused(path)
+
+
+def made(height=8, width=8, levels=(1,), coding=1, arch=b"", payload=b"", version=1) -> bytes:
+    fixed = struct.pack("<4sBBIIB", b"\x89ZSW", version, coding, height, width, len(levels))
+    return (
+        fixed + struct.pack(f"<{len(levels)}H", *levels) + bytes([len(arch)]) + arch
+        + bytes(32) + payload
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("said", "options"),
+    [
+        ("an image of 0x8 pixels", {"height": 0}),
+        ("an image of 8x4294967295 pixels", {"width": 2**32 - 1}),
+        ("an image of 65536x65536 pixels", {"height": 65536, "width": 65536}),
+        ("levels of none channels", {"levels": ()}),
+        ("levels of 0 channels", {"levels": (0,)}),
+        ("levels of 1, 1, 1, 1, 1, 1, 1, 1, 1 channels", {"levels": (1,) * 9}),
+        ("the arch's name is not plain text", {"arch": b"\xff"}),
+        ("the arch's name is not plain text", {"arch": b"a\n"}),
+        ("coded in an unknown way (2)", {"coding": 2}),
+        ("is of version 2; this tool reads version 1; update", {"version": 2}),
+        ("has 1 bytes of switches instead of 4", {"coding": 0, "payload": b"x"}),
+        ("4 bytes cannot hold", {"levels": (999,) * 3, "width": 9999, "payload": b"1234"}),
+        ("cannot be decompressed", {"payload": b"\xff" * 9}),
+        ("not filled up with zeros", {"width": 2, "height": 2, "coding": 0, "payload": b"\x01"}),
+    ],
+)  # fmt: skip
+def test_lies_with_a_checksum_that_fits(tmp_path, said, options):
+    signed(tmp_path / "f", made(**options))
+    assert said in refused(tmp_path / "f")
+
+
+def test_lies_within_the_compressed_part(tmp_path):
+    def stream(data: bytes) -> bytes:
+        return lzma.compress(data, lzma.FORMAT_RAW, filters=codec._FILTERS)
+
+    for data in (b"123", b"12345"):
+        signed(tmp_path / "f", made(payload=stream(data)))
+        assert "too soon" in refused(tmp_path / "f") or "follows" in refused(tmp_path / "f")
+    signed(tmp_path / "f", made(payload=stream(b"1234") + b"more"))
+    assert "something follows its switches" in refused(tmp_path / "f")
+    signed(tmp_path / "f", made(payload=stream(b"1234")))
+    assert len(list(read_masks(tmp_path / "f"))) == 1
+
+
+def test_a_bomb_takes_no_memory(tmp_path):
+    """A stream that grows to 64 MiB where the header tells of 4 bytes."""
+    bomb = lzma.compress(bytes(1 << 26), lzma.FORMAT_RAW, filters=codec._FILTERS)
+    signed(tmp_path / "f", made(payload=bomb))
+    tracemalloc.start()
+    try:
+        assert "something follows its switches" in refused(tmp_path / "f")
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_beside_the_masks_is_bounded(tmp_path):
+    header = Header(2048, 2048, (8,), "x", SHA)
+    (mask,) = drawn(header, most=2)
+    tracemalloc.start()
+    try:
+        write_switches(tmp_path / "f", header, [mask])
+        writing = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        for found in read_masks(tmp_path / "f"):
+            assert found.nbytes == mask.nbytes
+        reading = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert writing < mask.nbytes / 4
+    assert reading < mask.nbytes * 1.25
+
+
+def test_what_is_no_file_of_switches(tmp_path):
+    assert refused(tmp_path).endswith("is a directory; name a .switches file")
+    assert refused(tmp_path / "none").endswith("no such file")
+    (tmp_path / "f").write_bytes(b"\x89PNG and so on")
+    assert "not a .switches file; `zoo encode" in refused(tmp_path / "f")
+
+
+def test_masks_that_cannot_be_written(tmp_path):
+    def said(masks, header) -> str:
+        with pytest.raises(InferenceError) as caught:
+            write_switches(tmp_path / "f", header, masks)
+        assert list(tmp_path.iterdir()) == []
+        return str(caught.value)
+
+    masks = drawn(small())
+    assert "a mask is" in said([masks[0][:, 1:], *masks[1:]], small())
+    for wrong in (-1, 2, 10**9):
+        outside = [mask.copy() for mask in masks]
+        outside[0][0, 0, 0] = wrong
+        assert "points out of its 2x2 window" in said(outside, small())
+    assert "an image of 0x1" in said(masks, Header(0, 1, (1,), "", SHA))
+
+
+def test_the_bytes_do_not_depend_on_the_order_of_memory(tmp_path):
+    header = Header(24, 24, (4,), "x", SHA)
+    (mask,) = drawn(header)
+    write_switches(tmp_path / "a", header, [mask])
+    write_switches(tmp_path / "b", header, [np.asfortranarray(mask)])
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()

@@ -1,0 +1,85 @@
+"""A network cut at its switches: the two halves give what the whole gives, bit for bit."""
+
+import numpy as np
+import onnx
+import pytest
+
+import converters
+import prototxt
+import runtime
+from runtime.errors import InferenceError
+from runtime.halves import load_halves
+from zoo import architectures, hub
+
+
+def written(tmp_path, definition: str, target: str = "cpu", **options):
+    graph = converters.build_graph(prototxt.parse_net(definition).select("TEST"), seed=3)
+    rng = np.random.default_rng(5)
+    for node in graph.nodes:
+        if node.name == "bias4":
+            node.blobs[1] = rng.standard_normal(node.blobs[1].shape).astype(np.float32) * 50
+    path = tmp_path / f"{target}.onnx"
+    onnx.save(converters.to_onnx(converters.fold(graph), target=target, **options), path)
+    return path
+
+
+def same(path, height: int, width: int) -> None:
+    rng = np.random.default_rng(height * 1000 + width)
+    blob = (rng.random((1, 3, height, width), np.float32) * 255 - 120).round()
+    halves, _ = load_halves(path, "cpu")
+    masks = halves.encode(blob)
+    assert [mask.shape for mask in masks] == halves.shapes(height, width)
+    whole = runtime.load(path, "cpu").run({"data": blob})["deconv1_2"]
+    assert np.ptp(whole) > 0
+    np.testing.assert_array_equal(halves.decode(masks, height, width), whole)
+
+
+@pytest.mark.parametrize("target", ["cpu", "cuda", "portable"])
+def test_the_halves_are_the_whole(tmp_path, target):
+    path = written(tmp_path, architectures.definition("4_3_5", 16), target)
+    for height, width in [(8, 8), (16, 40), (72, 24)]:
+        same(path, height, width)
+
+
+def test_a_network_of_the_hub():
+    path = hub.locate("8_8_8")
+    halves, digest = load_halves(path, "cpu")
+    assert halves.levels == [8, 8, 8] and halves.multiple == 8 and halves.fixed is None
+    assert len(digest) == 64
+    assert halves.metadata["zoo.arch"] == "8_8_8"
+    same(path, 64, 96)
+
+
+def refused(path) -> str:
+    with pytest.raises(InferenceError) as caught:
+        load_halves(path, "cpu")
+    return str(caught.value)
+
+
+def test_what_is_no_network_of_switches(tmp_path):
+    (tmp_path / "bad.onnx").write_bytes(b"garbage")
+    (tmp_path / "empty.onnx").write_bytes(b"")
+    for name in ("bad.onnx", "empty.onnx"):
+        assert "cannot be loaded; is it an ONNX model?" in refused(tmp_path / name)
+    assert refused(tmp_path).endswith("is a directory; name an .onnx file")
+    assert refused(tmp_path / "none.onnx").endswith("no such file")
+
+
+def test_a_decoder_that_sees_more_than_switches(tmp_path):
+    """Weights of the bias layer that are not zero let the features pass."""
+    net = prototxt.parse_net(architectures.definition("2_3_4", 16)).select("TEST")
+    graph = converters.build_graph(net, seed=3)
+    next(node for node in graph.nodes if node.name == "bias4").blobs[0][:] = 1
+    onnx.save(converters.to_onnx(converters.fold(graph)), tmp_path / "leaks.onnx")
+    assert "depends on more of the image than the switches" in refused(tmp_path / "leaks.onnx")
+
+
+def test_a_network_without_switches(tmp_path):
+    net = """
+    input: "data" input_shape { dim: 1 dim: 3 dim: 8 dim: 8 }
+    layer { name: "shift" type: "Convolution" bottom: "data" top: "image"
+      convolution_param { num_output: 3 kernel_size: 1 } }
+    """
+    onnx.save(converters.to_onnx(converters.build_graph(prototxt.parse_net(net).select("TEST"))),
+              tmp_path / "plain.onnx")  # fmt: skip
+    assert "has no masks among its outputs" in refused(tmp_path / "plain.onnx")

@@ -1,0 +1,153 @@
+"""Images as .switches files and back, by one network: what `zoo encode` and `zoo decode` do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from runtime.codec import Header, Written
+    from runtime.halves import Halves
+
+
+@dataclass(frozen=True)
+class Coder:
+    """A network whose halves encode and decode; `open_coder` makes it."""
+
+    halves: Halves
+    sha256: str
+    mean: np.ndarray
+    notes: tuple[str, ...]
+
+    @property
+    def arch(self) -> str:
+        """As the model states it; empty where it does not."""
+        return self.halves.metadata.get("zoo.arch", "")
+
+    def header(self, height: int, width: int, raw: bool = False) -> Header:
+        from runtime.codec import Header
+
+        return Header(height, width, tuple(self.halves.levels), self.arch, self.sha256, raw)
+
+    def switches(self, image: np.ndarray) -> list[np.ndarray]:
+        """The masks of an H×W×3 uint8 BGR image of any size, padded by its last row and column."""
+        import runtime
+
+        height, width = image.shape[:2]
+        rows, columns = padded = self._padded(height, width)
+        edge = [(0, rows - height), (0, columns - width), (0, 0)]
+        whole = np.pad(image, edge, mode="edge")
+        return self.halves.encode(runtime.preprocess(whole, self.mean, padded)[None])
+
+    def picture(self, masks: list[np.ndarray], height: int, width: int) -> np.ndarray:
+        """The masks of an image of that size -> H×W×3 uint8 BGR."""
+        import runtime
+
+        found = self.halves.decode(masks, *self._padded(height, width))[0]
+        return runtime.deprocess(found, self.mean)[:height, :width]
+
+    def _padded(self, height: int, width: int) -> tuple[int, int]:
+        from runtime import InferenceError
+
+        size, fixed = self.header(height, width).padded, self.halves.fixed
+        if fixed not in (None, size):
+            raise InferenceError(
+                f"{self.halves.source}: takes images of {fixed[0]}x{fixed[1]} only, not "
+                f"{height}x{width}",
+                None,
+                "convert it again without --shape",
+            )
+        return size
+
+
+def open_coder(model: Path, provider: str = "auto") -> Coder:
+    """The network in an ONNX file; InferenceError where it has no switches to be cut at."""
+    import runtime
+    from runtime.halves import load_halves
+    from zoo import metadata
+
+    halves, sha256 = load_halves(model, provider)
+    # No --mean: who decodes must come to the same, from the model alone.
+    how = metadata.preprocessing(halves.metadata, mean=None, size=None, fixed=None)
+    said = (*how.notes, halves.note, metadata.untrained(halves.metadata))
+    # The notes tell of --mean, which neither command has.
+    notes = tuple(note.partition("; give --mean")[0] for note in said if note)
+    return Coder(halves, sha256, runtime.read_mean(how.mean), notes)
+
+
+def encode(coder: Coder, image: np.ndarray, path: Path, raw: bool = False) -> Written:
+    """Write the switches of an H×W×3 uint8 BGR image."""
+    from runtime.codec import check, write_switches
+
+    height, width = image.shape[:2]
+    header = coder.header(height, width, raw)
+    check(header, str(path))  # before the network runs
+    return write_switches(path, header, coder.switches(image))
+
+
+def decode(coder: Coder, path: Path) -> np.ndarray:
+    """The picture in a .switches file that this network made; InferenceError for another's."""
+    from runtime import InferenceError
+    from runtime.codec import read_header, read_masks
+
+    header = read_header(path)
+    if header.sha256 != coder.sha256:
+        raise InferenceError(
+            f"{path}: was made by {named(header.arch, header.sha256)}, not by "
+            f"{coder.halves.source}, which is {named(coder.arch, coder.sha256)}",
+            None,
+            "give the model that made it, or leave --model out and name its hub",
+        )
+    if header != coder.header(header.height, header.width, header.raw):
+        raise InferenceError(
+            f"{path}: tells of levels of {', '.join(map(str, header.levels))} channels, unlike its "
+            "own model",
+            None,
+            "encode the image again",
+        )
+    return coder.picture(list(read_masks(path)), header.height, header.width)
+
+
+def model_of(header: Header, path: Path, hub: str | None, offline: bool) -> Path:
+    """The model that made a file, from the hub; HubError that names it where it is not there."""
+    from zoo.errors import HubError
+    from zoo.hub import locate_file
+
+    found, opened = locate_file(header.sha256, hub, offline)
+    if found is not None:
+        return found
+    others = [entry for entry in opened.index.models if header.arch and entry.arch == header.arch]
+    has = "".join(
+        f"; its {entry.label} is sha256 {file.sha256[:12]}" for entry in others
+        for file in entry.models
+        if file.network and file.network.part == "whole"
+    )  # fmt: skip
+    raise HubError(
+        f"{path}: was made by {named(header.arch, header.sha256)}, which is not in "
+        f"{opened.name}{has}",
+        hint="give it with --model M.onnx, or its hub with --hub",
+    )
+
+
+def named(arch: str, sha256: str) -> str:
+    """A model, as a person reads it."""
+    return f"{arch or 'a network without an arch'} (sha256 {sha256[:12]})"
+
+
+def bits_per_pixel(header: Header, written: Written) -> dict[str, float]:
+    """What an image costs, for each pixel and colour channel.
+
+    paper: the formula, 2 bits for each switch, no padding; fixed: the same of the padded image;
+    entropy: order 0, each channel's switches by their own frequencies; coded: the whole file.
+    """
+    values = 3 * header.height * header.width
+    formula = sum(2 * c / 4**k for k, c in enumerate(header.levels, 1)) / 3
+    return {
+        "paper": formula,
+        "fixed": written.fixed_bits / values,
+        "entropy": written.entropy_bits / values,
+        "coded": 8 * written.size / values,
+    }
