@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         resize,
         sample_images,
     )
-    from .metrics import RMSE, bits_per_pixel
+    from .metrics import RMSE, bits_per_pixel, psnr, ssim
     from .pictures import contact_sheet, labelled_grid, mosaic, side_by_side, write_png
     from .session import IOSpec, Model, load
 
@@ -33,7 +33,7 @@ _HOMES = {
     "feeding": "Feeder image_shape",
     "halves": "Halves load_halves",
     "images": ("deprocess list_images preprocess read_image read_mean resize sample_images"),
-    "metrics": "RMSE bits_per_pixel",
+    "metrics": "RMSE bits_per_pixel psnr ssim",
     "pictures": "contact_sheet labelled_grid mosaic side_by_side write_png",
     "session": "IOSpec Model load",
 }
@@ -41,6 +41,7 @@ _HOMES = {
 __all__ = [
     "contact_sheet",
     "pixels",
+    "psnr",
     "RMSE",
     "Evaluation",
     "Feeder",
@@ -67,6 +68,7 @@ __all__ = [
     "resize",
     "sample_images",
     "side_by_side",
+    "ssim",
     "write_png",
     "write_switches",
 ]

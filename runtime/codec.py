@@ -136,34 +136,37 @@ class Written:
 
 
 def write_switches(path: str | Path, header: Header, masks: Iterable[np.ndarray]) -> Written:
-    """Write masks (C×h×w int64, first level first) whole or not at all.
+    """Write masks (C×h×w int64, first level first) to a file, whole or not at all.
 
     Raises InferenceError where they are not the masks of 2×2 windows that the header tells of.
     """
-    check(header, str(path))
+    written: list[Written] = []
+    prototxt.atomic_write(path, lambda file: written.append(dump(file, header, masks, str(path))))
+    return written[0]
+
+
+def dump(
+    file: BinaryIO, header: Header, masks: Iterable[np.ndarray], source: str = "switches"
+) -> Written:
+    """The same into an open file."""
+    check(header, source)
     counts = [np.zeros((channels, 4), np.int64) for channels in header.levels]
-    size = 0
+    size = crc = 0
 
-    def fill(file: BinaryIO) -> None:
-        nonlocal size
-        crc = 0
+    def put(data: bytes) -> None:
+        nonlocal crc, size
+        crc = zlib.crc32(data, crc)
+        size += file.write(data)
 
-        def put(data: bytes) -> None:
-            nonlocal crc, size
-            crc = zlib.crc32(data, crc)
-            size += file.write(data)
-
-        put(header.to_bytes())
-        coder = None if header.raw else lzma.LZMACompressor(lzma.FORMAT_RAW, filters=_FILTERS)
-        for mask, shape, count in zip(masks, header.shapes, counts, strict=True):
-            if mask.shape != shape:
-                raise InferenceError(f"{path}: a mask is {mask.shape}, not {shape}")
-            for packed in _packed(mask, count, str(path)):
-                put(coder.compress(packed) if coder else packed)
-        put(coder.flush() if coder else b"")
-        put(struct.pack("<I", crc))
-
-    prototxt.atomic_write(path, fill)
+    put(header.to_bytes())
+    coder = None if header.raw else lzma.LZMACompressor(lzma.FORMAT_RAW, filters=_FILTERS)
+    for mask, shape, count in zip(masks, header.shapes, counts, strict=True):
+        if mask.shape != shape:
+            raise InferenceError(f"{source}: a mask is {mask.shape}, not {shape}")
+        for packed in _packed(mask, count, source):
+            put(coder.compress(packed) if coder else packed)
+    put(coder.flush() if coder else b"")
+    put(struct.pack("<I", crc))
     return Written(size, header.fixed_bits, sum(map(entropy, np.concatenate(counts))))
 
 

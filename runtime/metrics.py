@@ -1,4 +1,6 @@
-"""What the paper measures: RMSE over pixels in [0, 1], and the bits that the switches take."""
+"""What the paper measures: RMSE over pixels in [0, 1], and the bits that the switches take; and for
+comparison with other formats PSNR and SSIM of pictures.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,12 @@ import math
 
 import numpy as np
 
-__all__ = ["RMSE", "bits_per_pixel"]
+from .errors import InferenceError
+
+__all__ = ["RMSE", "bits_per_pixel", "psnr", "ssim"]
+
+SMALLEST = 11
+"""Pixels a side that SSIM's window takes."""
 
 
 class RMSE:
@@ -37,3 +44,34 @@ class RMSE:
 def bits_per_pixel(n1: int, n2: int, n3: int) -> float:
     """Bits of all switches, per pixel and colour channel: 2 bits for each 2×2 window."""
     return 2 * (n1 / 4 + n2 / 16 + n3 / 64) / 3
+
+
+def psnr(rmse: float) -> float:
+    """Peak signal-to-noise ratio in dB of an RMSE with pixels in [0, 1]; infinite for 0."""
+    return -20 * math.log10(rmse) if rmse else math.inf
+
+
+def ssim(a: np.ndarray, b: np.ndarray) -> float:
+    """Structural similarity of two H×W×3 uint8 pictures, the mean over their channels.
+
+    As Wang et al. (2004) have it: Gaussian windows of 11×11 with sigma 1.5, K1 .01, K2 .03.
+    """
+    if min(a.shape[:2]) < SMALLEST:
+        raise InferenceError(
+            f"a picture of {a.shape[0]}x{a.shape[1]} is too small for SSIM",
+            None,
+            f"give images of {SMALLEST}x{SMALLEST} or more",
+        )
+    from skimage.metrics import structural_similarity
+
+    return float(
+        structural_similarity(
+            a,
+            b,
+            channel_axis=2,
+            data_range=255,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+    )

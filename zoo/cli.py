@@ -19,6 +19,7 @@ from zoo.commands.list import list_models
 from zoo.commands.prototxt import prototxt
 from zoo.commands.publish import publish
 from zoo.commands.pull import pull
+from zoo.commands.rate import rate
 from zoo.commands.reconstruct import reconstruct
 from zoo.commands.segment import segment
 from zoo.commands.serve import serve
@@ -71,6 +72,7 @@ for _name, _command in (
     ("reconstruct", reconstruct),
     ("encode", encode),
     ("decode", decode),
+    ("rate", rate),
     ("train", train),
     ("table2", table2),
     ("informativeness", informativeness),
