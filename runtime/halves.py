@@ -296,6 +296,12 @@ class _Outside:
             raise InferenceError(
                 f"{source}: does not take one image", None, "give a network whole, not its half"
             )
+        if self.inputs[0].dtype != "float32":
+            raise InferenceError(
+                f"{source}: takes {self.inputs[0].dtype} pixels, not the blob that they make",
+                None,
+                "convert it without --fold-preprocessing",
+            )
 
 
 def load_halves(

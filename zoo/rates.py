@@ -247,42 +247,57 @@ def plot(rows: Sequence[Row], path: Path) -> None:
 
     import prototxt
 
-    figure = Figure(figsize=(9.6, 4.2), layout="constrained")
+    figure = Figure(figsize=(10.4, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
     found = [row.result() for row in rows]
-    series = (("switches", "o", "#4c72b0"), ("jpeg", "s", "#dd8452"), ("webp", "D", "#55a868"))
-    for axes, measure, label in zip(
+    learned = [row for row in found if row["arch"].endswith("-learned")]
+    others = [row for row in found if row not in learned]
+    series = (
+        ("switches", "switches", others, "o", "#4c72b0"),
+        ("learned switches", "switches", learned, "*", "#8172b3"),
+        ("JPEG, as many bytes", "jpeg", found, "s-", "#dd8452"),
+        ("WebP, as many bytes", "webp", found, "D-", "#55a868"),
+    )
+    for axes, measure, unit in zip(
         figure.subplots(1, 2), ("psnr", "ssim"), ("PSNR, dB", "SSIM"), strict=True
     ):
-        for name, marker, colour in series:
+        for label, name, chosen, style, colour in series:
             points = sorted(
-                (row[name]["bits"], row[name][measure])
-                for row in found
+                (row[name]["bits"], row[name][measure], row["arch"])
+                for row in chosen
                 if row[name]["images"] and row[name][measure] is not None
             )
-            line = "-" if name != "switches" else ""
-            axes.plot(
-                [bits for bits, _ in points],
-                [value for _, value in points],
-                marker + line,
-                color=colour,
-                markersize=5,
-                linewidth=0.8,
-                label="switches" if name == "switches" else f"{name.upper()}, as many bytes",
-            )
-        for row in found:
-            ours = row["switches"]
-            if ours[measure] is not None:
-                axes.annotate(
-                    row["arch"].replace("_", ","),
-                    (ours["bits"], ours[measure]),
-                    xytext=(4, -10),
-                    textcoords="offset points",
-                    fontsize=6,
-                )
-        axes.set(xscale="log", xlabel="bits per pixel and colour channel, whole file", ylabel=label)
+            if not points:
+                continue
+            bits, values, names = zip(*points, strict=True)
+            axes.plot(bits, values, style, color=colour, markersize=5, linewidth=0.8, label=label)
+            if name == "switches":
+                _annotate(axes, bits, values, names, above=chosen is learned)
+        axes.set(xscale="log", xlabel="bits per pixel and colour channel, whole file", ylabel=unit)
+        axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
+        axes.minorticks_off()
+        axes.margins(x=0.14)
         axes.grid(linewidth=0.3)
         axes.legend(fontsize=8)
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=130)
     prototxt.atomic_write(path, content.getvalue())
+
+
+TICKS = (0.25, 0.5, 1, 2, 4, 8, 16)
+
+
+def _annotate(
+    axes: Any, bits: Sequence[float], values: Sequence[float], names: Sequence[str], above: bool
+) -> None:
+    """The arch beside each point: those that share a rate to its left and its right."""
+    for number, (x, y, name) in enumerate(zip(bits, values, names, strict=True)):
+        left = number % 2 == 0
+        axes.annotate(
+            name.removesuffix("-learned").replace("_", ","),
+            (x, y),
+            xytext=(-5 if left else 5, 5 if above else -9),
+            textcoords="offset points",
+            horizontalalignment="right" if left else "left",
+            fontsize=6,
+        )

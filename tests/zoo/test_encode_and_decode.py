@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import runtime
-from zoo import architectures
+from zoo import architectures, coding
 from zoo.hub import locate
 
 
@@ -187,3 +187,30 @@ def test_nothing_is_written_over_what_is_read(zoo, ours, photograph, tmp_path):
     assert run.status == 2 and "would overwrite its own input" in run.err
     run = zoo("decode", "copy.png", "-o", "picture.jpg")
     assert run.status == 2 and "pictures are written as PNG" in run.err
+
+
+def test_a_model_that_takes_pixels(zoo, photograph, tmp_path):
+    (tmp_path / "net.prototxt").write_text(architectures.definition("2_3_4"))
+    options = ["--mean", "100,110,120", "--fold-preprocessing", "-o", "pixels.onnx"]
+    assert zoo("convert", "net.prototxt", *options).status == 0
+    refusal = zoo("encode", photograph, "-o", "f.switches", "--model", "pixels.onnx").refusal
+    assert "takes uint8 pixels" in refusal and "without --fold-preprocessing" in refusal
+    assert not (tmp_path / "f.switches").exists()
+
+
+@pytest.mark.parametrize("arch", ["8_8_8", "16_16_16-learned"])
+def test_five_hundred_photographs(shared, tmp_path, arch):
+    """Encoded and decoded they are, bit for bit, what the network whole makes of them."""
+    model = locate(arch)
+    coder, whole = coding.open_coder(model, "cpu"), runtime.load(model, "cpu")
+    mean = runtime.read_mean(whole.metadata["zoo.mean"])
+    count, file = 0, tmp_path / "f.switches"
+    for item in runtime.list_images(shared / "images/imagenet-dev"):
+        image = runtime.resize(runtime.pixels(item), 128, 128)
+        coding.encode(coder, image, file)
+        blob = runtime.preprocess(image, mean, (128, 128))[None]
+        direct = whole.run({"data": blob}, ["deconv1_2"])["deconv1_2"][0]
+        expected = runtime.deprocess(direct, mean)
+        np.testing.assert_array_equal(coding.decode(coder, file), expected)
+        count += 1
+    assert count == 500
