@@ -16,7 +16,7 @@ import runtime
 from tests.converters.checker import Case
 from tests.converters.test_goldens import CASES, case_id
 from tests.gpu import sessions
-from zoo import architectures, hub
+from zoo import architectures, coding, hub
 from zoo.benchmarks import contestants, networks
 from zoo.benchmarks.crew import environment
 from zoo.hub.places import EMBEDDED
@@ -155,6 +155,28 @@ def test_the_models_tests_work_on_the_cpu(tmp_path: Path) -> None:
     check_model("8_8_8", "cpu", tmp_path)
     check_binding("cpu", tmp_path)
     check_half("cpu", tmp_path)
+    check_switches("8_8_8", "cpu")
+
+
+def check_switches(name: str, provider: str) -> None:
+    """Files made on one provider decode on the other; the few switches that differ are counted."""
+    here, there = (coding.open_coder(hub.locate(name, EMBEDDED), p) for p in ("cpu", provider))
+    differing = total = 0
+    for _, image in runtime.sample_images():
+        height, width = image.shape[:2]
+        ours, theirs = here.switches(image), there.switches(image)
+        differing += sum(int((a != b).sum()) for a, b in zip(ours, theirs, strict=True))
+        total += sum(mask.size for mask in ours)
+        pictures = [coder.picture(ours, height, width) / 255 for coder in (here, there)]
+        assert rmse(*pictures) < 1e-4
+    print(f"{name}: {differing} of {total} switches differ between cpu and {provider}")
+    assert differing < 1e-4 * total
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["8_8_8", "64_64_64"])
+def test_switches(name: str, provider: str) -> None:
+    check_switches(name, provider)
 
 
 @pytest.mark.gpu

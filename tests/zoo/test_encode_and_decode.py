@@ -7,6 +7,8 @@ import zlib
 import numpy as np
 import pytest
 
+import converters
+import prototxt
 import runtime
 from zoo import architectures, coding
 from zoo.hub import locate
@@ -214,3 +216,34 @@ def test_five_hundred_photographs(shared, tmp_path, arch):
         np.testing.assert_array_equal(coding.decode(coder, file), expected)
         count += 1
     assert count == 500
+
+
+def test_another_runtime_decodes_the_same(tmp_path):
+    """The PyTorch rebuild, fed what a file holds: the same picture but for rounding."""
+    import torch
+
+    net = prototxt.parse_net(architectures.definition("8_8_8")).select("TEST")
+    graph = converters.build_graph(net, seed=0)
+    described = {"zoo.arch": "8_8_8", "zoo.mean": "100,110,120"}
+    model = converters.to_onnx(converters.fold(graph), metadata=described)
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    coder, file = coding.open_coder(tmp_path / "net.onnx", "cpu"), tmp_path / "f.switches"
+    encoder, decoder = converters.split(graph)
+    (_, image), *_ = runtime.sample_images()
+    image = image[:96, :160]
+    coding.encode(coder, image, file)
+    masks = list(runtime.read_masks(file))
+    with torch.no_grad():
+        blob = runtime.preprocess(image, coder.mean, (96, 160))[None]
+        theirs = converters.to_torch(encoder)(torch.from_numpy(blob))
+        named = zip([f"pool{level}_mask" for level in (1, 2, 3)], masks, strict=True)
+        fed = theirs | {name: torch.from_numpy(mask[None]) for name, mask in named}
+        found = converters.to_torch(decoder)(*[fed[value.name] for value in decoder.inputs])
+    differing = sum(
+        int((theirs[f"pool{level}_mask"].numpy()[0] != mask).sum())
+        for level, mask in enumerate(masks, 1)
+    )
+    assert differing <= 1e-4 * sum(mask.size for mask in masks)
+    ours = coder.halves.decode(masks, 96, 160)
+    scale = np.abs(ours).max()
+    np.testing.assert_allclose(found["deconv1_2"].numpy(), ours, rtol=0, atol=1e-5 * scale)
