@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from .errors import FormatError
+from .errors import FormatError, ZooError
 
 __all__ = ["atomic_write", "atomic_write_all", "map_bytes", "read_bytes", "release"]
 
@@ -74,17 +74,19 @@ def fill(handle: int, data: Content) -> None:
         os.chmod(handle, 0o666 & ~umask)
 
 
-def read_bytes(path: str | Path) -> bytes:
-    """A file's contents; FormatError (one line) where it cannot be read."""
+def read_bytes(
+    path: str | Path, error: type[ZooError] = FormatError, what: str = "a file"
+) -> bytes:
+    """A file's contents; an error of that kind (one line) where it cannot be read."""
     path = Path(path)
     if path.is_dir():
-        raise FormatError(f"{path}: is a directory", None, "name a file")
+        raise error(f"{path}: is a directory", None, f"name {what}")
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise FormatError(f"{path}: no such file") from None
-    except OSError as error:
-        raise FormatError(f"{path}: cannot be read: {error.strerror}") from None
+        raise error(f"{path}: no such file") from None
+    except OSError as problem:
+        raise error(f"{path}: cannot be read: {problem.strerror}") from None
 
 
 def map_bytes(path: str | Path) -> memoryview:

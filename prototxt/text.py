@@ -102,15 +102,9 @@ class Token:
 
 def read_text(path: str | Path) -> Message:
     """Parse a text file; FormatError for one that is missing, no file or no text."""
-    path = Path(path)
-    if path.is_dir():
-        raise FormatError(f"{path}: is a directory", None, "name a file")
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise FormatError(f"{path}: no such file") from None
-    except OSError as error:
-        raise FormatError(f"{path}: cannot be read: {error.strerror}") from None
+    from .files import read_bytes  # which loads numpy
+
+    data = read_bytes(path)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from prototxt.files import read_bytes
+
 from .errors import InferenceError
 from .evaluation import image_output
 from .session import Model, load
@@ -314,14 +316,7 @@ def load_halves(
     import onnx
 
     path = Path(path)
-    if path.is_dir():
-        raise InferenceError(f"{path}: is a directory", None, "name an .onnx file")
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise InferenceError(f"{path}: no such file") from None
-    except OSError as error:
-        raise InferenceError(f"{path}: cannot be read: {error.strerror}") from None
+    data = read_bytes(path, InferenceError, "an .onnx file")
     try:
         model = onnx.load_model_from_string(data)
         onnx.load_external_data_for_model(model, str(path.parent))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import prototxt
+from prototxt.files import read_bytes
 
 from .errors import InferenceError
 
@@ -52,15 +53,7 @@ def read_image(path: str | Path) -> np.ndarray:
     """Decode a file: H×W×3 uint8, BGR."""
     import cv2
 
-    path = Path(path)
-    if path.is_dir():
-        raise InferenceError(f"{path}: is a directory", None, "name an image file")
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise InferenceError(f"{path}: no such file") from None
-    except OSError as error:
-        raise InferenceError(f"{path}: cannot be read: {error.strerror}") from None
+    data = read_bytes(path, InferenceError, "an image file")
     image = None
     if data:
         level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

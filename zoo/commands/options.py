@@ -49,6 +49,12 @@ Arch = Annotated[
     str | None,
     typer.Option("--arch", metavar="n1_n2_n3", help="A network of the paper, as 64_64_64."),
 ]
+Images = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", metavar="DIR|DB", help="Images, or an LMDB; default: sample photographs."
+    ),
+]
 HeldOut = Annotated[
     int,
     typer.Option(

@@ -19,12 +19,7 @@ def rate(
         list[str] | None,
         typer.Option("--arch", metavar="n1_n2_n3", help="Only these networks; default: the hub's."),
     ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data", metavar="DIR|DB", help="Images, or an LMDB; default: sample photographs."
-        ),
-    ] = None,
+    data: options.Images = None,
     held_out: options.HeldOut = 0,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Take the first N images only.")

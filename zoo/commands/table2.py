@@ -13,12 +13,7 @@ DRAWN = 4
 
 
 def table2(
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data", metavar="DIR|DB", help="Images, or an LMDB; default: sample photographs."
-        ),
-    ] = None,
+    data: options.Images = None,
     held_out: options.HeldOut = 0,
     caffemodels: Annotated[
         Path | None,
