@@ -72,7 +72,7 @@ def rate(
     with say.progress("measuring", len(items) * len(coders)) as advance:
         rows, png = rates.measure(coders, images(), advance)
     about: dict[str, Any] = {
-        "data": source,
+        "data": Path(source).name,
         "images": len(items) - len(skipped),
         "size": f"{sides[0]}x{sides[1]}" if sides else "each of its own size",
         "held_out": held_out or None,

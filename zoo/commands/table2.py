@@ -57,7 +57,7 @@ def table2(
             on_progress=advance,
         )
     about: dict[str, Any] = {
-        "data": name,
+        "data": Path(name).name,
         "images": max(row.images for row in table),
         "held_out": held_out or None,
     }

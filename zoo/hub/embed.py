@@ -96,10 +96,10 @@ def embed(
             found = runtime.evaluate(loaded, images, runtime.read_mean(colour))
             about["rmse_held_out"] = found.rmse
             measured = [
-                Metric("rmse", round(found.rmse, 6), f"{about['data']}, held out", found.images)
+                Metric("rmse", round(found.rmse, 8), f"{about['data']}, held out", found.images)
             ]
             if authors is not None:
-                theirs = Metric("rmse_authors", round(authors, 6), measured[0].data, found.images)
+                theirs = Metric("rmse_authors", round(authors, 8), measured[0].data, found.images)
                 measured.append(theirs)
             text = Path(folder) / "card.md"
             text.write_text(card(about, authors), encoding="utf-8")
