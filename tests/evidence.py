@@ -1,6 +1,6 @@
 """What there is to show that a layer type is right, counted from the tests themselves.
 
-    python -m tests.evidence      writes zoo/evidence.json and LAYERS.md
+    python -m tests.evidence      writes zoo/checking/evidence.json and LAYERS.md
 
 By layer type: cases that Caffe itself computed (tests/goldens/layers and nets), trainings that
 Caffe itself ran (training and solvers), and test functions that are marked `oracle` or `gradient`
@@ -148,9 +148,9 @@ def as_text(rows: dict[str, dict[str, int]]) -> str:
 
 
 def main() -> None:
-    from zoo import layer_table
+    from zoo.checking import layer_table
 
-    (ROOT / "zoo/evidence.json").write_text(as_text(counted()))
+    (ROOT / "zoo/checking/evidence.json").write_text(as_text(counted()))
     (ROOT / "LAYERS.md").write_text(layer_table.markdown(layer_table.rows()))
 
 

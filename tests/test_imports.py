@@ -95,63 +95,102 @@ def test_torch_and_onnxruntime_are_not_loaded_with_a_module(package, path):
     room = path.relative_to(ROOT).as_posix()
     # Their rooms: files that are themselves imported only by a function that needs them.
     loaded -= ROOMS.get(room, set())
-    if room.startswith(TRAINING):
+    if room.startswith(TORCH_ROOMS):
         loaded -= {"torch"}
     assert not loaded & {"torch", "onnxruntime"}
 
 
-TRAINING = "zoo/training/"
 ROOMS = {
     "converters/torch_backend.py": {"torch"},
     "converters/layers/detection_torch.py": {"torch"},
     "converters/layers/pooling_torch.py": {"torch"},
     "converters/layers/rcnn_torch.py": {"torch"},
     "runtime/session.py": {"onnxruntime"},
+    "zoo/reversed/informativeness.py": {"torch"},
+    "zoo/checking/probes.py": {"converters"},  # what a layer may be fed
 }
 
 
-@pytest.mark.parametrize(
-    "path", [param.values[1] for param in FILES if param.values[0] == "zoo"], ids=lambda p: p.name
-)
+ZOO_ROOMS = {
+    "data": {"numpy"},
+    "checking": {"numpy"},
+    "inspection": set(),
+    "hub": set(),
+    "training": {"numpy", "torch", "converters", "runtime"},
+    "paper": {"numpy"},
+    "paper/recipes": {"numpy", "torch", "converters", "runtime"},
+    "reversed": {"numpy"},
+    "gallery": set(),
+    "benchmarks": {"numpy"},
+    "cli": set(),
+}
+"""What loading a file of each room may load, heavy as it is. A room may import those that stand
+before it, and nobody the commands.
+"""
+
+
+def room_of(path: Path) -> str:
+    """``paper/recipes`` of a file in it; empty for what lies in `zoo` itself."""
+    return path.relative_to(ROOT / "zoo").parent.as_posix().removeprefix(".")
+
+
+ZOO_FILES = [
+    pytest.param(path, id=path.relative_to(ROOT).as_posix())
+    for package, path in (param.values for param in FILES)
+    if package == "zoo"
+]
+
+
+def test_every_room_is_known():
+    assert {room_of(param.values[0]) for param in ZOO_FILES} - {""} == set(ZOO_ROOMS)
+
+
+@pytest.mark.parametrize("path", ZOO_FILES)
 def test_zoo_loads_nothing_heavy_with_a_module(path):
-    allowed = {"numpy"} if path.name in NUMPY_ROOMS else set()
-    if path.name == "probes.py":
-        allowed |= {"converters"}  # what a layer may be fed
+    room = path.relative_to(ROOT).as_posix()
+    allowed = ZOO_ROOMS.get(room_of(path), set()) | ROOMS.get(room, set())
     loaded = {name for name, loading in imports(ast.parse(path.read_text())) if loading}
-    if path.relative_to(ROOT).as_posix().startswith(("zoo/data/", "zoo/benchmarks/")):
-        allowed = {"numpy"}
-    if path.relative_to(ROOT).as_posix().startswith(TRAINING):
-        allowed = {"numpy", "torch", "converters", "runtime"}
     assert not (loaded & (HEAVY | {"converters", "runtime"})) - allowed
 
 
-def test_training_is_loaded_by_nobody_else():
-    """All of it loads torch, so that only a function of a command may import it."""
+@pytest.mark.parametrize("path", ZOO_FILES)
+def test_rooms_import_only_rooms_before_them(path):
+    order = ["", *ZOO_ROOMS]
+    own = order.index(room_of(path))
+    known = [f"zoo.{room.replace('/', '.')}" for room in ZOO_ROOMS]
+    for module in modules(path):
+        rooms = [room for room in known if f"{module}.".startswith(f"{room}.")]
+        if rooms and path.name != "__main__.py":
+            place = order.index(max(rooms, key=len).removeprefix("zoo.").replace(".", "/"))
+            assert place <= own, f"{path.relative_to(ROOT)} imports {module}"
+
+
+def modules(path: Path) -> Iterator[str]:
+    """The dotted name of everything of ours that a file imports, whenever that is."""
+    package = path.relative_to(ROOT).parent.parts
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            stem = ".".join([*base, *([node.module] if node.module else [])])
+            yield stem
+            yield from (f"{stem}.{alias.name}" for alias in node.names)
+
+
+def test_rooms_of_torch_are_loaded_by_no_other_room_with_a_module():
+    """All of them load torch, so that only a function may import them."""
     for package, path in [param.values for param in FILES]:
-        room = path.relative_to(ROOT).as_posix()
-        if not room.startswith(TRAINING):
-            source = ast.parse(path.read_text())
-            top = [n for n in source.body if isinstance(n, (ast.Import, ast.ImportFrom))]
-            names = {getattr(n, "module", None) or "" for n in top}
-            assert not any(name.startswith("zoo.training") for name in names), (package, room)
+        if path.relative_to(ROOT).as_posix().startswith(TORCH_ROOMS):
+            continue
+        source = ast.parse(path.read_text())
+        top = [n for n in source.body if isinstance(n, (ast.Import, ast.ImportFrom))]
+        names = {getattr(n, "module", None) or "" for n in top}
+        torch = tuple(room.strip("/").replace("/", ".") for room in TORCH_ROOMS)
+        assert not any(name.startswith(torch) for name in names), (package, path)
 
 
-NUMPY_ROOMS = {
-    "coding.py",
-    "comparison.py",
-    "rates.py",
-    "probes.py",
-    "report.py",
-    "reconstruction.py",
-    "verification.py",
-}
-NUMPY_ROOMS |= {
-    "filter_decoding.py",
-    "networks.py",
-    "segmentation.py",
-    "visualization.py",
-    "pixel_probes.py",
-}
+TORCH_ROOMS = ("zoo/training/", "zoo/paper/recipes/", "zoo/reversed/informativeness.py")
 
 
 def loaded_by(statement: str, folder: Path) -> set[str]:
@@ -171,7 +210,7 @@ print(json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})))
     return set(json.loads(run.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("package", ["prototxt", "converters", "runtime", "zoo", "zoo.cli"])
+@pytest.mark.parametrize("package", ["prototxt", "converters", "runtime", "zoo", "zoo.cli.app"])
 def test_importing_a_package_loads_nothing_heavy(package, tmp_path):
     found = loaded_by(f"sys.path.insert(0, {str(ROOT)!r}); import {package}", tmp_path)
     assert not found & HEAVY
@@ -180,7 +219,7 @@ def test_importing_a_package_loads_nothing_heavy(package, tmp_path):
 def command(*arguments: str) -> str:
     return (
         f"sys.path.insert(0, {str(ROOT)!r}); sys.argv = {['zoo', *arguments]!r}; "
-        "import zoo.cli; zoo.cli.main()"
+        "import zoo.cli.app; zoo.cli.app.main()"
     )
 
 
@@ -189,7 +228,7 @@ def test_help_loads_nothing_heavy(tmp_path):
 
 
 def test_converting_evaluating_and_listing_never_load_torch(tmp_path):
-    from zoo import architectures
+    from zoo.paper import architectures
 
     (tmp_path / "net.prototxt").write_text(architectures.definition("2_2_2", 16))
     converted = loaded_by(command("convert", "net.prototxt", "--json"), tmp_path)

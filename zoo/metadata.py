@@ -32,7 +32,7 @@ from zoo import __version__, transforms
 
 if TYPE_CHECKING:
     from prototxt.net import NetDefinition
-    from zoo.architectures import Recognised
+    from zoo.paper.architectures import Recognised
     from zoo.transforms import Transform
 
 IMAGENET_MEAN = "104.007,116.669,122.679"

@@ -17,10 +17,11 @@ import runtime
 from tests.converters.checker import Case
 from tests.converters.test_goldens import CASES, case_id
 from tests.gpu import sessions
-from zoo import architectures, coding, hub
+from zoo import hub
 from zoo.benchmarks import contestants, networks
 from zoo.benchmarks.crew import environment
 from zoo.hub.places import EMBEDDED
+from zoo.paper import architectures, coding
 
 MEAN = np.array([104, 117, 123], np.float32)[:, None, None]
 PROOF = [c for c in CASES if c.name.startswith(("conv", "pool", "mini", "unpool"))][:6]

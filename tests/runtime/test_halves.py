@@ -9,7 +9,8 @@ import prototxt
 import runtime
 from runtime.errors import InferenceError
 from runtime.halves import load_halves
-from zoo import architectures, hub
+from zoo import hub
+from zoo.paper import architectures
 
 
 def written(tmp_path, definition: str, target: str = "cpu", **options):

@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 import converters
 import prototxt
 from tests.zoo.drawn import photographs
-from zoo import architectures
-from zoo.cli import app
-from zoo.training.crops import make_pool
+from zoo.cli.app import app
+from zoo.paper import architectures
+from zoo.paper.recipes.crops import make_pool
 
 
 class Run:

@@ -160,8 +160,8 @@ def training(spec: dict[str, Any]) -> Call:
     """One step of the `modern` recipe; with `cached` the switches were computed before."""
     import torch
 
-    from zoo.training.encoders import draw
-    from zoo.training.modern import Modern, Recipe, keep_switches
+    from zoo.paper.recipes.encoders import draw
+    from zoo.paper.recipes.modern import Modern, Recipe, keep_switches
 
     torch.set_num_threads(spec["threads"])
     pool, mean = photographs(spec["images"])

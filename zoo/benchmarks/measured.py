@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import runpy
 import sys
 from pathlib import Path
 
@@ -19,9 +20,8 @@ def main() -> None:
 
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     atexit.register(lambda: result.write_text(json.dumps({"peak_rss": peak_rss()})))
-    from zoo.cli import app
-
-    app(sys.argv[3:], prog_name="zoo")
+    sys.argv = ["zoo", *sys.argv[3:]]
+    runpy.run_module("zoo", run_name="__main__")
 
 
 if __name__ == "__main__":

@@ -166,8 +166,9 @@ def arches() -> list[str]:
     """Of the networks with random encoders that come with the package, those of one width, from
     the narrowest on.
     """
-    from zoo import architectures, hub
+    from zoo import hub
     from zoo.hub.places import EMBEDDED
+    from zoo.paper import architectures
 
     known = hub.open_hub(EMBEDDED, offline=True).index.models
     found = {
@@ -188,7 +189,7 @@ def tunnel(arch: str, side: int, folder: Path) -> Files:
 
     import converters
     import prototxt
-    from zoo import architectures
+    from zoo.paper import architectures
 
     from .naive import naive_export
 

@@ -41,7 +41,7 @@ def run(
     on_round: Callable[[], object] = lambda: None,
 ) -> list[dict[str, Any]]:
     """Rows of all networks."""
-    from zoo.training.modern import fast_bfloat16
+    from zoo.paper.recipes.modern import fast_bfloat16
 
     quick = fast_bfloat16("cpu" if settings.provider == "cpu" else "cuda")
     result = []
@@ -71,7 +71,7 @@ def run(
 
 def work(arch: str, total: int, shape: Sequence[int]) -> tuple[int, int]:
     """Multiply-adds of the encoder and of the decoder, forward; `total` is of both."""
-    from zoo import architectures
+    from zoo.paper import architectures
 
     before, places, encoder = shape[1], shape[0] * shape[2] * shape[3], 0
     for width in architectures.channels(arch):

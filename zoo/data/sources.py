@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .lists import Entry, listed
 from .records import LMDBRecords
 
-__all__ = ["Source", "held_out"]
+__all__ = ["Source", "evaluated_images", "held_out_places"]
 
 
 class Source:
@@ -55,6 +56,29 @@ class Source:
         return [(name, partial(self.read, number)) for number, name in enumerate(self.names)]
 
 
-def held_out(count: int, number: int) -> list[int]:
+def held_out_places(count: int, number: int) -> list[int]:
     """Which of `count` images are held out of training, so that `number` are: evenly spaced."""
     return sorted({place * count // number for place in range(number)})
+
+
+def evaluated_images(data: Path | None, held_out: int) -> tuple[list[Any], list[str], str]:
+    """What to evaluate, notes on what that is, and the data's name."""
+    import runtime
+
+    if data is None:
+        samples = runtime.sample_images()
+        names = ", ".join(name for name, _ in samples)
+        note = f"no --data: evaluated scikit-image's sample photographs ({names})"
+        return list(samples), [note], "scikit-image samples"
+    if (data / "data.mdb").is_file():
+        images: list[Any] = Source(data).items()
+    else:
+        images = list(runtime.list_images(data))
+    if not held_out:
+        return images, [], str(data)
+    places = held_out_places(len(images), held_out)
+    note = (
+        f"the {len(places)} of {len(images)} images that `zoo train --hold-out {held_out}` "
+        "leaves out"
+    )
+    return [images[place] for place in places], [note], str(data)

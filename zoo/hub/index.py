@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from zoo.architectures import ENCODERS
 from zoo.hub.fields import Fields, parse
 
 SCHEMA = 1
@@ -30,6 +29,9 @@ RESERVED = (FILE, "index.html", "demo.html", "gallery")
 KINDS = ("model", "data", "card")
 PARTS = ("whole", "encoder", "decoder")
 TARGETS = ("cpu", "cuda", "portable")
+ENCODERS = ("random", "pretrained", "learned")
+"""How an encoder came to be: drawn and never trained; trained to classify; trained with its decoder
+(which the paper does not do)."""
 VERSION = r"(0|[1-9]\d{0,8})(\.(0|[1-9]\d{0,8})){0,3}"
 ARCH = r"[1-9]\d{0,3}_[1-9]\d{0,3}_[1-9]\d{0,3}"
 _WORD = r"[a-z][a-z0-9_.-]{0,63}"

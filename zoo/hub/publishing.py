@@ -61,7 +61,7 @@ def publish(
     # What would be refused when it is read must not be written.
     schema.read(schema.write(Index((entry,))), entry.label)
     sentences = [metadata.untrained(one.metadata) for one in examined]
-    from zoo.reconstruction import make_folder
+    from zoo.paper.reconstruction import make_folder
 
     there_before = hub.is_dir()
     make_folder(hub)

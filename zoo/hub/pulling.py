@@ -226,7 +226,7 @@ def _sweep(folder: Path, entry: Entry) -> None:
 
 def copied(found: Sequence[Pulled], output: Path, entry: Entry) -> list[Pulled]:
     """Copies in a folder, each of which appears whole or not at all; what is good already stays."""
-    from zoo.reconstruction import make_folder
+    from zoo.paper.reconstruction import make_folder
 
     make_folder(output)
     result = []

@@ -15,8 +15,7 @@ from prototxt.errors import ZooError
 from zoo.data.lists import from_list
 from zoo.data.npz import read_npz
 from zoo.data.records import Decoding, HDF5Records, ImageRecords, LMDBRecords, Records
-
-from .solver import Feed
+from zoo.training.solver import Feed
 
 __all__ = ["MissingSource", "beside", "layers_feed", "npz_feed", "read_blobs"]
 

@@ -14,8 +14,7 @@ from converters.registry import find
 from converters.resolve import Record, connect
 from prototxt import NetDefinition, ParamSpec
 from prototxt.errors import ZooError
-
-from .inplace import follow_overwritten_blobs
+from zoo.training.inplace import follow_overwritten_blobs
 
 __all__ = ["Network"]
 

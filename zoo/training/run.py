@@ -17,12 +17,11 @@ import prototxt
 from prototxt import Message, NetDefinition, SolverDefinition, decode
 from prototxt.errors import ZooError
 from prototxt.net import from_message
-
-from .curves import draw_curve
-from .distributed import ALONE, Group
-from .feeds import MissingSource, beside, layers_feed, npz_feed
-from .network import Network
-from .solver import Event, Feed, Solver
+from zoo.training.curves import draw_curve
+from zoo.training.distributed import ALONE, Group
+from zoo.training.feeds import MissingSource, beside, layers_feed, npz_feed
+from zoo.training.network import Network
+from zoo.training.solver import Event, Feed, Solver
 
 __all__ = ["choose_device", "convolving_as_caffe", "load_net", "open_solver", "train"]
 

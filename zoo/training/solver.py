@@ -14,11 +14,10 @@ import torch
 import prototxt
 from prototxt import SolverDefinition, SolverState
 from prototxt.errors import ZooError
-
-from .distributed import ALONE, Group
-from .network import Network
-from .optimizers import make_optimizer
-from .policies import check_policy, current_step, learning_rate
+from zoo.training.distributed import ALONE, Group
+from zoo.training.network import Network
+from zoo.training.optimizers import make_optimizer
+from zoo.training.policies import check_policy, current_step, learning_rate
 
 __all__ = ["Event", "Feed", "Solver"]
 

@@ -1,0 +1,108 @@
+"""What the README says must be so."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from zoo.cli.app import app
+from zoo.paper import architectures
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+INLINE = [line for line in re.findall(r"`(zoo [^`]+)`", README) if line.split()[1].islower()]
+
+
+GROUPS = {
+    group.name: {found.name for found in group.typer_instance.registered_commands}
+    for group in app.registered_groups
+}
+COMMANDS = {found.name for found in app.registered_commands} | set(GROUPS)
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_two_commands_of_one_line_each():
+    shell = blocks("sh")
+    assert len(shell) == 2
+    assert all(block.count("\n") == 1 for block in shell)
+    assert "zoo eval" in shell[0]
+    assert shell[1].strip().endswith("pytest")
+
+
+def test_ci_runs_the_test_command():
+    lines = (ROOT / ".ci/run").read_text().splitlines()
+    assert "pytest" in lines
+    assert "the test command is `pytest`" in README
+
+
+def test_the_first_command_runs(zoo, tmp_path):
+    """All of it but the installation, which `.ci/run` does."""
+    (line,) = [block for block in blocks("sh") if "zoo eval" in block]
+    commands = [part.strip() for part in line.split("&&") if "/zoo " in part]
+    assert len(commands) == 1
+    for command in commands:
+        run = zoo(*shlex.split(command)[1:])
+        assert run.status == 0, run.err
+    assert "RMSE" in run.out and "published" in run.out and "untrained" not in run.out
+
+
+def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks("python")
+    exec(compile(code, "README.md", "exec"), {})
+    said = capsys.readouterr().out
+    assert "(1, 3, 96, 160) int64" in said
+    assert "conv1_1" in said
+
+
+@pytest.mark.parametrize("line", INLINE)
+def test_every_command_and_option_exists(zoo, line):
+    _, command, *rest = shlex.split(line)
+    assert command in COMMANDS
+    command = [command]
+    if command[0] in GROUPS:
+        command.append(rest.pop(0))
+        assert command[1] in GROUPS[command[0]]
+    text = zoo(*command, "--help").out
+    for word in rest:
+        if word.startswith("-") and word != "--help":
+            assert re.search(rf"(?m)^  (-\w, )?{re.escape(word)}\b", text), f"{command} {word}"
+
+
+def test_commands_that_are_listed_are_all_there_are():
+    named = {line.split()[1] for line in INLINE}
+    assert named == COMMANDS
+
+
+def test_what_is_there_is_not_said_to_be_missing():
+    missing = README.partition("Not yet:")[2]
+    assert missing and "codec" not in missing
+    assert {"encode", "decode"} <= COMMANDS
+
+
+def test_the_published_figures():
+    for arch, encoder, figure, bits in re.findall(
+        r"\| (\d+_\d+_\d+) \| ([a-z]+) \| [\d.]+ \| ([\d.]+) \| ([\d.]+) \|", README
+    ):
+        assert architectures.PUBLISHED[encoder][arch] == float(figure)
+        assert architectures.bits_per_pixel(arch) == float(bits)
+
+
+@pytest.mark.parametrize("arch", architectures.ARCHES)
+def test_the_figures_of_the_networks_that_come_along(arch):
+    from zoo.hub import open_hub
+
+    index = open_hub().index
+    entries = [index.versions(name)[-1] for name in (arch, f"{arch}-learned")]
+    ours = [entry.metric("rmse").value for entry in entries]
+    authors = entries[0].metric("rmse_authors")
+    cells = [arch, f"{architectures.bits_per_pixel(arch):g}"]
+    cells += [f"{authors.value:.4f}" if authors else "not at hand"]
+    for rmse in ours:
+        cells += [f"{rmse:.4f}", f"{rmse / authors.value:.3f}" if authors else ""]
+    row = " ".join(f"| {cell}" if cell else "|" for cell in cells) + " |"
+    assert row in README.splitlines()

@@ -1,0 +1,102 @@
+"""What is printed, and where."""
+
+import io
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from zoo import formatting
+from zoo.cli.console import Printer
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_people_get_a_table_with_numbers_to_the_right(capsys):
+    Printer().table(["layer", "parameters"], [["conv1", 1234567], ["relu", 0]])
+    assert capsys.readouterr().out == ("layer  parameters\nconv1   1,234,567\nrelu            0\n")
+
+
+def test_an_empty_table_is_its_heading(capsys):
+    Printer().table(["a", "b"], [])
+    assert capsys.readouterr().out == "a  b\n"
+
+
+def test_fields_and_lists_are_aligned(capsys):
+    Printer().fields([("in", "x"), ("outputs", ["a", "b"])])
+    assert capsys.readouterr().out == "in       x\noutputs  a\n         b\n"
+
+
+def test_json_is_all_that_programs_get(capsys):
+    say = Printer(json=True)
+    say.line("for people")
+    say.note("for people")
+    say.fields([("for", "people")])
+    say.table(["for"], [["people"]])
+    say.result({"a": float("nan"), "b": np.float32(0.5), "c": (1, "x"), "d": float("inf")})
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == {"a": None, "b": 0.5, "c": [1, "x"], "d": None}
+    assert captured.err == ""
+
+
+def test_quiet_says_nothing(capsys):
+    say = Printer(quiet=True)
+    say.line("x")
+    say.fields([("a", "b")])
+    say.warn("w")
+    say.result({"a": 1})
+    with say.progress("work", 2) as advance:
+        advance()
+    assert capsys.readouterr() == ("", "")
+    assert say.warnings == ["w"]
+
+
+def test_warnings_go_to_stderr(capsys):
+    say = Printer(json=True)
+    say.warn("field ignored")
+    assert capsys.readouterr() == ("", "warning: field ignored\n")
+
+
+def test_progress_is_for_terminals_only(capsys, monkeypatch):
+    with Printer().progress("work", 1) as advance:
+        advance()
+    assert capsys.readouterr() == ("", "")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with Printer(json=True).progress("evaluating", 1) as advance:
+        advance()
+    assert "evaluating" in terminal.getvalue()
+
+
+def test_a_terminal_gets_a_rich_table(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    Printer().table(["layer", "blob"], [["conv1", "[red]x[/red]"]])
+    text = terminal.getvalue()
+    assert "─" in text or "━" in text
+    assert "[red]x[/red]" in text  # a name is not markup
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (27812, "27.2 KiB"),
+        (3 * 2**40, "3072.0 GiB"),
+    ],
+)
+def test_sizes(number, said):
+    assert formatting.size(number) == said
+
+
+def test_shapes():
+    assert formatting.shape(("batch", 3, 128, 128)) == "batchx3x128x128"
+    assert formatting.shape(()) == "scalar"

@@ -1,0 +1,281 @@
+"""The modern recipe: its fast decoder against the definition, its switches, its files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+import converters
+import prototxt
+from tests.zoo.drawn import folder_of, sample
+from zoo.paper import architectures
+from zoo.paper.recipes.encoders import draw
+from zoo.paper.recipes.images import load_images
+from zoo.paper.recipes.modern import Modern, Recipe, choose_encoder, keep_switches, recipe_for
+from zoo.paper.recipes.switches import SwitchStore, pool_switches, unpool
+from zoo.paper.recipes.tunnel import TunnelRun, export, score, train_arch
+
+ARCH = "5_6_7"  # no multiple of four: the packing has to pad
+RECIPE = Recipe(iterations=12, batch=4, crop=16, candidates=2, trial=2)
+
+
+def test_switches_are_those_of_max_pooling():
+    x = torch.from_numpy(np.random.default_rng(1).integers(0, 3, (2, 5, 6, 8)).astype(np.float32))
+    best, positions = pool_switches(x)
+    # torch, too, takes the first of equal values
+    expected, flat = torch.nn.functional.max_pool2d(x, 2, return_indices=True)
+    assert torch.equal(best, expected)
+    row, column = flat // 8 % 2, flat % 8 % 2
+    assert torch.equal(positions.permute(0, 3, 1, 2).long(), 2 * row + column)
+    again = unpool(best, positions)
+    assert torch.equal(again, torch.nn.functional.max_unpool2d(expected, flat, 2))
+
+
+def test_two_bits_each_and_back():
+    rng = np.random.default_rng(2)
+    store = SwitchStore(3, 32, (5, 6, 7))
+    positions = [
+        torch.from_numpy(rng.integers(0, 4, (3, 32 >> n, 32 >> n, w)).astype(np.uint8))
+        for n, w in enumerate((5, 6, 7), 1)
+    ]
+    store.put(0, positions)
+    assert store.nbytes == 3 * 2 * (16 * 16 + 8 * 8 + 4 * 4)
+    found = store.get([(2, 8, 16), (0, 0, 0)], 16)
+    for level, (whole, part) in enumerate(zip(positions, found, strict=True), 1):
+        side, top, left = 16 >> level, 8 >> level, 16 >> level
+        assert torch.equal(part[0], whole[2, top : top + side, left : left + side])
+        assert torch.equal(part[1], whole[0, :side, :side])
+
+
+def test_it_computes_what_the_definition_says(pool, mean):
+    """Encoder, decoder and the weights in Caffe's form: the converter's rebuild agrees."""
+    run = Modern(ARCH, draw(ARCH, 3, sample(pool, mean)), pool, mean, RECIPE)
+    net = prototxt.parse_net(architectures.definition(ARCH, 32)).select("TEST")
+    module = converters.to_torch(converters.build_graph(net, run.weights()))
+    images = torch.from_numpy((pool[:4] - mean).astype(np.float32))
+    with torch.no_grad():
+        expected = module(images)
+        switches = run.encoder((images / 255).contiguous(memory_format=torch.channels_last))
+        rebuilt = run.decoder(switches)
+    for level, positions in enumerate(switches, 1):
+        mask, width = expected[f"pool{level}_mask"], 32 >> level - 1
+        theirs = 2 * (mask // width % 2) + mask % width % 2
+        assert (theirs == positions.permute(0, 3, 1, 2)).float().mean() > 0.999
+    assert np.allclose(rebuilt.numpy() * 255, expected["deconv1_2"].numpy(), atol=1e-2)
+
+
+def test_no_channel_begins_dead(pool, mean):
+    run = Modern("3_3_3", draw("3_3_3", 0, sample(pool, mean)), pool, mean, RECIPE)
+    seen = []
+    for name in ("deconv3_1", "deconv2_1", "deconv1_1"):
+        layer = run.decoder.get_submodule(name)
+        layer.register_forward_hook(
+            lambda m, i, out: seen.append((out > 0).float().mean((0, 2, 3)))
+        )
+    run.decoder(run.encoder(sample(pool, mean).contiguous(memory_format=torch.channels_last)))
+    assert all((share > 0.3).all() for share in seen)
+
+
+def test_cached_switches_train_alike(pool, mean):
+    """The same parts; only their borders, which cached switches know more of, may differ."""
+    encoder = draw(ARCH, 0, sample(pool, mean))
+    *_, store = keep_switches(encoder, pool, mean, ARCH)
+    recipe = dataclasses.replace(RECIPE, crop=32)  # whole images: no inner borders at all
+    runs = [Modern(ARCH, encoder, pool, mean, recipe, s) for s in (None, store)]
+    losses = [[float(run.step()) for _ in range(3)] for run in runs]
+    assert losses[0] == losses[1]
+
+
+def test_more_iterations_rebuild_better(pool, mean):
+    encoder = draw(ARCH, 0, sample(pool, mean))
+    found = []
+    for iterations in (2, 60):
+        recipe = dataclasses.replace(RECIPE, iterations=iterations)
+        run = Modern(ARCH, encoder, pool, mean, recipe)
+        list(run.run())
+        found.append(run.rmse(pool))
+    assert found[1] < 0.8 * found[0]
+
+
+def test_the_encoder_is_the_best_of_several(pool, mean):
+    recipe = dataclasses.replace(RECIPE, candidates=4, trial=10)
+    trials = list(choose_encoder(ARCH, pool, mean, recipe))
+    # four trials, then the better two twice as long, then the choice
+    assert [seed for seed, _, _ in trials[:4]] == [0, 1, 2, 3]
+    best_two = {seed for seed, _, _ in sorted(trials[:4], key=lambda t: t[1])[:2]}
+    assert {seed for seed, _, _ in trials[4:6]} == best_two
+    assert trials[-1][0] == min(trials[4:6], key=lambda t: t[1])[0]
+
+
+def test_what_is_written_gives_the_same_picture(pool, mean, tmp_path):
+    from zoo.paper.recipes.tunnel import Files
+
+    run = Modern("2_3_4", draw("2_3_4", 0, sample(pool, mean)), pool, mean, RECIPE)
+    export("2_3_4", run.weights(), ",".join(map(str, mean.ravel())), Files(tmp_path, "2_3_4"))
+    found = score(tmp_path / "2_3_4.onnx", pool, mean)
+    assert found == pytest.approx(run.rmse(pool), abs=1e-4)
+    assert set(prototxt.read_weights(tmp_path / "2_3_4.caffemodel")) == set(run.weights())
+
+
+def test_images_held_out_are_not_trained_on(tmp_path):
+    folder = folder_of(tmp_path)
+    (folder / "05.png").write_bytes(b"broken")
+    images = load_images(folder, hold_out=2, variants=3)
+    assert images.held_names == ["00.png"] and images.skipped[0][0] == "05.png"
+    assert (images.count, images.pool.shape, images.held.shape) == (
+        8,
+        (24, 3, 128, 128),
+        (1, 3, 128, 128),
+    )
+    assert images.labels == [0] * 24
+
+
+def test_the_command(zoo, tmp_path):
+    folder = folder_of(tmp_path)
+    options = ["--data", folder, "--hold-out", 2, "--iterations", 2, "--device", "cpu"]
+    options += ["--encoders", 2]
+    result = zoo("train", "--arch", "2_3_4", *options, "--json").json
+    assert result["finished"] and result["recipe"] == "modern" and result["held_out"] == 2
+    written = {path.name for path in (tmp_path / "2_3_4").iterdir()}
+    assert written >= {"2_3_4.onnx", "2_3_4.caffemodel", "2_3_4.prototxt", "2_3_4.json"}
+    assert (
+        json.loads((tmp_path / "2_3_4/2_3_4.json").read_text())["rmse_held_out"]
+        == (result["rmse_held_out"])
+    )
+    again = zoo("eval", "--model", "2_3_4/2_3_4.onnx", "--data", folder, "--json").json
+    assert again["images"] == 10 and 0 < again["rmse"] < 1
+
+
+@pytest.mark.parametrize("moment", [5, RECIPE.iterations])
+def test_killed_and_resumed_it_ends_the_same(tmp_path, pool, mean, moment, monkeypatch):
+    """The state is written by rename; what it holds is all that a run needs."""
+    from zoo.paper.recipes import tunnel
+    from zoo.paper.recipes.images import Images
+
+    monkeypatch.setattr(tunnel, "SAVE_EVERY", 0.0)
+    images = Images(pool, pool[:2], mean, "pool", 8)
+
+    def run(folder: str) -> TunnelRun:
+        return TunnelRun("2_3_4", images, RECIPE, tmp_path / folder)
+
+    whole = run("whole")
+    assert train_arch(whole, lambda _: None)
+    broken = run("broken")
+    for event in broken.run():
+        if event.kind == "snapshot" and event.iteration == moment:
+            break
+    resumed = run("broken")
+    assert train_arch(resumed, lambda _: None, resume=True)
+    for ours, theirs in zip(
+        whole.training.decoder.parameters(), resumed.training.decoder.parameters(), strict=True
+    ):
+        assert torch.equal(ours, theirs)
+    assert resumed.encoder_seed == whole.encoder_seed
+
+
+def test_states_of_other_trainings_are_refused(zoo, tmp_path):
+    folder = folder_of(tmp_path)
+    options = ["--arch", "2_3_4", "--data", folder, "--iterations", 2, "--device", "cpu"]
+    options += ["--encoders", 2]
+    assert zoo("train", *options, "--quiet").status == 0
+    state = tmp_path / "2_3_4/state.npz"
+    refusal = zoo("train", *options, "--seed", 1, "--resume", state).refusal
+    assert "state.npz: its recipe is {" in refusal
+    state.write_bytes(state.read_bytes()[:100])
+    assert "not an .npz file of arrays" in zoo("train", *options, "--resume", state).refusal
+    np.savez(state, other=np.zeros(3))
+    assert zoo("train", *options, "--resume", state).refusal.endswith("not the state of a training")
+    state.unlink()
+    assert "no such file" in zoo("train", *options, "--resume", state).refusal
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train"],
+        ["train", "s.prototxt", "--arch", "8_8_8"],
+        ["train", "--arch", "8_8"],
+        ["train", "--arch", "8_8_8", "--pretrained"],
+        ["train", "--arch", "8_8_8", "--recipe", "old"],
+    ],
+)
+def test_wrong_usage(zoo, arguments, tmp_path):
+    assert zoo(*arguments).status == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_images(zoo, tmp_path):
+    (tmp_path / "none").mkdir()
+    assert "no images in it" in zoo("train", "--arch", "2_2_2", "--data", "none").refusal
+    (tmp_path / "none/x.jpg").write_bytes(b"x")
+    assert "none of its images can be read" in (
+        zoo("train", "--arch", "2_2_2", "--data", "none").refusal
+    )
+    assert "cannot hold 7 out" in (
+        zoo("train", "--arch", "2_2_2", "--data", "none", "--hold-out", 7).refusal
+    )
+
+
+def test_wide_networks_draw_fewer_encoders():
+    assert recipe_for("8_8_8", None, 0, False).candidates > (
+        recipe_for("64_64_64", None, 0, False).candidates
+    )
+
+
+def test_ctrl_c_keeps_what_is_done(tmp_path):
+    folder = folder_of(tmp_path)
+    arguments = ["train", "--arch", "2_3_4", "--data", folder, "--iterations", 100000]
+    arguments += ["--encoders", 1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "zoo", *map(str, arguments), "--device", "cpu"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    log = tmp_path / "2_3_4/metrics.jsonl"
+    for _ in range(600):
+        if log.exists() and log.stat().st_size:
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "stopped; go on with: zoo train --arch 2_3_4 --resume 2_3_4/state.npz" in out
+    assert (tmp_path / "2_3_4/state.npz").is_file()
+
+
+def test_a_trained_network_goes_on(zoo, tmp_path, pool, mean):
+    """Its own weights come back to the bit, and with no rate to speak of they stay."""
+    first = Modern(ARCH, draw(ARCH, 0, sample(pool, mean)), pool, mean, RECIPE)
+    stored = first.weights()
+    second = Modern(ARCH, draw(ARCH, 1, sample(pool, mean)), pool, mean, RECIPE)
+    second.encoder.load_blobs(stored, 255)
+    second.decoder.load_blobs(stored, 255)
+    again = second.weights()
+    for layer, blobs in stored.items():
+        for ours, theirs in zip(again[layer], blobs, strict=True):
+            assert np.allclose(ours, theirs, rtol=1e-6, atol=0), layer
+    folder = folder_of(tmp_path)
+    options = ["--arch", "2_3_4", "--data", folder, "--iterations", 2, "--device", "cpu"]
+    assert zoo("train", *options, "--encoders", 1, "-q").status == 0
+    weights = tmp_path / "2_3_4/2_3_4.caffemodel"
+    result = zoo("train", *options, "--weights", weights, "-o", "further", "--json").json
+    assert result["candidates"] == 0 and result["encoder_seed"] is None
+    ours, theirs = (
+        prototxt.read_weights(path)["conv2_1"][0]
+        for path in (weights, tmp_path / "further/2_3_4.caffemodel")
+    )
+    assert np.allclose(ours, theirs, rtol=1e-6)
+    other = ["--arch", "2_3_5", *options[2:]]
+    assert "layer 'conv3_1'" in zoo("train", *other, "--weights", weights).refusal

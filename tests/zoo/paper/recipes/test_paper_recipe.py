@@ -1,0 +1,191 @@
+"""The `paper` recipe, the controls of the authors' talk, and several processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import converters
+import prototxt
+from zoo.paper import architectures
+from zoo.paper.recipes.paper import paper_solver
+
+ARCH = "2_3_4"
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (32, 32, 32, 3)).astype(np.uint8)
+    blurred = [cv2.GaussianBlur(image, (0, 0), 2) for image in noise]
+    return np.stack(blurred).transpose(0, 3, 1, 2)
+
+
+def weights_of(text: str, shape: tuple[int, ...], seed: int) -> converters.Graph:
+    net = prototxt.parse_net(text).select("TEST")
+    return converters.build_graph(net, shapes={"data": shape}, seed=seed)
+
+
+def test_the_encoder_stays_and_the_decoder_learns(images, tmp_path):
+    solver = paper_solver(ARCH, images, images.mean(0), tmp_path, iterations=5)
+    before = solver.network.weights()
+    list(solver.run())
+    after = solver.network.weights()
+    for layer, blobs in before.items():
+        same = all(np.array_equal(a, b) for a, b in zip(blobs, after[layer], strict=True))
+        assert same == layer.startswith("conv"), layer
+    assert np.array_equal(before["bias4"][0], after["bias4"][0])
+    assert solver.definition.type == "AdaGrad" and solver.definition.base_lr == 0.01
+
+
+def test_a_classifier_first(zoo, tmp_path):
+    folder = tmp_path / "photos"
+    rng = np.random.default_rng(1)
+    for label in ("a", "b"):
+        (folder / label).mkdir(parents=True)
+        for number in range(2):
+            picture = rng.integers(0, 256, (16, 16, 3)).astype(np.uint8)
+            cv2.imwrite(str(folder / label / f"{number}.png"), picture)
+    run = zoo(
+        "train", "--arch", "1_1_1", "--recipe", "paper", "--pretrained", "--data", folder,
+        "--iterations", 1, "--device", "cpu", "--json",
+    ).json  # fmt: skip
+    assert run["finished"] and run["encoder"] == "pretrained"
+    out = tmp_path / "1_1_1"
+    classifier = prototxt.read_weights(out / "classify1_1_1_iter_1.caffemodel")
+    network = prototxt.read_weights(out / "net1_1_1_iter_1.caffemodel")
+    assert "fc4" in classifier and "fc4" not in network
+    for layer in ("conv1_1", "conv3_2"):
+        assert np.array_equal(classifier[layer][0], network[layer][0])
+    assert (out / "1_1_1.onnx").is_file() and (out / "mean.binaryproto").is_file()
+
+
+def test_labels_without_an_output_are_refused(images, tmp_path):
+    with pytest.raises(prototxt.ZooError, match="200 classes"):
+        paper_solver(
+            ARCH, images, images.mean(0), tmp_path, classify=True, labels=[200] * len(images)
+        )
+
+
+def graph_with(text: str, seed: int = 0) -> converters.Graph:
+    return weights_of(text, (1, 3, 32, 32), seed)
+
+
+def run_graph(graph: converters.Graph, image: np.ndarray) -> np.ndarray:
+    with torch.no_grad():
+        return converters.to_torch(graph)(torch.from_numpy(image))["deconv1_2"].numpy()
+
+
+def test_no_feature_value_reaches_the_decoder():
+    """The authors' control: change what the bias layer reads, and nothing changes."""
+    text = architectures.definition(ARCH, 32)
+    graph = graph_with(text)
+    image = np.random.default_rng(0).normal(0, 50, (1, 3, 32, 32)).astype(np.float32)
+    plain = run_graph(graph, image)
+    assert plain.std() > 0
+    # Features scaled by a positive factor keep every switch, and change every value.
+    louder = graph.clone()
+    for node in louder.nodes:
+        if node.name == "conv1_1":
+            node.blobs = [blob * 7 for blob in node.blobs]
+    assert np.array_equal(run_graph(louder, image), plain)
+
+
+def test_average_pooling_leaves_nothing_to_rebuild_from():
+    """The other control: without switches every picture gives the same output."""
+    text = architectures.definition(ARCH, 32)
+    text = text.replace("pool: MAX", "pool: AVE").replace("unpool: AVE", "unpool: MAX")
+    for level in (1, 2, 3):
+        text = text.replace(f'  top: "pool{level}_mask"\n', "")
+        text = text.replace(f'  bottom: "pool{level}_mask"\n', "")
+    graph = graph_with(text)
+    assert "AVE" in text and "_mask" not in text
+    rng = np.random.default_rng(0)
+    first, second = (
+        run_graph(graph, rng.normal(0, 50, (1, 3, 32, 32)).astype(np.float32)) for _ in range(2)
+    )
+    assert np.array_equal(first, second)
+    with_switches = graph_with(architectures.definition(ARCH, 32))
+    rng = np.random.default_rng(0)
+    first, second = (
+        run_graph(with_switches, rng.normal(0, 50, (1, 3, 32, 32)).astype(np.float32))
+        for _ in range(2)
+    )
+    assert not np.array_equal(first, second)
+
+
+SCRIPT = """
+import sys
+import numpy as np
+from pathlib import Path
+from zoo.training.distributed import join
+from zoo.paper.recipes.modern import Modern, Recipe
+from zoo.paper.recipes.encoders import draw
+from zoo.training.solver import Solver
+from zoo.training.network import Network
+import torch, prototxt
+
+torch.set_num_threads(1)
+out = Path(sys.argv[1])
+pool = np.random.default_rng(0).integers(0, 256, (8, 3, 32, 32)).astype(np.uint8)
+mean = np.full((3, 1, 1), 127.0)
+sample = torch.from_numpy(((pool - mean) / 255).astype(np.float32))
+with join("cpu") as group:
+    modern = Modern(
+        "2_3_4", draw("2_3_4", 0, sample), pool, mean, Recipe(iterations=4, batch=4, crop=16),
+        group=group,
+    )
+    list(modern.run())
+    net = prototxt.parse_net(Path(sys.argv[2]).read_text()).select("TRAIN")
+    definition = prototxt.parse_solver('base_lr: 0.1 momentum: 0.9 lr_policy: "fixed" max_iter: 4')
+    rows = np.random.default_rng(1).normal(0, 1, (16, 5)).astype(np.float32)
+    size = 4 // group.size
+
+    def feed(number):
+        part = rows[number * size : (number + 1) * size]
+        return {"data": part, "label": part[:, :2] * 2}
+
+    network = Network(net, {"data": (size, 5), "label": (size, 2)}, None, 3)
+    solver = Solver(definition, network, feed, prefix=out / "snap", group=group)
+    list(solver.run())
+    if group.first:
+        arrays = {name: t.detach().numpy() for name, t in modern.decoder.state_dict().items()}
+        arrays["ip"] = solver.network.weights()["ip"][0]
+        np.savez(out / f"of{group.size}.npz", **arrays)
+"""
+
+NET = """
+layer { name: "in" type: "Input" top: "data" top: "label"
+  input_param { shape { dim: 4 dim: 5 } shape { dim: 4 dim: 2 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
+  inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "label" top: "loss" }
+"""
+
+
+def test_two_processes_are_one(tmp_path: Path):
+    """Gloo, two processes: the weights of one process at the same global batch."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    (tmp_path / "net.prototxt").write_text(NET)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    arguments = ["script.py", str(tmp_path), "net.prototxt"]
+    for command in (
+        [sys.executable, *arguments],
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
+         *arguments],
+    ):  # fmt: skip
+        run = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240
+        )
+        assert run.returncode == 0, run.stderr
+    with np.load(tmp_path / "of1.npz") as one, np.load(tmp_path / "of2.npz") as two:
+        assert set(one.files) == set(two.files)
+        for name in one.files:
+            assert np.allclose(one[name], two[name], rtol=1e-4, atol=1e-5), name

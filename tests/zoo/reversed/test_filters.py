@@ -1,0 +1,192 @@
+"""`zoo filters`: filters decoded with substitution."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import converters
+import prototxt
+from zoo.reversed import filter_decoding as decoding
+from zoo.reversed.networks import Network
+
+HEAD = 'name: "f" input: "data" input_shape { dim: 2 dim: 3 dim: 24 dim: 20 }\n'
+
+
+def conv(name: str, bottom: str, outputs: int, k: int, extra: str = "") -> str:
+    return (
+        f'layer {{ name: "{name}" type: "Convolution" bottom: "{bottom}" top: "{name}" '
+        f"convolution_param {{ num_output: {outputs} kernel_size: {k} {extra} "
+        'weight_filler { type: "xavier" } } }\n'
+    )
+
+
+def pool(name: str, bottom: str, kind: str = "MAX", k: int = 2) -> str:
+    return (
+        f'layer {{ name: "{name}" type: "Pooling" bottom: "{bottom}" top: "{name}" '
+        f"pooling_param {{ pool: {kind} kernel_size: {k} stride: 2 }} }}\n"
+    )
+
+
+def relu(blob: str) -> str:
+    return f'layer {{ name: "{blob}_relu" type: "ReLU" bottom: "{blob}" top: "{blob}" }}\n'
+
+
+def built(text: str) -> converters.Graph:
+    return converters.build_graph(prototxt.parse_net(HEAD + text).select("TEST"), seed=1)
+
+
+def substituted(upper: np.ndarray, lower: np.ndarray, stride: int, dilation: int) -> np.ndarray:
+    """Value by value: each one writes its lower filter, times itself."""
+    f, c, rows, columns = upper.shape
+    k = (lower.shape[2] - 1) * dilation + 1
+    result = np.zeros(
+        (f, lower.shape[1], (rows - 1) * stride + k, (columns - 1) * stride + k), np.float64
+    )
+    for a, b, i, j in np.ndindex(*upper.shape):
+        rows_ = slice(i * stride, i * stride + k, dilation)
+        columns_ = slice(j * stride, j * stride + k, dilation)
+        result[a, :, rows_, columns_] += upper[a, b, i, j] * lower[b]
+    return result
+
+
+def test_the_first_layer_decodes_to_itself() -> None:
+    graph = built(conv("c1", "data", 4, 5))
+    assert np.array_equal(decoding.filters(graph, "c1"), graph.nodes[0].blobs[0])
+
+
+@pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (2, 1), (3, 1), (1, 2), (2, 2)])
+def test_each_value_is_substituted(stride: int, dilation: int) -> None:
+    text = conv("c1", "data", 4, 3, f"stride: {stride} dilation: {dilation}") + relu("c1")
+    graph = built(text + conv("c2", "c1", 20, 3))
+    weights = [n.blobs[0].astype(np.float64) for n in graph.nodes if n.blobs]
+    found = decoding.filters(graph, "c2")
+    expected = substituted(weights[1], weights[0], stride, dilation)
+    assert found.shape == expected.shape and np.allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("unpool", decoding.UNPOOLS)
+def test_pooling_is_upsampled(unpool: str) -> None:
+    graph = built(conv("c1", "data", 4, 3) + pool("p1", "c1") + conv("c2", "p1", 5, 3))
+    how = dict(nearest=cv2.INTER_NEAREST, bilinear=cv2.INTER_LINEAR, bicubic=cv2.INTER_CUBIC)
+    first, second = (n.blobs[0] for n in graph.nodes if n.blobs)
+    large = np.zeros((5, 4, 6, 6), np.float32)
+    for a, b in np.ndindex(5, 4):
+        large[a, b] = cv2.resize(second[a, b], (6, 6), interpolation=how[unpool])
+    expected = substituted(large, first, 1, 1)
+    assert np.allclose(decoding.filters(graph, "c2", unpool), expected, atol=1e-6)
+
+
+def test_overlapping_windows_cover_what_they_cover() -> None:
+    graph = built(conv("c1", "data", 4, 3) + pool("p1", "c1", k=3) + conv("c2", "p1", 5, 3))
+    assert decoding.filters(graph, "c2").shape == (5, 3, 2 * 2 + 3 + 2, 2 * 2 + 3 + 2)
+
+
+def linear(extra: str = "") -> str:
+    """Nothing that bends: the network's response is the correlation with its decoded filters."""
+    text = conv("c1", "data", 4, 3, f"group: 1 {extra}") + pool("p1", "c1", "AVE")
+    text += conv("c2", "p1", 6, 3, "group: 2")
+    return text + (
+        'layer { name: "ip" type: "InnerProduct" bottom: "c2" top: "ip" inner_product_param { '
+        'num_output: 7 weight_filler { type: "xavier" } } }\n'
+        'layer { name: "ip2" type: "InnerProduct" bottom: "ip" top: "ip2" inner_product_param { '
+        'num_output: 3 weight_filler { type: "xavier" } } }\n'
+    )
+
+
+@pytest.mark.parametrize("layer", ["c1", "c2", "ip", "ip2"])
+@pytest.mark.parametrize("extra", ["", "pad: 2", "stride: 2 pad: 1"])
+def test_a_linear_network_is_its_decoded_filters(layer: str, extra: str) -> None:
+    graph = built(linear(extra))
+    network = Network(graph, {}, "cpu")
+    x = np.random.default_rng(0).normal(size=(2, 3, 24, 20)).astype(np.float32)
+    decoded = decoding.filters(graph, layer, "nearest")
+    if layer.startswith("ip") and extra == "":
+        # In numbers: what lies under the only window, a quarter of it for each pooled value.
+        image = x[:, :, : decoded.shape[2], : decoded.shape[3]]
+        own = network.graph.clone()
+        own.outputs = [own.value(layer)]
+        found = network.run({"data": x}, own.without_dead_nodes())
+        expected = np.tensordot(image, decoded, ([1, 2, 3], [1, 2, 3])) / 4
+        assert np.allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+    assert decoding.agreement(network, layer, decoded, {"data": x}) < 1e-9
+    wrong = decoded[:, :, ::-1].copy()
+    assert decoding.agreement(network, layer, wrong, {"data": x}) > 1e-3
+
+
+def test_a_one_hot_image_answers_with_the_decoded_filter() -> None:
+    """What a linear network makes of a single pixel is its decoded filter, turned around."""
+    graph = built(conv("c1", "data", 4, 3) + conv("c2", "c1", 5, 3))
+    network = Network(graph, {}, "cpu")
+    decoded = decoding.filters(graph, "c2")
+    image = np.zeros((1, 3, 24, 20), np.float32)
+    image[0, 1, 10, 9] = 1
+    found = network.run({"data": image})[0, :, 6:11, 5:10]
+    assert np.allclose(found, decoded[:, 1, ::-1, ::-1], atol=1e-6)
+
+
+def test_scales_multiply_and_folding_changes_nothing() -> None:
+    text = conv("c1", "data", 4, 3) + (
+        'layer { name: "b" type: "BatchNorm" bottom: "c1" top: "c1" }\n'
+        'layer { name: "s" type: "Scale" bottom: "c1" top: "c1" scale_param { bias_term: true } }\n'
+    )
+    graph = built(text + relu("c1") + conv("c2", "c1", 5, 3))
+    rng = np.random.default_rng(0)
+    for node in graph.nodes[1:3]:
+        node.blobs = [rng.uniform(0.5, 2, b.shape).astype(np.float32) for b in node.blobs]
+    found = decoding.filters(graph, "c2")
+    folded = converters.fold(graph)
+    assert len(folded.nodes) < len(graph.nodes)
+    assert np.allclose(found, decoding.filters(folded, "c2"), atol=1e-6)
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Path:
+    path = tmp_path / "f.prototxt"
+    path.write_text(HEAD + conv("a/1", "data", 4, 3) + pool("p", "a/1") + conv("c2", "p", 6, 3))
+    return path
+
+
+def test_the_command_writes_a_sheet_and_the_numbers(zoo, net, tmp_path) -> None:
+    np.savez(tmp_path / "io.npz", **{"in.data": np.ones((1, 3, 24, 20), np.float32)})
+    command = ["filters", net, "--layer", "c2", "--unpool", "bilinear", "--seed", 2, "-o", "out"]
+    found = zoo(*command, "--check", "io.npz", "--json").json
+    assert found["shape"] == [6, 3, 8, 8] and 0 <= found["error"] <= 1
+    graph = converters.load_graph(net, seed=2)
+    with np.load(tmp_path / "out" / "c2.npz") as file:
+        assert np.array_equal(file["filters"], decoding.filters(graph, "c2", "bilinear"))
+    assert cv2.imread(str(tmp_path / "out" / "c2.png")).shape == (2 * 66 - 2, 3 * 66 - 2, 3)
+    assert zoo("filters", net, "--layer", "a/1", "-o", "out").status == 0
+    assert (tmp_path / "out" / "a_1.png").is_file()
+
+
+def test_a_layer_without_filters(zoo, net, tmp_path) -> None:
+    run = zoo("filters", net, "--layer", "p", "-o", "out")
+    assert run.refusal == "f: no layer 'p' has filters; these have: a/1, c2"
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_cannot_be_decoded_is_named() -> None:
+    graph = built(
+        conv("c1", "data", 4, 3)
+        + 'layer { name: "odd" type: "Eltwise" bottom: "c1" bottom: "c1" top: "odd" }\n'
+        + conv("c2", "odd", 2, 3)
+    )
+    with pytest.raises(converters.ConversionError, match=r"'odd' \(Eltwise\): cannot be decoded"):
+        decoding.filters(graph, "c2")
+
+
+def test_the_papers_check_on_lenet(shared: Path) -> None:
+    """Published for their LeNet, bicubic: layer 3 0.002, layer 5 0.012, layer 7 0.078."""
+    from zoo.reversed import networks
+
+    folder = shared / "caffe" / "trained" / "lenet"
+    network = networks.read(folder / "net.prototxt", folder / "net.caffemodel", None)
+    feeds = networks.read_feeds(network, folder / "io.npz")
+    errors = []
+    for layer in ("conv2", "ip1", "ip2"):
+        decoded = decoding.filters(network.graph, layer, "bicubic")
+        errors.append(decoding.agreement(network, layer, decoded, feeds))
+    assert errors == sorted(errors)
+    assert errors[0] < 0.004 and errors[1] < 0.04 and errors[2] < 0.15

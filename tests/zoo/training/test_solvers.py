@@ -1,0 +1,166 @@
+"""Caffe's solvers: eight or ten iterations that Caffe itself ran, from the same weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import prototxt
+from prototxt import SolverDefinition
+from prototxt.errors import ZooError
+from zoo.training.policies import check_policy, current_step, learning_rate
+
+GOLDENS = Path(__file__).parents[2] / "goldens"
+SOLVERS = sorted(p.parent for p in (GOLDENS / "solvers").glob("*/io.npz"))
+TRAININGS = sorted(p.parent for p in (GOLDENS / "training").glob("*/io.npz"))
+BATCH = 4
+
+
+def solver_of(folder: Path, io: dict[str, np.ndarray]):  # noqa: ANN201
+    """A solver at Caffe's initial weights whose batches are those that Caffe had."""
+    from zoo.training.network import Network
+    from zoo.training.solver import Solver
+
+    definition = prototxt.read_solver(folder / "solver.prototxt")
+    net = prototxt.read_net(folder / definition.net).select("TRAIN")
+    rows = {name: io[name] for name in ("data", "label")}
+    per_iteration = folder.parent.name == "solvers"
+
+    def feed(number: int) -> dict[str, np.ndarray]:
+        if per_iteration:
+            return {k: v[number // definition.iter_size] for k, v in rows.items()}
+        places = (np.arange(BATCH) + BATCH * number) % len(rows["data"])
+        return {k: v[places] for k, v in rows.items()}
+
+    read = {bottom for layer in net.layers for bottom in layer.bottoms if layer.type != "Silence"}
+    shapes = {name: batch.shape for name, batch in feed(0).items() if name in read}
+    network = Network(net, shapes, prototxt.read_weights(folder / "initial.caffemodel"))
+    return Solver(definition, network, feed)
+
+
+def load(folder: Path) -> dict[str, np.ndarray]:
+    with np.load(folder / "io.npz") as stored:
+        return {k: stored[k] for k in stored.files}
+
+
+@pytest.mark.parametrize("folder", SOLVERS + TRAININGS, ids=lambda p: p.name)
+def test_the_same_losses_and_weights_as_caffe(folder: Path) -> None:
+    io = load(folder)
+    solver = solver_of(folder, io)
+    expected = io["loss"] if "loss" in io else io["last_subbatch_loss"]
+    for iteration, loss in enumerate(expected, 1):
+        assert solver.step() == pytest.approx(float(loss), rel=1e-5)
+        check(solver.network.weights(), io, f"iter{iteration}.")
+    check(solver.network.weights(), io, "final.")
+
+
+def check(weights: dict[str, list[np.ndarray]], io: dict[str, np.ndarray], prefix: str) -> None:
+    for key in io:
+        if key.startswith(prefix):
+            layer, index = key.removeprefix(prefix).rsplit(".", 1)
+            ours, caffes = weights[layer][int(index)].ravel(), io[key].ravel()
+            worst = np.abs(ours - caffes).max() / max(np.abs(caffes).max(), 1e-6)
+            assert worst <= 1e-5, f"{key}: off by {worst:.1e}"
+
+
+def test_there_are_goldens() -> None:
+    assert len(SOLVERS) == 16 and len(TRAININGS) == 6
+
+
+@pytest.mark.parametrize("folder", SOLVERS[:4], ids=lambda p: p.name)
+def test_history_is_caffes(folder: Path) -> None:
+    """The .solverstate that Caffe wrote after eight iterations, array by array."""
+    io = load(folder)
+    solver = solver_of(folder, io)
+    for _ in range(8):
+        solver.step()
+    state = prototxt.read_solverstate(folder / "snap_iter_8.solverstate")
+    assert len(state.history) == len(solver.optimizer.history)
+    for ours, caffes in zip(solver.optimizer.history, state.history, strict=True):
+        assert np.allclose(ours.numpy(), caffes.reshape(ours.shape), rtol=1e-4, atol=1e-9)
+
+
+@pytest.mark.parametrize("folder", SOLVERS, ids=lambda p: p.name)
+def test_resuming_changes_nothing(folder: Path, tmp_path: Path) -> None:
+    """Three iterations, a snapshot, five more: bit for bit what eight in one go give."""
+    io = load(folder)
+    whole = solver_of(folder, io)
+    for _ in range(8):
+        whole.step()
+    first = solver_of(folder, io)
+    first.prefix = tmp_path / "snap"
+    for _ in range(3):
+        first.step()
+    state = first.snapshot()
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "snap_iter_3.caffemodel",
+        "snap_iter_3.solverstate",
+    ]
+    second = solver_of(folder, io)
+    second.restore(state)
+    for _ in range(5):
+        second.step()
+    for layer, arrays in whole.network.weights().items():
+        for a, b in zip(arrays, second.network.weights()[layer], strict=True):
+            assert np.array_equal(a, b)
+
+
+def test_snapshots_of_other_networks_are_refused(tmp_path: Path) -> None:
+    here = GOLDENS / "solvers" / "adam"
+    solver = solver_of(here, load(here))
+    sgd = GOLDENS / "solvers" / "sgd_fixed" / "snap_iter_8.solverstate"
+    with pytest.raises(ZooError, match="4 history arrays, this solver needs 8"):
+        solver.restore(sgd)
+    other = GOLDENS / "training" / "h5_unpool_adagrad" / "final.caffemodel"
+    with pytest.raises(ZooError, match="has no layer of this network"):
+        solver.load(prototxt.read_weights(other), other)
+
+
+@pytest.mark.parametrize(
+    ("text", "rates"),
+    [
+        ('lr_policy: "fixed"', [1, 1, 1]),
+        ('lr_policy: "step" gamma: 0.5 stepsize: 2', [1, 1, 0.5]),
+        ('lr_policy: "exp" gamma: 0.5', [1, 0.5, 0.25]),
+        ('lr_policy: "inv" gamma: 1 power: 2', [1, 1 / 4, 1 / 9]),
+        ('lr_policy: "multistep" gamma: 0.1 stepvalue: 1 stepvalue: 2', [1, 0.1, 0.01]),
+        ('lr_policy: "poly" power: 2 max_iter: 4', [1, 0.5625, 0.25]),
+        ('lr_policy: "sigmoid" gamma: -1 stepsize: 1', [1 / (1 + np.exp(-1)), 0.5, 1 / (1 + np.e)]),
+    ],
+)
+def test_policies(text: str, rates: list[float]) -> None:
+    solver = prototxt.parse_solver(f'net: "n" base_lr: 1 {text}')
+    check_policy(solver)
+    assert [learning_rate(solver, i) for i in range(3)] == pytest.approx(rates)
+
+
+def test_steps_passed() -> None:
+    solver = SolverDefinition(lr_policy="multistep", stepvalue=[2, 5])
+    assert [current_step(solver, i) for i in (0, 1, 2, 4, 5, 9)] == [0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("solver", "message"),
+    [
+        (SolverDefinition(lr_policy="slow"), "unknown lr_policy 'slow'"),
+        (SolverDefinition(lr_policy="step"), "needs a stepsize above 0"),
+        (SolverDefinition(lr_policy="poly"), "needs a max_iter above 0"),
+    ],
+)
+def test_solvers_that_cannot_be(solver: SolverDefinition, message: str) -> None:
+    with pytest.raises(ZooError, match=message):
+        check_policy(solver)
+
+
+def test_optimizers_that_cannot_be() -> None:
+    from zoo.training.optimizers import make_optimizer
+
+    for solver, message in (
+        (SolverDefinition(type="LBFGS"), "unknown solver type 'LBFGS'"),
+        (SolverDefinition(type="AdaGrad", momentum=0.9), "AdaGrad takes no momentum"),
+        (SolverDefinition(regularization_type="L3"), "unknown regularization_type 'L3'"),
+    ):
+        with pytest.raises(ZooError, match=message):
+            make_optimizer(solver, [])

@@ -1,0 +1,178 @@
+"""The only module that prints: for people (rich in a terminal, plain text elsewhere), as one JSON
+object (`--json`), or nothing but errors (`--quiet`).
+
+Results go to stdout. Errors, warnings and progress go to stderr, progress only to a terminal.
+"""
+
+import contextlib
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from zoo import formatting
+
+Advance = Callable[..., None]
+"""Called once a step, or with how many steps were done."""
+
+
+class Printer:
+    """What one command says.
+
+    A command calls `table`, `fields` and `line` for people and `result` once for programs; which
+    of them comes out is decided here.
+    """
+
+    def __init__(self, json: bool = False, quiet: bool = False) -> None:
+        self.json = json
+        self.quiet = quiet
+        self.warnings: list[str] = []
+
+    @property
+    def for_people(self) -> bool:
+        return not (self.json or self.quiet)
+
+    def result(self, data: Mapping[str, Any]) -> None:
+        """The whole result as one JSON object, when `--json` asks for it.
+
+        Numbers that JSON lacks (nan, inf) become null.
+        """
+        if self.json:
+            text = json.dumps(_plain(data), indent=2 if _is_terminal(sys.stdout) else None)
+            print(text, flush=True)
+
+    def line(self, text: str = "") -> None:
+        if self.for_people:
+            print(text, flush=True)
+
+    def note(self, text: str) -> None:
+        """Something a person should know about the result."""
+        self.line(f"note: {text}")
+
+    def warn(self, text: str) -> None:
+        """A warning, to stderr; kept in `warnings` for the JSON object."""
+        self.warnings.append(text)
+        if not self.quiet:
+            print(f"warning: {text}", file=sys.stderr, flush=True)
+
+    def fields(self, pairs: Sequence[tuple[str, Any]]) -> None:
+        """Names and values, one pair a line; a list gives a line for each of its items."""
+        if not self.for_people:
+            return
+        width = max((len(name) for name, _ in pairs), default=0)
+        for name, value in pairs:
+            values = value if isinstance(value, list | tuple) else [value]
+            for number, item in enumerate(values):
+                print(f"{name if number == 0 else '':<{width}}  {item}")
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """A table; columns whose every value is a number are set to the right."""
+        if not self.for_people:
+            return
+        numeric = [
+            bool(rows) and all(isinstance(row[i], int | float) or row[i] == "" for row in rows)
+            for i in range(len(columns))
+        ]
+        cells = [[_cell(value) for value in row] for row in rows]
+        if _is_terminal(sys.stdout):
+            _rich_table(columns, cells, numeric)
+        else:
+            _plain_table(columns, cells, numeric)
+
+    @contextlib.contextmanager
+    def progress(self, what: str, total: int | None, in_bytes: bool = False) -> Iterator[Advance]:
+        """A progress bar on stderr while the block runs; the block calls the result once a step, or
+        with the number of steps. `in_bytes` shows sizes and speed.
+        """
+        if self.quiet or not _is_terminal(sys.stderr):
+            yield lambda steps=1: None
+            return
+        from rich import progress
+        from rich.console import Console
+
+        columns = list(progress.Progress.get_default_columns())
+        if in_bytes:
+            columns[2:] = [progress.DownloadColumn(), progress.TransferSpeedColumn()]
+        with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(what, total=total)
+            yield lambda steps=1: bar.advance(task, steps)
+
+
+def text(content: str) -> None:
+    """A document, as it is, to stdout."""
+    sys.stdout.write(content)
+    sys.stdout.flush()
+
+
+def error(message: str) -> None:
+    """The one line that says why a command failed."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def traceback(exception: BaseException) -> None:
+    import traceback as tracebacks
+
+    tracebacks.print_exception(exception, file=sys.stderr)
+
+
+def silence() -> None:
+    """Send stdout nowhere: without a reader, Python's last flush would complain."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return formatting.count(value)
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a numpy scalar
+        return _plain(value.item())
+    return value
+
+
+def _plain_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool]
+) -> None:
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    for row in (columns, *rows):
+        cells = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        ]
+        print("  ".join(cells).rstrip())
+
+
+def _rich_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool]
+) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for column, right in zip(columns, numeric, strict=True):
+        table.add_column(column, justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    Console().print(table)

@@ -1,0 +1,108 @@
+"""The one table from an exception to what a person reads and the exit status.
+
+    prototxt.ZooError
+    ├── prototxt.FormatError          a file that is not what it should be
+    ├── converters.ConversionError    a network that cannot be converted
+    ├── runtime.InferenceError        a model or an image that cannot be run
+    ├── HubError                      a model that is not at hand
+    └── UsageError                    options that contradict one another (exit status 2)
+
+`ZOO_DEBUG=1` in the environment shows the traceback of whatever is caught here.
+"""
+
+import functools
+import os
+from collections.abc import Callable
+from typing import Any, NoReturn, ParamSpec, TypeVar
+
+from prototxt.errors import ZooError
+from zoo.errors import UsageError
+
+FAILED = 1
+USAGE = 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _os_error(error: BaseException) -> str:
+    assert isinstance(error, OSError)
+    reason = error.strerror or str(error) or type(error).__name__
+    names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    return f"{': '.join([*names, reason])}; check the path, its permissions and the space left"
+
+
+# First match wins, so the narrower type stands first.
+TABLE: tuple[tuple[type[BaseException], Callable[[BaseException], str], int], ...] = (
+    (UsageError, str, USAGE),
+    (ZooError, str, FAILED),
+    (OSError, _os_error, FAILED),
+    (
+        MemoryError,
+        lambda error: "out of memory; give a smaller --shape, --size or --batch",
+        FAILED,
+    ),
+    (KeyboardInterrupt, lambda error: "interrupted", INTERRUPTED),
+    (
+        Exception,
+        lambda error: (
+            f"internal error: {type(error).__name__}: {error}; "
+            "set ZOO_DEBUG=1 to see where, and report it"
+        ),
+        FAILED,
+    ),
+)
+
+
+def explain(error: BaseException) -> tuple[str, int]:
+    """The one line that a person reads, and the exit status; control characters are escaped."""
+    for kind, message, status in TABLE:
+        if isinstance(error, kind):
+            return _one_line(message(error)), status
+    raise error
+
+
+def _one_line(text: str) -> str:
+    joined = " ".join(part.strip() for part in text.splitlines() if part.strip())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in joined)
+
+
+def _stop(error: BaseException) -> NoReturn:
+    import typer
+
+    from zoo.cli import console
+
+    if os.environ.get("ZOO_DEBUG", "0") not in ("", "0"):
+        console.traceback(error)
+    message, status = explain(error)
+    console.error(message)
+    raise typer.Exit(status) from None
+
+
+def guarded(command: Callable[P, R]) -> Callable[P, R]:
+    """A command that ends in one line and an exit status instead of a traceback."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except BrokenPipeError as error:
+            # Whoever read our output has gone (`zoo layers | head`): nobody is there to tell.
+            from zoo.cli import console
+
+            console.silence()
+            import typer
+
+            raise typer.Exit(FAILED) from error
+        except (Exception, KeyboardInterrupt) as error:
+            if _is_typers_own(error):
+                raise
+            _stop(error)
+
+    return run
+
+
+def _is_typers_own(error: Any) -> bool:
+    """Exit, Abort and the usage errors, which typer itself turns into text and a status."""
+    return type(error).__module__.partition(".")[0] == "typer"

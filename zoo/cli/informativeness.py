@@ -1,0 +1,78 @@
+"""`zoo informativeness`: how much switches and ReLU masks tell of an image."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo.cli import options
+
+
+def informativeness(
+    arch: Annotated[
+        str, typer.Option("--arch", metavar="n1_n2_n3", help="Its encoder and decoder.")
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DB|DIR", help="Images; default: sample photographs."),
+    ] = None,
+    hold_out: Annotated[
+        int, typer.Option("--hold-out", min=0, metavar="N", help="Images to measure on.")
+    ] = 0,
+    iterations: Annotated[
+        int, typer.Option("--iterations", min=1, help="Of each of the three trainings.")
+    ] = 1500,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of every draw.")] = 0,
+    device: Annotated[
+        str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to train.")
+    ] = "auto",
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Train three decoders of one random encoder: told its switches, its ReLU masks, or both.
+
+    The table stands beside the published one of *Salient deconvolutional networks* (section 3.3),
+    which is of another network.
+    """
+    from zoo.cli.console import Printer
+    from zoo.cli.train import training_images
+    from zoo.paper import architectures
+    from zoo.paper.recipes.modern import fast_bfloat16, recipe_for
+    from zoo.reversed.informativeness import PUBLISHED, compare
+    from zoo.training.run import choose_device
+
+    say = Printer(json, quiet)
+    architectures.channels(arch)
+    device = choose_device(device)
+    images = training_images(say, data, hold_out, None, seed)
+    recipe = recipe_for(arch, iterations, seed, fast_bfloat16(device), 1)
+    found: dict[str, float] = {}
+    with say.progress("training", 3 * iterations) as advance:
+        for kind, rmse in compare(arch, images, recipe, device):
+            if rmse is None:
+                advance()
+            else:
+                found[kind] = rmse
+                say.line(f"told {kind}: RMSE {rmse:.4f}")
+    changes = [
+        {
+            "told": first,
+            "instead_of": second,
+            "rmse_change": round(found[first] / found[second] - 1, 4),
+            "published_change": published,
+        }
+        for (first, second), published in PUBLISHED.items()
+    ]
+    say.result({"arch": arch, "rmse": found, "changes": changes, "held_out": len(images.held)})
+    say.table(
+        ["told", "instead of", "RMSE", "published (L2)"],
+        [
+            [
+                row["told"],
+                row["instead_of"],
+                f"{row['rmse_change']:+.0%}",
+                f"{row['published_change']:+.0%}",
+            ]
+            for row in changes
+        ],
+    )

@@ -1,0 +1,52 @@
+"""`zoo list`: the models of a hub."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from zoo.cli import options
+
+if TYPE_CHECKING:
+    from zoo.hub import Entry
+
+
+def list_models(
+    hub: options.Hub = None,
+    offline: options.Offline = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """List the models of a hub.
+
+    Each with its newest version, what it costs and how far off it is; --json has every version and
+    file.
+    """
+    from zoo import formatting
+    from zoo.cli.console import Printer
+    from zoo.hub import open_hub
+
+    say = Printer(json, quiet)
+    opened = open_hub(hub, offline)
+    say.result({"hub": opened.name, "models": [asdict(entry) for entry in opened.index.models]})
+    rows = [_row(entry, formatting.size(entry.size)) for entry in opened.index.newest()]
+    if rows:
+        say.table(["model", "version", "task", "bits/pixel", "RMSE", "targets", "size"], rows)
+    count = f"{len(rows)} models" if len(rows) != 1 else "1 model"
+    say.line(f"{count} in {opened.name}")
+
+
+def _row(entry: Entry, size: str) -> list[Any]:
+    from zoo.paper import architectures
+
+    rebuilds = entry.arch is not None and entry.task == "reconstruct"
+    rmse = entry.metric("rmse")
+    return [
+        entry.name,
+        entry.version,
+        entry.task,
+        architectures.bits_per_pixel(entry.arch) if rebuilds and entry.arch else "",
+        f"{rmse.value:.4f}" if rmse else "",
+        ",".join(entry.targets),
+        size,
+    ]

@@ -1,0 +1,35 @@
+"""The model that a command runs: the file of `--model`, or what the hub has for `--arch`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zoo.errors import HubError, UsageError
+
+
+def model_for(
+    model: Path | None,
+    arch: str | None,
+    pretrained: bool = False,
+    hub: str | None = None,
+    offline: bool = False,
+) -> tuple[Path, str | None]:
+    """The path of the model, and the arch alone (`16_16_16` of `16_16_16-learned@1.0`).
+
+    The hub is the one that ZOO_HUB names, else the embedded one; `pretrained` asks for the encoder
+    that was pretrained.
+    """
+    from zoo.hub import locate
+    from zoo.paper import architectures
+
+    name = architectures.arch_of(arch.partition("@")[0]) if arch is not None else None
+    if model is not None:
+        return model, name
+    if arch is None:
+        raise UsageError("neither --arch nor --model is given")
+    try:
+        encoder = "pretrained" if pretrained else None
+        return locate(arch, hub, offline, encoder=encoder), name
+    except HubError as error:
+        hint = f"{error.hint}; or give one with --model M.onnx"
+        raise HubError(error.message, hint=hint.removeprefix("None; or ")) from None

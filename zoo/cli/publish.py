@@ -1,0 +1,168 @@
+"""`zoo publish`: models into a hub's folder."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zoo.cli import options
+from zoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from zoo.cli.console import Printer
+    from zoo.hub.publishing import Published
+
+
+class Encoder(StrEnum):
+    """How the paper's encoder came to be."""
+
+    random = "random"
+    pretrained = "pretrained"
+    learned = "learned"
+
+
+def publish(
+    models: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[MODEL.onnx...]", help="The ONNX files of one model."),
+    ] = None,
+    hub: Annotated[
+        Path | None,
+        typer.Option(
+            "--hub", metavar="DIR", help="The hub's folder, made if need be; default: ZOO_HUB."
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="The model's name; default: its arch.")
+    ] = None,
+    version: Annotated[str, typer.Option("--version", help="Numbers with dots.")] = "1.0",
+    card: Annotated[
+        Path | None,
+        typer.Option("--card", metavar="FILE", help="What a person should know, in Markdown."),
+    ] = None,
+    licence: Annotated[str, typer.Option("--licence", help="As SPDX: BSD-2-Clause.")] = "",
+    source: Annotated[str, typer.Option("--source", help="Where the weights are from.")] = "",
+    encoder: Annotated[
+        Encoder | None, typer.Option("--encoder", help="How the paper's encoder came to be.")
+    ] = None,
+    metrics: Annotated[
+        list[Path] | None,
+        typer.Option("--metrics", metavar="FILE", help="What `zoo eval --json` printed."),
+    ] = None,
+    gallery: Annotated[
+        bool, typer.Option("--gallery", help="Write the hub's web pages, beside its index.")
+    ] = False,
+    images: Annotated[
+        Path | None,
+        typer.Option("--images", metavar="DIR", help="Photographs for the gallery to rebuild."),
+    ] = None,
+    no_demo: Annotated[
+        bool, typer.Option("--no-demo", help="Leave the live demonstration out of the gallery.")
+    ] = False,
+    runtime_web: Annotated[
+        Path | None,
+        typer.Option(
+            "--runtime-web",
+            metavar="FILE.tgz",
+            help="onnxruntime-web's npm package; default: `npm pack` fetches it once.",
+        ),
+    ] = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Publish a model: put it into a hub, a folder.
+
+    Any static host serves such a folder. The files are checked, run once on zeros, and must say how
+    they are to be fed. They appear
+    before the index names them. A version that is published keeps its bytes for ever; publishing
+    the same files again mends what is said of them.
+
+    --gallery writes pages for people: the paper's table, what each model makes of photographs, and
+    a live demonstration that runs the models in the page.
+    """
+    from zoo.cli.console import Printer
+
+    if not models and not gallery:
+        raise UsageError("there is nothing to publish", hint="give MODEL.onnx, --gallery, or both")
+    if not gallery and (images or no_demo or runtime_web):
+        raise UsageError("--images, --no-demo and --runtime-web are for --gallery")
+    say = Printer(json, quiet)
+    folder = _folder(hub)
+    result: dict[str, Any] = {"hub": str(folder)}
+    pairs: list[tuple[str, Any]] = []
+    if models:
+        from zoo import hub as hubs
+        from zoo.hub.publishing import read_metric
+
+        done = hubs.publish(
+            models,
+            folder,
+            name=name,
+            version=version,
+            card=card,
+            licence=licence,
+            source=source,
+            encoder=encoder.value if encoder else None,
+            metrics=[read_metric(path) for path in metrics or ()],
+        )
+        result |= _of_model(folder, done)
+        pairs += _pairs(result)
+    if gallery:
+        pages = _gallery(say, folder, images, not no_demo, runtime_web)
+        result["gallery"] = [str(path) for path in pages]
+        pairs.append(("gallery", f"{pages[0]}, {len(pages)} pages; `zoo serve {folder}` shows it"))
+        if not no_demo and not (folder / "demo.html").exists():
+            note = "no live demonstration: no model is there in parts for --target portable"
+            result.setdefault("notes", []).append(note)
+    say.result(result)
+    say.fields(pairs)
+    for note in result.get("notes", ()):
+        say.note(note)
+
+
+def _of_model(folder: Path, done: Published) -> dict[str, Any]:
+    entry = done.entry
+    return {
+        "name": entry.name,
+        "version": entry.version,
+        "outcome": done.outcome,
+        "files": [
+            {"path": str(folder / entry.path(file)), "size": file.size, "sha256": file.sha256}
+            for file in entry.files
+        ],
+        "notes": list(done.notes),
+    }
+
+
+def _pairs(result: dict[str, Any]) -> list[tuple[str, Any]]:
+    from zoo import formatting
+
+    files = [f"{row['path']} ({formatting.size(row['size'])})" for row in result["files"]]
+    return [(result["outcome"], f"{result['name']}@{result['version']}"), ("files", files)]
+
+
+def _gallery(
+    say: Printer, folder: Path, images: Path | None, demo: bool, runtime_web: Path | None
+) -> list[Path]:
+    from zoo.gallery import build
+    from zoo.hub.places import read_index
+
+    count = len(read_index(folder).models)
+    with say.progress("drawing the gallery", count) as advance:
+        return build(folder, images, demo=demo, runtime_web=runtime_web, on_model=advance)
+
+
+def _folder(hub: Path | None) -> Path:
+    given = str(hub) if hub is not None else os.environ.get("ZOO_HUB", "")
+    if not given:
+        raise UsageError("neither --hub nor ZOO_HUB names the hub's folder")
+    if "://" in given or (hub is not None and str(hub).startswith(("http:/", "https:/"))):
+        raise UsageError(
+            f"{given}: is an address, and only a folder can be published to",
+            hint="publish to a folder, and copy that to its host",
+        )
+    return Path(given)

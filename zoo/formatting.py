@@ -1,0 +1,28 @@
+"""Numbers, sizes and shapes as people read them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def count(number: int) -> str:
+    """1234567 as '1,234,567'."""
+    return f"{number:,}"
+
+
+def size(number: float) -> str:
+    """A number of bytes as people say it: '27.2 KiB'."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(number) < 1024 or unit == "GiB":
+            break
+        number /= 1024
+    return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+
+
+def shape(dims: Sequence[int | str]) -> str:
+    """(1, 3, 'height', 128) as '1x3xheightx128'; a scalar as 'scalar'."""
+    return "x".join(str(dim) for dim in dims) or "scalar"
+
+
+def value(described: Mapping[str, Any]) -> str:
+    """An input or output as 'data 1x3x128x128 float32'."""
+    return f"{described['name']} {shape(described['shape'])} {described['dtype']}"

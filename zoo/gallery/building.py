@@ -1,0 +1,107 @@
+"""Build the whole site in memory, then write it: what fails while building changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from prototxt.files import atomic_write
+from zoo.errors import HubError
+from zoo.gallery import demonstration, pages, vendor
+from zoo.gallery.photographs import read_photographs
+from zoo.hub.fields import Fields, parse, plain_name
+from zoo.hub.places import Hub, locked, read_index
+from zoo.hub.pulling import at_hand
+
+LIST = "gallery/site.json"
+"""What the gallery consists of."""
+
+
+def build(
+    folder: Path,
+    images: Path | None = None,
+    *,
+    demo: bool = True,
+    runtime_web: Path | None = None,
+    on_model: Callable[[], object] | None = None,
+) -> list[Path]:
+    """Write the gallery of the hub in `folder`; returns its pages, the first one first.
+
+    `images` is a folder of photographs to rebuild. `demo` includes the live demonstration, for
+    which onnxruntime-web is taken from `runtime_web` (its npm tarball), the cache, or npm.
+    `on_model` is called after each version of a model.
+    """
+    hub = Hub(read_index(folder), folder=folder)
+    photographs = read_photographs(images) if images is not None else []
+    site: dict[str, bytes] = dict(pages.static())
+    for photograph in photographs:
+        site.update(photograph.files())
+    for entry in hub.index.models:
+        at_hand(hub, entry, entry.files)  # refuses what was tampered with
+    demos = demonstration.collect(hub) if demo else []
+    if demos:
+        site.update(vendor.runtime_files(runtime_web))
+        site.update(demonstration.files(demos, photographs))
+    shown = []
+    for entry in hub.index.models:
+        shown.append(pages.model(hub, entry, photographs, site, bool(demos)))
+        if on_model:
+            on_model()
+    pages.overview(hub, shown, demos, site)
+    with locked(folder / ".lock", str(folder), "is the folder writable?"):
+        _write(folder, site)
+    written = [name for name in site if name.endswith(".html")]
+    written.sort(key=lambda name: (name.count("/"), name != "index.html", name))
+    return [folder / name for name in written]
+
+
+def _write(folder: Path, site: Mapping[str, bytes]) -> None:
+    """Pictures and scripts before the pages that need them; what an older gallery had goes last.
+
+    Only what the list of the older gallery names is overwritten or removed: a folder may hold
+    things of other people's.
+    """
+    before = _listed(folder)
+    site = {**site, LIST: _list(site)}
+    for name in site:
+        path = folder / name
+        if name not in before and path.exists() and not _same(path, site[name]):
+            raise HubError(f"{path}: is there, and not of a gallery", hint="move it away")
+    for name in sorted(site, key=lambda name: (name.endswith(".html"), -name.count("/"), name)):
+        path = folder / name
+        if not _same(path, site[name]):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            atomic_write(path, site[name])
+    for name in sorted(before - site.keys()):
+        path = folder / name
+        path.unlink(missing_ok=True)
+        for parent in path.parents:
+            if parent == folder:
+                break
+            with contextlib.suppress(OSError):  # not empty
+                parent.rmdir()
+
+
+def _same(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == content
+
+
+def _list(site: Mapping[str, bytes]) -> bytes:
+    return (json.dumps({"files": sorted([*site, LIST])}, indent=1) + "\n").encode()
+
+
+def _listed(folder: Path) -> set[str]:
+    """The files of the gallery that is there; nothing that a list may not name."""
+    path = folder / LIST
+    if not path.is_file():
+        return set()
+    fields = Fields(parse(path.read_bytes(), str(path)), str(path))
+    names = [name for name in fields.items("files") if isinstance(name, str)]
+    return {
+        name
+        for name in names
+        if name in (LIST, "index.html", "demo.html")
+        or (name.startswith("gallery/") and all(map(plain_name, name.split("/"))))
+    }

@@ -1,0 +1,140 @@
+"""How the embedded hub is made of trained networks; run by whoever trained them anew:
+
+    zoo train --arch A --data DIR --hold-out 100 -o RUNS/A      for each arch, and with
+    zoo train --arch A --encoder learned --data DIR --hold-out 100 -o RUNS/A-learned
+    python -m zoo.paper.embed RUNS --data DIR --caffemodels DIR [--mean FILE]
+
+Each network is converted anew, measured on the images that its training left out, beside the
+authors' weights where they are at hand, gets its card, and is published into the package's own
+folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from zoo.hub.index import Metric
+from zoo.hub.places import EMBEDDED
+
+VERSION = "1.1"
+"""1.0 was made by an earlier converter; it is not kept."""
+
+CARD = """\
+# {name}
+
+Rebuilds an image from its max-pooling switches alone ({bits_per_pixel:g} bits per pixel and colour
+channel), after *Tunnel Effect in CNNs: Image Reconstruction From Max-Switch Locations*.
+
+| RMSE, pixels in [0,1] | |
+| --- | ---: |
+| this network, {held_out} images held out | {rmse_held_out:.4f} |
+| the authors' weights, the same images | {authors} |
+| published for a random encoder, other images | {published:.4f} |
+
+| | |
+| --- | --- |
+| input | `data`, N×3×H×W, BGR, 0..255 minus the mean colour {mean}; H and W are left open |
+| outputs | `deconv1_2`, the image; `pool1_mask`, `pool2_mask`, `pool3_mask`, the switches |
+| encoder | {encoder_origin} |
+| decoder | recipe `{recipe}`: {iterations:,} × {batch} parts of {crop}×{crop} pixels, seed {seed} |
+| data | {training_images} photographs of `{data}` and random parts of them ({pool:,} in all) |
+| date | {date} |
+
+Trained on few photographs: a demonstration, and a yardstick for your own training.
+"""
+
+ORIGIN = {
+    "random": "the best of {candidates} random draws (seed {encoder_seed}); never trained",
+    "learned": "learned its switches together with the decoder, by straight-through gradients; "
+    "begun as a random draw (seed {encoder_seed})",
+}
+
+
+def card(about: Mapping[str, Any], authors: float | None) -> str:
+    """The Markdown card of a network that the `modern` recipe trained."""
+    stated = "not at hand" if authors is None else f"{authors:.4f}"
+    mean = ", ".join(f"{value:g}" for value in about["mean"])
+    origin = ORIGIN[about["encoder"]].format(**about)
+    return CARD.format(**{**about, "authors": stated, "mean": mean, "encoder_origin": origin})
+
+
+def embed(
+    runs: Path, images: list[Any], caffemodels: Path | None, mean: str | None, hub: Path = EMBEDDED
+) -> list[str]:
+    """Publish every network below `runs`; returns what was done, a line for each."""
+    import prototxt
+    import runtime
+    from zoo import metadata
+    from zoo.hub.publishing import publish
+    from zoo.paper import architectures, table2
+    from zoo.paper.recipes.tunnel import Files, export
+
+    lines = []
+    rows = [row for row in table2.rows() if row.encoder == "random"]
+    for encoder, row in itertools.product(ORIGIN, rows):
+        name = architectures.model_name(row.arch, encoder)
+        trained = runs / name / f"{name}.caffemodel"
+        if not trained.is_file():
+            continue
+        about = {**json.loads(trained.with_suffix(".json").read_text()), "name": name}
+        weights = table2.caffemodel(caffemodels, row) if caffemodels else None
+        authors = None
+        if weights is not None:
+            converted = runtime.load(table2.converted(row, weights))
+            average = runtime.read_mean(mean or metadata.IMAGENET_MEAN)
+            authors = runtime.evaluate(converted, images, average).rmse
+        with tempfile.TemporaryDirectory() as folder:
+            files = Files(Path(folder), name)
+            colour = ",".join(f"{value:g}" for value in about["mean"])
+            export(row.arch, prototxt.read_weights(trained), colour, files)
+            loaded = runtime.load(files.onnx)
+            found = runtime.evaluate(loaded, images, runtime.read_mean(colour))
+            about["rmse_held_out"] = found.rmse
+            measured = [
+                Metric("rmse", round(found.rmse, 8), f"{about['data']}, held out", found.images)
+            ]
+            if authors is not None:
+                theirs = Metric("rmse_authors", round(authors, 8), measured[0].data, found.images)
+                measured.append(theirs)
+            text = Path(folder) / "card.md"
+            text.write_text(card(about, authors), encoding="utf-8")
+            done = publish(
+                [files.onnx],
+                hub,
+                name=name,
+                version=VERSION,
+                card=text,
+                licence="BSD-2-Clause",
+                source=f"zoo train --arch {row.arch} --encoder {encoder}",
+                encoder=encoder,
+                metrics=measured,
+            )
+        ratio = f", {found.rmse / authors:.3f} of the authors'" if authors else ""
+        lines.append(f"{done.outcome} {done.entry.label}: RMSE {found.rmse:.4f}{ratio}")
+    return lines
+
+
+def main() -> None:
+    from zoo.cli import console
+    from zoo.data.sources import evaluated_images
+
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--held-out", type=int, default=100)
+    parser.add_argument("--caffemodels", type=Path)
+    parser.add_argument("--mean")
+    given = parser.parse_args()
+    images, _, _ = evaluated_images(given.data, given.held_out)
+    for line in embed(given.runs, images, given.caffemodels, given.mean):
+        console.text(line + "\n")
+
+
+if __name__ == "__main__":
+    main()

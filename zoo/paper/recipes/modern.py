@@ -1,0 +1,286 @@
+"""The `modern` recipe: the same architecture, the same code budget, the least error soonest.
+
+The encoder is the best of several random draws (see `encoders`); the decoder begins calibrated and
+learns by AdamW with a one-cycle rate on 64-pixel parts of the images, in bfloat16 where that is
+fast. The encoder never changes, so its switches are computed once.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from zoo.paper import architectures
+from zoo.paper.recipes.decoder import Decoder
+from zoo.paper.recipes.encoders import LAYERS, Encoder, draw
+from zoo.paper.recipes.switches import SwitchStore
+from zoo.training.distributed import ALONE, Group
+from zoo.training.solver import Event
+
+__all__ = [
+    "Modern",
+    "Recipe",
+    "choose_encoder",
+    "fast_bfloat16",
+    "keep_switches",
+    "recipe_for",
+]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a run is made of; two runs of equal recipes on equal images are equal."""
+
+    iterations: int = 4000
+    batch: int = 16
+    crop: int = 64
+    rate: float = 1e-2
+    decay: float = 1e-4
+    warmup: float = 0.15
+    candidates: int = 8
+    """How many encoders are drawn."""
+    trial: int = 60
+    """Iterations of the first trial of each; the better half goes on to one twice as long."""
+    seed: int = 0
+    bfloat16: bool = False
+    encoder: str = "random"
+    """`random` is never trained; `learned` is, with the decoder (see `learned`)."""
+    temperature: float = 0.5
+    """Of a learned encoder's windows on the way back."""
+    clip: float = 0.0
+    """Longest gradient, as one vector; 0 leaves all as they are."""
+
+
+def recipe_for(
+    arch: str,
+    iterations: int | None,
+    seed: int,
+    bfloat16: bool,
+    candidates: int | None = None,
+    further: bool = False,
+    encoder: str = "random",
+) -> Recipe:
+    """The recipe for an arch: wide networks vary less from draw to draw, and cost more.
+
+    A learned encoder need not be drawn well; it needs short steps and more of them. `further` is
+    for a network that was trained before: a third of the rate.
+    """
+    if candidates is None:
+        wide = sum(architectures.channels(arch)) >= 60
+        candidates = 1 if encoder == "learned" else 4 if wide else 16
+    recipe = Recipe(seed=seed, bfloat16=bfloat16, candidates=candidates, encoder=encoder)
+    if encoder == "learned":
+        # Encoder and decoder chase each other: the wider they are, the shorter the steps must be.
+        rate = min(recipe.rate, 0.48 / sum(architectures.channels(arch)))
+        recipe = replace(recipe, iterations=10_000, clip=0.03, rate=rate)
+    elif sum(architectures.channels(arch)) > 300:
+        recipe = replace(recipe, iterations=12_000)
+    if further:
+        recipe = replace(recipe, rate=recipe.rate / 3, candidates=0)
+    if iterations is not None:
+        recipe = replace(recipe, iterations=iterations, trial=min(recipe.trial, iterations))
+    return recipe
+
+
+class Modern:
+    """One training of a decoder on the switches of an encoder.
+
+    `pool` is N×3×S×S uint8 (BGR); `mean` is 3×1×1, 0..255. Batches are drawn by the seed and
+    the iteration's number, so that a resumed run sees what it would have seen.
+    """
+
+    def __init__(
+        self,
+        arch: str,
+        encoder: Encoder,
+        pool: np.ndarray,
+        mean: np.ndarray,
+        recipe: Recipe,
+        store: SwitchStore | None = None,
+        device: str = "cpu",
+        group: Group = ALONE,
+    ) -> None:
+        self.arch, self.encoder, self.pool, self.recipe = arch, encoder, pool, recipe
+        self.store, self.device, self.group = store, torch.device(device), group
+        self.mean = torch.from_numpy(mean.astype(np.float32)).view(1, 3, 1, 1) / 255
+        self.encoder.to(self.device)
+        self.decoder = Decoder(arch, recipe.seed).to(self.device)
+        first = torch.from_numpy(pool[:: max(1, len(pool) // 16)][:16]).float() / 255 - self.mean
+        self.decoder.calibrate(
+            *self.bottleneck(first.to(self.device, memory_format=torch.channels_last))
+        )
+        self.module = group.wrap(self.learner())
+        self.parameters = list(self.module.parameters())
+        self.optimizer = torch.optim.AdamW(
+            self.parameters,
+            recipe.rate,
+            betas=(0.9, 0.99),
+            weight_decay=recipe.decay,
+            fused=True,
+        )
+        self.iteration = 0
+        self.stop = False
+        """Set from outside (Ctrl-C): the loop ends after the step it is in."""
+
+    def rate(self) -> float:
+        """One cycle: a cosine up to the recipe's rate, then one down to nothing."""
+        recipe = self.recipe
+        top = max(1, round(recipe.warmup * recipe.iterations))
+        if self.iteration < top:
+            part, low, high = self.iteration / top, recipe.rate / 25, recipe.rate
+        else:
+            part = (self.iteration - top) / max(1, recipe.iterations - top)
+            low, high = recipe.rate, recipe.rate * 1e-5
+        return low + (high - low) * (1 - math.cos(math.pi * part)) / 2
+
+    def places(self) -> list[tuple[int, int, int]]:
+        """(image, top, left) of this iteration's parts; offsets are multiples of 8."""
+        rng = np.random.default_rng((self.recipe.seed, self.iteration))
+        count, free = self.recipe.batch, (self.pool.shape[-1] - self.recipe.crop) // 8 + 1
+        images = rng.integers(len(self.pool), size=count)
+        offsets = 8 * rng.integers(free, size=(count, 2))
+        drawn = [(int(i), int(y), int(x)) for i, (y, x) in zip(images, offsets, strict=True)]
+        share = count // self.group.size
+        return drawn[self.group.rank * share :][:share]
+
+    def learner(self) -> nn.Module:
+        """What is trained; it is called with what `tell` gives."""
+        return self.decoder
+
+    def bottleneck(self, images: torch.Tensor) -> tuple[Any, ...]:
+        """What the decoder is told of these images: here their switches."""
+        return (self.encoder(images),)
+
+    def batch(self) -> tuple[torch.Tensor, tuple[Any, ...]]:
+        """Images in units of 1 minus the mean, and what the learner is told of them."""
+        places, crop = self.places(), self.recipe.crop
+        parts = np.stack([self.pool[i, :, y : y + crop, x : x + crop] for i, y, x in places])
+        images = (torch.from_numpy(parts).float() / 255 - self.mean).to(
+            self.device, memory_format=torch.channels_last
+        )
+        return images, self.tell(images, places)
+
+    def tell(self, images: torch.Tensor, places: list[tuple[int, int, int]]) -> tuple[Any, ...]:
+        """What the learner is told of these images, which lie at `places`."""
+        if self.store is None:
+            with torch.no_grad():
+                return self.bottleneck(images)
+        return ([s.to(self.device) for s in self.store.get(places, self.recipe.crop)],)
+
+    def step(self) -> torch.Tensor:
+        """One iteration; its mean squared error, pixels in [0,1]."""
+        images, told = self.batch()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bfloat16):
+            rebuilt = self.module(*told)
+        loss = (rebuilt.float() - images).square().mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.recipe.clip:
+            nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
+        self.optimizer.step()
+        self.iteration += 1
+        return loss.detach()
+
+    def run(self, every: int = 100) -> Iterator[Event]:
+        """Train to the end, saying every `every` iterations how it goes."""
+        started, since, losses = time.perf_counter(), self.iteration, []
+        while self.iteration < self.recipe.iterations and not self.stop:
+            losses.append(self.step())
+            if self.iteration % every == 0 or self.iteration == self.recipe.iterations:
+                loss = self.group.mean(torch.stack(losses).mean())
+                losses.clear()
+                elapsed = time.perf_counter() - started
+                speed = (self.iteration - since) * self.recipe.batch / elapsed
+                left = (self.recipe.iterations - self.iteration) * self.recipe.batch / speed
+                values = {
+                    "loss": loss,
+                    "rmse": math.sqrt(loss),
+                    "lr": self.rate(),
+                    "images_per_second": speed,
+                    "seconds_left": left,
+                }
+                yield Event("train", self.iteration, values)
+            yield Event("step", self.iteration)
+
+    @torch.no_grad()
+    def rmse(self, images: np.ndarray) -> float:
+        """RMSE over whole N×3×H×W uint8 images, in float32."""
+        total = 0.0
+        for start in range(0, len(images), 16):
+            part = torch.from_numpy(images[start : start + 16]).float() / 255 - self.mean
+            part = part.to(self.device, memory_format=torch.channels_last)
+            rebuilt = self.decoder(*self.bottleneck(part))
+            total += float((rebuilt - part).square().mean((1, 2, 3)).sum())
+        return math.sqrt(total / len(images))
+
+    def weights(self) -> dict[str, list[np.ndarray]]:
+        """Caffe's blobs by layer, for pixels of 0..255 minus the mean."""
+        stored = {}
+        for name in LAYERS:
+            layer = self.encoder.get_submodule(name)
+            assert isinstance(layer, nn.Conv2d) and layer.bias is not None
+            weight = layer.weight.detach().cpu().contiguous().numpy().copy()
+            factor = np.float32(255 if name == LAYERS[0] else 1)
+            stored[name] = [weight / factor, layer.bias.detach().cpu().numpy().copy()]
+        return stored | self.decoder.blobs(255)
+
+
+def keep_switches(
+    encoder: Encoder, pool: np.ndarray, mean: np.ndarray, arch: str, device: str = "cpu"
+) -> Iterator[SwitchStore]:
+    """The switches of a whole pool, one yield a batch of 32 images (always the same store)."""
+    store = SwitchStore(len(pool), pool.shape[-1], architectures.channels(arch))
+    offset = torch.from_numpy(mean.astype(np.float32)).view(1, 3, 1, 1) / 255
+    for start in range(0, len(pool), 32):
+        part = torch.from_numpy(pool[start : start + 32]).float() / 255 - offset
+        with torch.no_grad():
+            store.put(start, encoder(part.to(device, memory_format=torch.channels_last)))
+        yield store
+
+
+def choose_encoder(
+    arch: str, pool: np.ndarray, mean: np.ndarray, recipe: Recipe, device: str = "cpu"
+) -> Iterator[tuple[int, float, Encoder]]:
+    """Draw `candidates` encoders, train each briefly, the better half twice as long, and so on.
+
+    Yields (seed, RMSE, encoder) after each trial; the last one is the choice. What they are
+    compared on is a sixteenth of the pool that their trials do not see.
+    """
+    judges, rest = pool[::16], np.delete(pool, np.s_[::16], 0)
+    sample = torch.from_numpy(pool[:: max(1, len(pool) // 32)]).float() / 255
+    sample = sample - torch.from_numpy(mean.astype(np.float32)).view(1, 3, 1, 1) / 255
+    seeds = [recipe.seed * 1000 + number for number in range(recipe.candidates)]
+    trial = recipe.trial
+    while len(seeds) > 1:
+        ranked = []
+        for seed in seeds:
+            encoder = draw(arch, seed, sample)
+            run = Modern(arch, encoder, rest, mean, replace(recipe, iterations=trial), None, device)
+            for _ in run.run():
+                pass
+            ranked.append((run.rmse(judges[:64]), seed))
+            yield seed, ranked[-1][0], encoder
+        ranked.sort()
+        seeds = [seed for _, seed in ranked[: len(ranked) // 2]]
+        trial *= 2
+    yield (
+        seeds[0],
+        ranked[0][0] if recipe.candidates > 1 else math.nan,
+        draw(arch, seeds[0], sample),
+    )
+
+
+def fast_bfloat16(device: str) -> bool:
+    """Whether bfloat16 is worth it: on GPUs, and on CPUs that multiply it in tiles (AMX)."""
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.cpu._is_amx_tile_supported())

@@ -1,0 +1,338 @@
+"""`zoo train --arch`: a network of the paper from images to an exported model with its card."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import io
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import converters
+import prototxt
+import runtime
+from prototxt.errors import ZooError
+from zoo import __version__, metadata
+from zoo.data.npz import read_npz
+from zoo.paper import architectures
+from zoo.paper.recipes.encoders import Encoder
+from zoo.paper.recipes.images import Images
+from zoo.paper.recipes.learned import Learned
+from zoo.paper.recipes.modern import Modern, Recipe, choose_encoder, keep_switches
+from zoo.paper.recipes.switches import SwitchStore
+from zoo.training.curves import draw_curve
+from zoo.training.distributed import ALONE, Group
+from zoo.training.run import interruptible, keep_until
+from zoo.training.solver import Event, Solver
+
+__all__ = ["STATE", "Files", "TunnelRun", "export", "score", "starting_weights"]
+
+STATE = "state.npz"
+SAVE_EVERY = 60.0
+"""Seconds between snapshots."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Files:
+    """The files of one trained network, all in one folder and named by its arch."""
+
+    folder: Path
+    name: str
+
+    def __getattr__(self, kind: str) -> Path:
+        if kind.startswith("_"):
+            raise AttributeError(kind)
+        return self.folder / f"{self.name}.{kind}"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / STATE
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def curve(self) -> Path:
+        return self.folder / "loss.png"
+
+
+class TunnelRun:
+    """A `modern` training with its files: resumable, one state file that is whole or absent."""
+
+    def __init__(
+        self,
+        arch: str,
+        images: Images,
+        recipe: Recipe,
+        folder: Path,
+        device: str = "cpu",
+        group: Group = ALONE,
+        start: Mapping[str, Sequence[np.ndarray]] | None = None,
+    ) -> None:
+        """`start` are the weights of a network to go on from; its encoder stays."""
+        architectures.channels(arch)
+        self.arch, self.images, self.recipe = arch, images, recipe
+        self.files = Files(folder, architectures.model_name(arch, recipe.encoder))
+        self.device, self.group = device, group
+        self.start = start
+        self.encoder_seed: int | None = None
+        self.seconds = 0.0
+        self.training: Modern | None = None
+        self.stop = False
+
+    def run(self, resume: bool = False, share: float = 0.25) -> Iterator[Event]:
+        """Choose the encoder, keep its switches (in at most `share` of the free memory), train."""
+        if self.group.first:
+            self.files.folder.mkdir(parents=True, exist_ok=True)
+        started = time.perf_counter()
+        saved = self.load() if resume else None
+        if saved is not None:
+            encoder = Encoder(self.arch)
+            encoder.load_state_dict(part(saved, "encoder"))
+        elif self.start is not None:
+            encoder = Encoder(self.arch)
+            encoder.load_blobs(self.start, 255)
+        else:
+            trials = choose_encoder(
+                self.arch, self.images.pool, self.images.mean, self.recipe, self.device
+            )
+            for seed, rmse, drawn in trials:
+                self.encoder_seed, encoder = seed, drawn
+                yield Event("trial", 0, {"seed": seed, "rmse": rmse})
+                if self.stop:
+                    return
+        store = None
+        for filled in self.switches(encoder, share):
+            store = filled
+            yield Event("encode", 0)
+        kind = Learned if self.recipe.encoder == "learned" else Modern
+        self.training = training = kind(
+            self.arch, encoder, self.images.pool, self.images.mean, self.recipe, store,
+            self.device, self.group,
+        )  # fmt: skip
+        if saved is not None:
+            self.restore(training, saved)
+        elif self.start is not None:
+            training.decoder.load_blobs(self.start, 255)
+        if self.group.first:
+            keep_until(self.files.log, training.iteration)
+        before, last_save = self.seconds, time.perf_counter()
+        for event in training.run():
+            training.stop = training.stop or self.stop
+            if event.kind == "train":
+                self.note(event)
+            yield event
+            now = time.perf_counter()
+            self.seconds = before + now - started
+            # After a step alone: what is to be told of it has been noted by then.
+            if event.kind == "step" and self.group.first and now - last_save > SAVE_EVERY:
+                last_save = now
+                yield Event("snapshot", training.iteration, path=self.save())
+        if self.group.first:
+            yield Event("snapshot", training.iteration, path=self.save())
+
+    def note(self, event: Event) -> None:
+        if self.group.first:
+            with self.files.log.open("a", encoding="utf-8") as file:
+                row = {"kind": "train", "iteration": event.iteration, **event.values}
+                file.write(json.dumps(row) + "\n")
+
+    def switches(self, encoder: Encoder, share: float) -> Iterator[SwitchStore]:
+        """Encode the pool, where its switches stay and fit into `share` of the free memory."""
+        if self.recipe.encoder == "learned":
+            return  # they change
+        pool = self.images.pool
+        bits = architectures.bits_per_pixel(self.arch) * 3 * pool.shape[-1] ** 2
+        if len(pool) * bits / 8 <= share * free_memory():
+            yield from keep_switches(encoder, pool, self.images.mean, self.arch, self.device)
+
+    def save(self) -> Path:
+        """Write what a resumed run needs: weights, moments, the recipe, where it was."""
+        training = self.training
+        assert training is not None
+        arrays: dict[str, np.ndarray] = {}
+        for name, tensor in training.encoder.state_dict().items():
+            arrays[f"encoder/{name}"] = tensor.cpu().numpy()
+        for name, tensor in training.decoder.state_dict().items():
+            arrays[f"decoder/{name}"] = tensor.cpu().numpy()
+        for number, state in training.optimizer.state_dict()["state"].items():
+            for name, value in state.items():
+                arrays[f"optimizer/{number}/{name}"] = torch.as_tensor(value).cpu().numpy()
+        about = {
+            "arch": self.arch,
+            "recipe": dataclasses.asdict(self.recipe),
+            "iteration": training.iteration,
+            "encoder_seed": self.encoder_seed,
+            "seconds": self.seconds,
+            "pool": len(self.images.pool),
+            "mean": self.images.mean.ravel().tolist(),
+        }
+        content = io.BytesIO()
+        np.savez(content, about=np.array(json.dumps(about)), **arrays)  # type: ignore[arg-type]
+        prototxt.atomic_write(self.files.state, content.getvalue())
+        return self.files.state
+
+    def load(self) -> dict[str, np.ndarray]:
+        """Read the state; ZooError where it is of another network, recipe or set of images."""
+        path = self.files.state
+        arrays = read_npz(path)
+        try:
+            about = json.loads(str(arrays.pop("about")))
+        except (ValueError, KeyError):
+            raise ZooError(f"{path}: not the state of a training") from None
+        ours = {
+            "arch": self.arch,
+            "recipe": dataclasses.asdict(self.recipe),
+            "pool": len(self.images.pool),
+            "mean": self.images.mean.ravel().tolist(),
+        }
+        for name, value in ours.items():
+            if about.get(name) != value:
+                raise ZooError(
+                    f"{path}: its {name} is {about.get(name)}, not {value}",
+                    hint="give the options and the images that it began with",
+                )
+        self.encoder_seed, self.seconds = about["encoder_seed"], about["seconds"]
+        return {**arrays, "iteration": np.array(about["iteration"])}
+
+    def restore(self, training: Modern, saved: dict[str, np.ndarray]) -> None:
+        training.decoder.load_state_dict(part(saved, "decoder"))
+        training.iteration = int(saved["iteration"])
+        parameters = training.parameters
+        for name, value in part(saved, "optimizer").items():
+            number, _, key = name.partition("/")
+            parameter = parameters[int(number)]
+            if value.shape == parameter.shape:
+                # The fused step walks through memory: moments must lie as their weights do.
+                value = torch.empty_like(parameter).copy_(value)
+            training.optimizer.state[parameter][key] = value
+
+
+def part(arrays: dict[str, np.ndarray], name: str) -> dict[str, torch.Tensor]:
+    """The tensors whose names begin with `name`/."""
+    return {
+        key.removeprefix(f"{name}/"): torch.from_numpy(array.copy())
+        for key, array in arrays.items()
+        if key.startswith(f"{name}/")
+    }
+
+
+def starting_weights(arch: str, path: Path) -> dict[str, list[np.ndarray]]:
+    """The weights of a network to go on from; ZooError where they are another network's."""
+    stored = prototxt.read_weights(path)
+    net = prototxt.parse_net(architectures.definition(arch), arch).select("TEST")
+    converters.build_graph(net, stored)  # every blob there, and of its shape
+    return stored
+
+
+def free_memory() -> float:
+    """Bytes of memory that could be taken now; infinity where the system does not tell."""
+    try:
+        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (ValueError, OSError):
+        return float("inf")
+
+
+def export(arch: str, weights: dict[str, list[np.ndarray]], mean: str, files: Files) -> None:
+    """Write ARCH.prototxt, ARCH.caffemodel and ARCH.onnx; `mean` is a file or b,g,r."""
+    text = architectures.definition(arch)
+    prototxt.atomic_write(files.prototxt, text)
+    types = {layer.name: layer.type for layer in architectures.layers(arch)}
+    prototxt.write_weights(files.caffemodel, weights, {n: types[n] for n in weights}, arch)
+    net = prototxt.parse_net(text, str(files.prototxt)).select("TEST")
+    graph = converters.build_graph(net, weights)
+    described = metadata.describe(
+        files.prototxt,
+        files.caffemodel,
+        net,
+        phase="test",
+        seed=0,
+        mean=mean,
+        recognised=architectures.recognise(net),
+        input_shape=graph.inputs[0].nominal,
+    )
+    model = converters.to_onnx(converters.fold(graph), metadata=described)
+    prototxt.atomic_write(files.onnx, model.SerializeToString())
+
+
+def score(model: Path, images: np.ndarray, mean: np.ndarray) -> float:
+    """RMSE of an .onnx, as `zoo eval` measures it, over N×3×S×S uint8 images."""
+    pairs = [(str(i), np.ascontiguousarray(a.transpose(1, 2, 0))) for i, a in enumerate(images)]
+    loaded = runtime.load(model)
+    return runtime.evaluate(loaded, pairs, mean, size=images.shape[-2:]).rmse
+
+
+def card(arch: str, images: Images, rmse: float | None, recipe: dict[str, Any]) -> dict[str, Any]:
+    """What a person should know of a trained network, as JSON."""
+    return {
+        "name": architectures.model_name(arch, recipe["encoder"]),
+        "arch": arch,
+        **recipe,
+        "data": Path(images.source).name,
+        "training_images": images.count,
+        "pool": len(images.pool),
+        "held_out": len(images.held),
+        "rmse_held_out": None if rmse is None else round(rmse, 6),
+        "published": architectures.published(arch, recipe.get("encoder") == "pretrained"),
+        "bits_per_pixel": architectures.bits_per_pixel(arch),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "version": __version__,
+    }
+
+
+def finish_paper(
+    arch: str,
+    images: Images,
+    mean: np.ndarray,
+    solver: Solver,
+    folder: Path,
+    seed: int,
+    encoder: str,
+) -> dict[str, Any]:
+    """Export what the `paper` recipe trained, measure it, write its card; returns the card."""
+    files = Files(folder, arch)
+    mean_file = folder / "mean.binaryproto"
+    prototxt.write_binaryproto(mean_file, mean)
+    export(arch, solver.network.weights(), str(mean_file), files)
+    rmse = score(files.onnx, images.held, mean) if len(images.held) else None
+    recipe = {"recipe": "paper", "iterations": solver.iteration, "seed": seed, "encoder": encoder}
+    about = card(arch, images, rmse, recipe)
+    prototxt.atomic_write(files.json, json.dumps(about, indent=2) + "\n")
+    return about
+
+
+def train_arch(
+    run: TunnelRun, say: Callable[[Event], None], resume: bool = False
+) -> dict[str, Any] | None:
+    """Train, export, measure, draw; the card, or None where Ctrl-C came first."""
+    with interruptible(run):
+        for event in run.run(resume):
+            say(event)
+    training = run.training
+    if training is None or training.iteration < run.recipe.iterations:
+        return None
+    if not run.group.first:
+        return {}
+    mean = ",".join(f"{value:g}" for value in run.images.mean.ravel())
+    export(run.arch, training.weights(), mean, run.files)
+    held = run.images.held
+    rmse = score(run.files.onnx, held, run.images.mean) if len(held) else None
+    draw_curve(run.files.log, run.files.curve, f"{run.files.name}, modern recipe")
+    recipe = {
+        "recipe": "modern",
+        **dataclasses.asdict(run.recipe),
+        "encoder_seed": run.encoder_seed,
+        "mean": run.images.mean.ravel().tolist(),
+        "seconds": round(run.seconds, 1),
+    }
+    about = card(run.arch, run.images, rmse, recipe)
+    prototxt.atomic_write(run.files.json, json.dumps(about, indent=2) + "\n")
+    return about

@@ -1,0 +1,3 @@
+"""Reversed networks and what is done with them: visualisation, saliency segmentation, decoded
+filters, the informativeness of bottlenecks.
+"""

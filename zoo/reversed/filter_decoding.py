@@ -1,0 +1,257 @@
+"""What a layer's filters look like in the image: filter decoding with substitution.
+
+After *Understanding learned CNN features through Filter Decoding with Substitution* (Rafegas and
+Vanrell, 2015): each value of a filter is replaced by the (decoded) filter of the layer below that
+it multiplies; where they overlap they are summed; a pooling in between is upsampled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prototxt.errors import ZooError
+
+if TYPE_CHECKING:
+    from converters import Graph, Node
+    from zoo.reversed.networks import Network
+
+UNPOOLS = ("nearest", "bilinear", "bicubic")
+CHUNK = 16
+"""Filters decoded at a time, so that memory stays small."""
+
+KEPT = ("ReLU", "PReLU", "LRN", "Dropout", "Split", "Bias", "Flatten", "Reshape")
+"""What a filter passes through as it is; Flatten and Reshape between a plane and inner products."""
+
+
+def filters(graph: Graph, layer: str, unpool: str = "bicubic") -> np.ndarray:
+    """Every filter of a layer in the input's space: filters × channels × height × width, float32.
+
+    Biases, padding and rectifiers play no part; BatchNorm and Scale multiply. ZooError for a layer
+    that is none or has no weights, and for a layer below that cannot be decoded.
+    """
+    node = find_layer(graph, layer)
+    below = chain(node)
+    own = kernels(node)
+    parts = [
+        decode(own[start : start + CHUNK], below, unpool) for start in range(0, len(own), CHUNK)
+    ]
+    return np.concatenate(parts)
+
+
+def find_layer(graph: Graph, layer: str) -> Node:
+    """The node of that name, which must have filters."""
+    names = [n.name for n in graph.nodes if n.type in ("Convolution", "InnerProduct")]
+    for node in graph.nodes:
+        if node.name == layer and layer in names:
+            return node
+    listed = ", ".join(names) or "none"
+    raise ZooError(f"{graph.name}: no layer {layer!r} has filters", hint=f"these have: {listed}")
+
+
+def chain(node: Node) -> list[Node]:
+    """What lies between a layer and the image, from the layer down."""
+    found = []
+    while (below := node.inputs[0].producer) is not None:
+        if len(below.inputs) != 1:
+            raise below.error("cannot be decoded: it joins several blobs")
+        found.append(below)
+        node = below
+    return found
+
+
+def kernels(node: Node) -> np.ndarray:
+    """A layer's weights as filters × channels × height × width over its input, groups spread out.
+
+    Of an inner product over an input that is no plane: filters × channels × 1 × 1.
+    """
+    from converters.layers.inner_product import flat_weights
+    from converters.shapes import fixed
+
+    if node.type == "InnerProduct":
+        tail = fixed(node.inputs[0].shape[1:])
+        weight = flat_weights(node)
+        if node.params.axis % len(node.inputs[0].shape) != 1 or len(tail) not in (1, 3):
+            raise node.error("cannot be decoded: its input is neither N×C×H×W nor N×C")
+        return weight.reshape(len(weight), *tail, *(1, 1)[: 3 - len(tail)])
+    weight = node.blobs[0]
+    if weight.ndim != 4:
+        raise node.error("cannot be decoded: it has no two spatial axes")
+    group = node.params.group
+    if group == 1:
+        return weight
+    outer, inner = weight.shape[0] // group, weight.shape[1]
+    spread = np.zeros((len(weight), inner * group, *weight.shape[2:]), np.float32)
+    for g in range(group):
+        rows = slice(g * outer, (g + 1) * outer)
+        spread[rows, g * inner : (g + 1) * inner] = weight[rows]
+    return spread
+
+
+def decode(own: np.ndarray, below: list[Node], unpool: str) -> np.ndarray:
+    """Filters over a layer's input, down through the layers below to the image."""
+    values = own.astype(np.float32)
+    for node in below:
+        values = step(node, values, unpool)
+    return values
+
+
+def step(node: Node, values: np.ndarray, unpool: str) -> np.ndarray:
+    """Filters over a node's output as filters over its input."""
+    if node.type == "Convolution":
+        strides, dilations = geometry(node)
+        return substitute(values, kernels(node), strides, dilations)
+    if node.type == "InnerProduct":
+        return substitute(values, kernels(node), (1, 1), (1, 1))
+    if node.type == "Pooling":
+        return upsample(node, values, unpool)
+    if node.type in ("BatchNorm", "BN", "Scale"):
+        from converters.passes.fold import channel_affine
+
+        affine = channel_affine(node)
+        if affine is None:
+            raise node.error("cannot be decoded: it does not only scale channels")
+        return values * affine[0].astype(np.float32).reshape(1, -1, 1, 1)
+    if node.type == "Power" and node.params.power == 1:
+        return values * np.float32(node.params.scale)
+    if node.type in ("Flatten", "Reshape"):
+        from converters.shapes import fixed
+
+        tail = fixed(node.inputs[0].shape[1:])
+        if len(tail) == 3 and int(np.prod(tail)) == values[0].size:
+            return values.reshape(len(values), *tail)
+    elif node.type in KEPT:
+        return values
+    raise node.error("cannot be decoded")
+
+
+def geometry(node: Node) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Stride and dilation of a convolution over two axes."""
+    from converters.layers.convolution import Convolution
+
+    g = Convolution().geometry(node)
+    return (g.stride[0], g.stride[1]), (g.dilation[0], g.dilation[1])
+
+
+def substitute(
+    values: np.ndarray,
+    lower: np.ndarray,
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+) -> np.ndarray:
+    """Each value replaced by the lower filter that it multiplies; overlaps are summed."""
+    rows, columns = values.shape[2:]
+    height, width = (
+        (n - 1) * s + (k - 1) * d + 1
+        for n, s, k, d in zip((rows, columns), stride, lower.shape[2:], dilation, strict=True)
+    )
+    result = np.zeros((len(values), height, width, lower.shape[1]), np.float32)
+    moved = values.transpose(0, 2, 3, 1)
+    for i, j in np.ndindex(*lower.shape[2:]):
+        top, left = i * dilation[0], j * dilation[1]
+        place = (
+            slice(None),
+            slice(top, top + (rows - 1) * stride[0] + 1, stride[0]),
+            slice(left, left + (columns - 1) * stride[1] + 1, stride[1]),
+        )
+        result[place] += moved @ lower[:, :, i, j]
+    return result.transpose(0, 3, 1, 2)
+
+
+def upsample(node: Node, values: np.ndarray, unpool: str) -> np.ndarray:
+    """A filter over pooled values, over all that their windows cover."""
+    import cv2
+
+    from converters.layers.pooling import Pooling
+    from converters.shapes import OpenDimension
+
+    try:
+        windows = Pooling().windows(node)
+    except OpenDimension:
+        raise node.error("cannot be decoded: its window's size is open", "give --shape") from None
+    how = dict(zip(UNPOOLS, (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC), strict=True))[
+        unpool
+    ]
+    matrices = []
+    for axis in (0, 1):
+        small = values.shape[2 + axis]
+        large = (small - 1) * windows.stride[axis] + windows.kernel[axis]
+        # Interpolation is linear and separable: what it makes of the identity is its matrix.
+        identity = np.eye(small, dtype=np.float32)
+        matrices.append(cv2.resize(identity, (small, large), interpolation=how))
+    return np.asarray(matrices[0] @ values @ matrices[1].T)
+
+
+def agreement(
+    network: Network, layer: str, decoded: np.ndarray, feeds: Mapping[str, np.ndarray]
+) -> float:
+    """How far a layer's response is from the image's correlation with the decoded filters.
+
+    The paper's check: mean squared error, both stretched to 0..1 once for each image (over all
+    filters and places).
+    """
+    from converters.passes.reverse import alone
+
+    graph = network.graph.clone()
+    node = find_layer(graph, layer)
+    graph.outputs = [node.outputs[0]]
+    response = network.run({v.name: feeds[v.name] for v in graph.inputs}, alone(graph))
+    if response.ndim == 2:
+        response = response[..., None, None]
+    strides, starts = placement([node, *chain(node)])
+    image = next(iter(feeds.values()))
+    windows = []
+    for axis in (0, 1):
+        size, kernel = image.shape[2 + axis], decoded.shape[2 + axis]
+        place = np.arange(response.shape[2 + axis])[:, None] * strides[axis] + starts[axis]
+        place = place + np.arange(kernel)
+        # What lies outside is the padding's 0: the place behind the last one.
+        windows.append(np.where((place < 0) | (place >= size), size, place))
+    padded = np.pad(image, ((0, 0), (0, 0), (0, 1), (0, 1)))
+    error = 0.0
+    for one, wanted in zip(padded, response, strict=True):
+        rows = one[:, windows[0]][..., windows[1]]  # C × places × kernel × places × kernel
+        found = np.tensordot(decoded, rows, ([1, 2, 3], [0, 2, 4]))
+        error += float(np.square(stretched(found) - stretched(wanted)).mean())
+    return error / len(image)
+
+
+def placement(nodes: list[Node]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """By how many pixels the windows of the first node are apart, and where the first begins."""
+    from converters.layers.convolution import Convolution
+    from converters.layers.pooling import Pooling
+
+    strides, starts = [1, 1], [0, 0]
+    for node in nodes:
+        step, pad = (1, 1), (0, 0)
+        if node.type == "Convolution":
+            g = Convolution().geometry(node)
+            step, pad = (g.stride[0], g.stride[1]), (g.pad[0], g.pad[1])
+        elif node.type == "Pooling":
+            w = Pooling().windows(node)
+            step, pad = w.stride, w.pad
+        starts = [start * s - p for start, s, p in zip(starts, step, pad, strict=True)]
+        strides = [stride * s for stride, s in zip(strides, step, strict=True)]
+    return tuple(strides), tuple(starts)
+
+
+def stretched(values: np.ndarray) -> np.ndarray:
+    """From 0 to 1, in float64; a constant is 0."""
+    low, high = float(values.min()), float(values.max())
+    return (values.astype(np.float64) - low) / ((high - low) or 1.0)
+
+
+def pictures(decoded: np.ndarray) -> list[np.ndarray]:
+    """Each filter as an H×W×3 uint8 picture: 0 is grey, its greatest magnitude black or white."""
+    from zoo.reversed.visualization import picture
+
+    shown = []
+    for one in decoded:
+        top = float(np.abs(one).max()) or 1.0
+        if len(one) not in (1, 3):  # no colours: the channels' mean
+            one = one.mean(axis=0, keepdims=True)
+            top = float(np.abs(one).max()) or 1.0
+        shown.append(picture((one / top + 1) * 127.5))
+    return shown

@@ -1,0 +1,203 @@
+"""Foreground from a classifier: what `zoo segment` computes.
+
+After section 4 of *Salient deconvolutional networks* (Mahendran and Vedaldi, ECCV 2016): the
+visualisation of the maximally active neuron of the last layer before the softmax is a saliency map,
+which seeds OpenCV's GrabCut.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prototxt.errors import ZooError
+
+if TYPE_CHECKING:
+    from converters import Graph, Node, Rules
+    from prototxt.net import LayerDefinition, NetDefinition
+    from zoo.reversed.networks import Network
+
+FOREGROUND, BACKGROUND = 0.95, 0.30
+"""Above that quantile of the saliency a pixel is surely foreground, below that one surely not
+(Simonyan et al., 2013, whom the paper follows)."""
+ITERATIONS = 5
+BLOB = 0.25
+"""Standard deviation of the Gaussian baseline, as a share of the image's height and width."""
+
+
+def before_softmax(graph: Graph) -> str:
+    """The blob that the last softmax reads, or the last float blob where there is none."""
+    for node in reversed(graph.nodes):
+        if node.type in ("Softmax", "SoftmaxWithLoss"):
+            return node.inputs[0].name.partition("/")[0]
+    return next(v.name for n in reversed(graph.nodes) for v in n.outputs if v.dtype == "float32")
+
+
+@dataclass
+class Convolutional:
+    """A classifier whose inner products are convolutions, so that it takes images of any size."""
+
+    network: Network
+    definition: NetDefinition
+    blob: str
+    weights: dict[str, list[np.ndarray]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        layers = {node.name: node for node in self.network.graph.nodes}
+        changed: list[LayerDefinition] = []
+        for layer in self.definition.layers:
+            node = layers.get(layer.name)
+            if node is not None and node.type in ("Flatten", "Reshape"):
+                raise node.error("stands in the way of a fully convolutional pass", "give --plain")
+            if node is not None:
+                self.weights[node.name] = list(node.blobs)
+            if node is not None and node.type == "InnerProduct":
+                layer, self.weights[node.name] = as_convolution(layer, node)
+            changed.append(layer)
+        self.definition = dataclasses.replace(self.definition, layers=changed)
+
+    def at(self, size: tuple[int, int]) -> Network:
+        """The network for images of one size (height, width)."""
+        import converters
+
+        value = self.network.graph.inputs[0]
+        graph = converters.build_graph(
+            self.definition,
+            self.weights,
+            shapes={value.name: (1, value.shape[1], *size)},
+            outputs=[self.blob],
+            open_dims=False,
+        )
+        graph.name = self.network.graph.name
+        return dataclasses.replace(self.network, graph=graph)
+
+
+def as_convolution(layer: LayerDefinition, node: Node) -> tuple[LayerDefinition, list[np.ndarray]]:
+    """An inner product over a C×H×W blob as a convolution of kernel H×W, and its blobs."""
+    from converters.layers.inner_product import flat_weights
+    from converters.shapes import fixed
+    from prototxt.text import Message, Scalar
+
+    shape = node.inputs[0].shape
+    if node.params.axis % len(shape) != 1 or len(shape) not in (2, 4):
+        raise node.error("cannot be made a convolution", "give --plain")
+    channels, height, width = (*fixed(shape[1:]), 1, 1)[:3]
+    param = Message(position=layer.position)
+    param.add("num_output", node.params.num_output)
+    param.add("bias_term", Scalar("true" if node.params.bias_term else "false", "identifier"))
+    param.add("kernel_h", height)
+    param.add("kernel_w", width)
+    kept = [f for f in layer.message.fields if f.name != "inner_product_param"]
+    message = Message(kept, layer.message.position)
+    message.add("convolution_param", param, layer.position)
+    weight = flat_weights(node).reshape(-1, channels, height, width)
+    blobs = [np.ascontiguousarray(weight), *node.blobs[1:]]
+    return dataclasses.replace(layer, type="Convolution", message=message), blobs
+
+
+def covering(image: np.ndarray, least: tuple[int, ...]) -> tuple[int, int]:
+    """The image's own height and width, enlarged in proportion where the network needs more."""
+    height, width = image.shape[:2]
+    factor = max(1.0, least[0] / height, least[1] / width)
+    return round(height * factor), round(width * factor)
+
+
+def saliency(
+    network: Network, blob: str, rules: Rules, image: np.ndarray, mean: str | None
+) -> np.ndarray:
+    """How much each pixel matters to the most active neuron: H×W, the greatest |value| of BGR."""
+    import cv2
+
+    from zoo.reversed import networks, visualization
+
+    feeds = networks.image_feeds(network, image, mean)
+    p, _ = visualization.projection(network.run(feeds), "max")
+    values = visualization.visualise(network, blob, rules, feeds, p)[0]
+    return np.asarray(
+        cv2.resize(
+            np.abs(values).max(axis=0),
+            (image.shape[1], image.shape[0]),
+            interpolation=cv2.INTER_LINEAR,
+        )
+    )
+
+
+def gaussian(size: tuple[int, int]) -> np.ndarray:
+    """The baseline's saliency: a blob in the middle of the image, H×W."""
+    rows, columns = ((np.arange(n) - (n - 1) / 2) / (BLOB * n) for n in size)
+    return np.exp(-0.5 * (rows[:, None] ** 2 + columns[None] ** 2)).astype(np.float32)
+
+
+def foreground(image: np.ndarray, salient: np.ndarray) -> np.ndarray:
+    """GrabCut of an H×W×3 uint8 image, seeded by its saliency: H×W bool.
+
+    Between the two quantiles a pixel is probably background, to be won by its colour.
+    """
+    import cv2
+
+    high, low = (float(np.quantile(salient, q)) for q in (FOREGROUND, BACKGROUND))
+    mask = np.full(salient.shape, cv2.GC_PR_BGD, np.uint8)
+    mask[salient <= low] = cv2.GC_BGD
+    mask[salient > high] = cv2.GC_FGD
+    if not (mask == cv2.GC_FGD).any() or (mask == cv2.GC_FGD).all():
+        return np.asarray(mask == cv2.GC_FGD)
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.setRNGSeed(0)  # its colour models start from drawn centres
+    cv2.grabCut(image, mask, (0, 0, 1, 1), *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    return np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD))
+
+
+@dataclass
+class Score:
+    """Mean intersection over union of the foreground, and the share of pixels that are right."""
+
+    unions: list[float] = field(default_factory=list)
+    right: int = 0
+    pixels: int = 0
+
+    def add(self, found: np.ndarray, wanted: np.ndarray) -> None:
+        union = int((found | wanted).sum())
+        self.unions.append(int((found & wanted).sum()) / union if union else 1.0)
+        self.right += int((found == wanted).sum())
+        self.pixels += wanted.size
+
+    @property
+    def iou(self) -> float:
+        return sum(self.unions) / len(self.unions)
+
+    @property
+    def accuracy(self) -> float:
+        return self.right / self.pixels
+
+
+def read_masks(folder: Path, images: Sequence[Path]) -> list[Path]:
+    """The reference mask of each image, STEM.png; ZooError where one is missing."""
+    paths = [folder / f"{path.stem}.png" for path in images]
+    for path in paths:
+        if not path.is_file():
+            raise ZooError(f"{path}: no such file", hint="--masks wants STEM.png for each image")
+    return paths
+
+
+def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """A reference mask, H×W bool: whatever is not black is foreground."""
+    import runtime
+
+    mask = np.asarray(runtime.read_image(path)).any(axis=2)
+    if mask.shape != size:
+        shown = "x".join(map(str, mask.shape))
+        raise ZooError(f"{path}: is {shown}, its image {size[0]}x{size[1]}")
+    return mask
+
+
+def drawn(image: np.ndarray, salient: np.ndarray, mask: np.ndarray) -> list[np.ndarray]:
+    """For a person: the image, its saliency, and the image with its background faded."""
+    top = float(np.quantile(salient, 0.99)) or 1.0
+    grey = np.clip(salient / top * 255, 0, 255).astype(np.uint8)
+    faded = np.where(mask[..., None], image, 255 - (255 - image) // 5)
+    return [image, np.repeat(grey[..., None], 3, axis=2), faded.astype(np.uint8)]

@@ -1,0 +1,220 @@
+"""Pictures of what a network's neurons respond to: what `zoo visualize` draws.
+
+After *Salient deconvolutional networks* (Mahendran and Vedaldi, ECCV 2016); the reversed networks
+themselves are `converters/passes/reverse.py`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prototxt.errors import ZooError
+
+if TYPE_CHECKING:
+    from converters import Rules
+    from zoo.reversed.networks import Network
+
+SATURATION = float(np.log(99))
+"""Where the logistic function is 0.99."""
+
+
+def combinations() -> dict[str, Rules]:
+    """The paper's eight, by ReLU rule and then by pooling; those that have a name, by it."""
+    from converters.passes.reverse import METHODS, ReLURule, Rules
+
+    named = {(rules.relu, rules.switches): name for name, rules in METHODS.items()}
+    found = {}
+    for relu, switches in itertools.product(ReLURule, (True, False)):
+        name = named.get((relu, switches))
+        # LRN goes as in the named method of the same ReLU rule.
+        lrn = relu is ReLURule.MASK
+        rules = METHODS[name] if name else Rules(relu, switches, lrn)
+        found[name or rules.name] = rules
+    return found
+
+
+def projection(blob: np.ndarray, neuron: str, seed: int = 0) -> tuple[np.ndarray, list[str]]:
+    """p for each image of a blob (N×C×H×W or N×C), and in words what was chosen.
+
+    `neuron` is ``max`` (1 where the blob is greatest), ``C,H,W`` (or C) or ``random``, a
+    non-negative mixture of all neurons, uniform in [0, 1].
+    """
+    if neuron == "random":
+        drawn = np.random.default_rng(seed).uniform(size=blob.shape).astype(np.float32)
+        return drawn, ["a random mixture"] * len(blob)
+    p, chosen = np.zeros(blob.shape, np.float32), []
+    for index, values in enumerate(blob):
+        if neuron == "max":
+            found = np.unravel_index(int(values.argmax()), values.shape)
+            place = tuple(int(i) for i in found)
+        else:
+            place = parse_place(neuron, values.shape)
+        p[(index, *place)] = 1
+        chosen.append(",".join(map(str, place)))
+    return p, chosen
+
+
+def parse_place(text: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """``C,H,W`` as indices into a blob; fewer of them are followed by 0 where nothing is left."""
+    from zoo.errors import UsageError
+
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise UsageError(f"--neuron {text!r} is not max, random or C,H,W")
+    place = [int(part) for part in parts]
+    place += [0] * sum(size == 1 for size in shape[len(place) :])
+    if len(place) != len(shape) or any(i >= n for i, n in zip(place, shape, strict=True)):
+        shown = "x".join(map(str, shape))
+        raise ZooError(f"--neuron {text}: not in the blob, which is {shown}", hint="count from 0")
+    return tuple(place)
+
+
+def visualise(
+    network: Network, blob: str, rules: Rules, feeds: Mapping[str, np.ndarray], p: np.ndarray
+) -> np.ndarray:
+    """phi† of one set of rules: N×C×H×W, float32."""
+    import converters
+
+    backward = converters.reverse(network.graph, blob, rules)
+    if len(backward.outputs) != 1:
+        listed = ", ".join(v.name for v in backward.outputs)
+        raise ZooError(f"{network.graph.name}: there is no one image: {listed}")
+    return network.run({**feeds, backward.inputs[-1].name: p}, backward)
+
+
+def models(
+    network: Network, blob: str, name: str, rules: Rules, target: str, stored: bool
+) -> dict[str, bytes]:
+    """The reversed network as ONNX, by file name: NAME.onnx, which takes image and projection.
+
+    With `stored` two instead: NAME.bottleneck.onnx gives, NAME.stored.onnx takes what the reverse
+    needs of the forward pass. Of a method that needs nothing there is only the second.
+    """
+    import converters
+
+    properties = {**network.properties, "zoo.blob": blob, "zoo.reversed": name}
+    if stored:
+        parts = {f"{name}.stored": converters.reverse(network.graph, blob, rules, stored=True)}
+        if len(parts[f"{name}.stored"].inputs) > 1:
+            parts[f"{name}.bottleneck"] = converters.bottleneck(network.graph, blob, rules)
+    else:
+        parts = {name: converters.reverse(network.graph, blob, rules)}
+    return {
+        f"{part}.onnx": converters.to_onnx(
+            graph, target, metadata={**properties, "zoo.part": part.rpartition(".")[2]}
+        ).SerializeToString()
+        for part, graph in parts.items()
+    }
+
+
+def display(values: np.ndarray) -> np.ndarray:
+    """C×H×W as an H×W×3 uint8 BGR picture: the logistic function, 0 grey.
+
+    sigma(-log(99) x / a), with a the 0.5 % quantile: there the picture is 1 % of white. The paper
+    prints sigma(x / (-log(99) a)), which would leave everything between 45 and 55 % grey.
+    """
+    quantile = float(np.quantile(values, 0.005))
+    if quantile >= 0:  # nothing is negative: the other end takes its place
+        quantile = -float(np.quantile(values, 0.995))
+    if quantile == 0:
+        quantile = -float(np.abs(values).max())
+    scaled = values / -quantile if quantile else np.zeros_like(values)
+    grey = 1 / (1 + np.exp(-np.clip(SATURATION * scaled, -50, 50)))
+    return picture(grey * 255)
+
+
+def picture(values: np.ndarray) -> np.ndarray:
+    """C×H×W of 0..255 as H×W×3 uint8; of other channels than 1 or 3 the greatest."""
+    grey = values.max(axis=0, keepdims=True)
+    planes = values if len(values) == 3 else np.repeat(grey, 3, axis=0)
+    return np.clip(np.rint(planes), 0, 255).astype(np.uint8).transpose(1, 2, 0)
+
+
+def as_seen(blob: np.ndarray) -> np.ndarray:
+    """What was fed, C×H×W, as a picture: stretched from its least to its greatest value."""
+    low, high = float(blob.min()), float(blob.max())
+    return picture((blob - low) / (high - low or 1) * 255)
+
+
+TITLES = {
+    "identity": "ReLU: identity",
+    "relu": "ReLU: ReLU (DeConvNet)",
+    "mask": "ReLU: mask (SaliNet)",
+    "mask+relu": "ReLU: both (DeSaliNet)",
+}
+
+
+def sheet(found: Mapping[str, np.ndarray], image: np.ndarray) -> np.ndarray:
+    """The eight combinations of one image: a column for each ReLU rule, switches above centre."""
+    import runtime
+
+    rules = combinations()
+    rows = []
+    for switches, title in ((True, "pooling: switches"), (False, "pooling: centre")):
+        names = [name for name, r in rules.items() if r.switches is switches]
+        rows.append((title, [as_seen(image), *(display(found[name]) for name in names)]))
+    columns = ["image", *(TITLES[r.relu.value] for r in rules.values() if r.switches)]
+    return runtime.labelled_grid(rows, columns)
+
+
+NAMED = ("deconvnet", "salinet", "desalinet")
+
+
+def selectivity(
+    network: Network, blob: str, feeds: Mapping[str, np.ndarray], seed: int
+) -> np.ndarray:
+    """The named methods for several neurons of the first image (the paper's Fig. 4).
+
+    A method that shows what a neuron is selective for differs from row to row.
+    """
+    import runtime
+
+    first = {name: array[:1] for name, array in feeds.items()}
+    values = network.run(first)
+    rng = np.random.default_rng(seed)
+    places = [tuple(int(rng.integers(n)) for n in values.shape[1:]) for _ in range(2)]
+    chosen = ["max", *(",".join(map(str, place)) for place in places), "random"]
+    image, rows = as_seen(first[network.graph.inputs[0].name][0]), []
+    for neuron in chosen:
+        p, (place,) = projection(values, neuron, seed)
+        title = f"most active: {place}" if neuron == "max" else place
+        rows.append((title, [image, *drawn_by_name(network, blob, first, p)]))
+    return runtime.labelled_grid(rows, ["image", *NAMED])
+
+
+def drawn_by_name(
+    network: Network, blob: str, feeds: Mapping[str, np.ndarray], p: np.ndarray
+) -> list[np.ndarray]:
+    """The pictures of the named methods, for one image."""
+    rules = combinations()
+    return [display(visualise(network, blob, rules[n], feeds, p)[0]) for n in NAMED]
+
+
+def fourier(network: Network, blob: str, feeds: Mapping[str, np.ndarray], seed: int) -> np.ndarray:
+    """Reversed networks fed with noise, beside an image of the same phase (the paper's Fig. 7).
+
+    The magnitudes of its Fourier transform are drawn, as the projection is: in both it is the
+    bottleneck information (phase, masks) that makes the picture.
+    """
+    import runtime
+
+    first = {name: array[:1] for name, array in feeds.items()}
+    image = first[network.graph.inputs[0].name][0]
+    p, _ = projection(network.run(first), "random", seed)
+    pictures = [as_seen(image), display(random_magnitude(image, seed))]
+    pictures += drawn_by_name(network, blob, first, p)
+    columns = ["image", "its phase, drawn magnitude", *NAMED]
+    return runtime.labelled_grid([(f"{blob}: a random mixture", pictures)], columns)
+
+
+def random_magnitude(image: np.ndarray, seed: int) -> np.ndarray:
+    """C×H×W of the image's Fourier phase and magnitudes uniform in [0, 1] (0 at frequency 0)."""
+    spectrum = np.fft.rfft2(image.astype(np.float64))
+    magnitude = np.random.default_rng(seed).uniform(size=spectrum.shape[1:])
+    magnitude[0, 0] = 0
+    phase = np.exp(1j * np.angle(spectrum))
+    return np.fft.irfft2(phase * magnitude, s=image.shape[1:]).astype(np.float32)
