@@ -414,7 +414,6 @@ class Pooling(LayerType):
         if len(node.outputs) == 1:
             if any(self.outside(node)):
                 raise node.error("its last window lies wholly outside the image: it has no switch")
-            self.windows(node)
             top = node.outputs[0]
             name = r.unique_name(f"{top.name}_mask")
             node.outputs.append(Value(name, top.shape, node, "int64", top.nominal))
