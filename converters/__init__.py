@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from .onnx_backend import DEFAULT_OPSET, TARGETS, to_onnx, to_onnx_file
     from .onnx_file import OnnxFile
     from .passes.fold import fold
-    from .passes.reverse import Rules, bottleneck, reverse
+    from .passes.reverse import bottleneck, reverse
     from .passes.split import split
     from .pixels import Pixels
     from .registry import BlobSpec, LayerInfo, LayerType, layer_types, load_plugin, register
+    from .reversal import Rules
     from .torch_backend import to_torch
 
 _HOMES = {
@@ -25,10 +26,11 @@ _HOMES = {
     "onnx_backend": ("DEFAULT_OPSET", "TARGETS", "to_onnx", "to_onnx_file"),
     "onnx_file": ("OnnxFile",),
     "passes.fold": ("fold",),
-    "passes.reverse": ("Rules", "bottleneck", "reverse"),
+    "passes.reverse": ("bottleneck", "reverse"),
     "passes.split": ("split",),
     "pixels": ("Pixels",),
     "registry": ("BlobSpec", "LayerInfo", "LayerType", "layer_types", "load_plugin", "register"),
+    "reversal": ("Rules",),
     "torch_backend": ("to_torch",),
 }
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from .legal import Legal
     from .onnx_backend import OnnxBuilder
+    from .reversal import Reverser, Tops
 
 __all__ = [
     "BlobSpec",
@@ -180,6 +181,19 @@ class LayerType:
         """A module called with the node's inputs in order; it returns one tensor or a tuple."""
         raise node.error("cannot be rebuilt in PyTorch")
 
+    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+        """Hand what reached the tops of `node` on to its bottoms (`r.accumulate`).
+
+        For reversed networks (passes/reverse.py), by the rules `r.rules`. With those of "salinet"
+        each bottom gets its gradient. A type without it has no reverse.
+        """
+        raise node.error("cannot be reversed")
+
+    @property
+    def reversible(self) -> bool:
+        """Whether the type says how it is reversed."""
+        return builtins.type(self).reverse is not LayerType.reverse
+
 
 @dataclass(frozen=True)
 class LayerInfo:
@@ -191,6 +205,7 @@ class LayerInfo:
     onnx: bool
     torch: bool
     note: str
+    reversible: bool = False
 
 
 _types: dict[str, LayerType] = {}
@@ -243,6 +258,7 @@ def layer_types() -> list[LayerInfo]:
                 cls.onnx is not LayerType.onnx or kind.is_input,
                 cls.torch is not LayerType.torch or kind.is_input,
                 (cls.__doc__ or "").partition("\n")[0].rstrip("."),
+                kind.reversible,
             )
         )
     return rows

@@ -12,8 +12,10 @@ import numpy as np
 from ..fillers import Filler
 from ..graph import Node, Shape
 from ..registry import BlobSpec, LayerType, register
+from ..reversal import Reverser, Tops, first_top
 from ..shapes import known
 from .convolution import Engine
+from .elementwise import EltwiseParams, Operation
 
 if TYPE_CHECKING:
     import torch
@@ -55,11 +57,50 @@ class ReLUParams:
     engine: Engine = Engine.DEFAULT
 
 
+@dataclass
+class ReLUMaskParams:
+    """Of what finds the mask (reversed.py): the derivative where the input is 0 or less."""
+
+    negative_slope: float = 0.0
+
+
+class Rectifier(Elementwise):
+    """What passes values above 0 and scales those below by a slope, mostly 0."""
+
+    def slope(self, node: Node) -> float:
+        """The slope below 0 where it is no blob."""
+        return 0.0
+
+    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+        """Of a leaky one the mask is its derivative, and rectifying is the layer itself."""
+        top, bottom, rule = first_top(tops), node.inputs[0], r.rules.relu
+        if rule.rectifies:
+            params = node.params if node.blobs else ReLUParams(self.slope(node))
+            blobs = range(len(node.blobs))
+            top = r.add(node.type, node, [top], bottom, params, shared=blobs, suffix="rectified")
+        if rule.masks:
+            mask = r.add_forward(
+                "ReLUMask",
+                node,
+                [bottom],
+                bottom,
+                ReLUMaskParams(self.slope(node)),
+                blobs=node.blobs,
+                suffix="mask",
+            )
+            product = EltwiseParams(operation=Operation.PROD)
+            top = r.add("Eltwise", node, [top, mask], bottom, product, suffix="masked")
+        r.accumulate(bottom, top)
+
+
 @register("ReLU", message="relu_param")
-class ReLU(Elementwise):
+class ReLU(Rectifier):
     """max(x, 0), or with a slope below 0."""
 
     Params = ReLUParams
+
+    def slope(self, node: Node) -> float:
+        return float(node.params.negative_slope)
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         slope = node.params.negative_slope
@@ -84,7 +125,7 @@ class PReLUParams:
 
 
 @register("PReLU", message="prelu_param")
-class PReLU(Elementwise):
+class PReLU(Rectifier):
     """A slope below 0 that is learned, one for each channel or one for all."""
 
     Params = PReLUParams
@@ -234,6 +275,13 @@ class Power(Elementwise):
         p: PowerParams = node.params
         label = f"({p.shift:g} + {p.scale:g} x) ^ {p.power:g}"
         return function_module(label, lambda x: (p.shift + p.scale * x) ** p.power)
+
+    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+        """The product with the scale, of a power of 1."""
+        if node.params.power != 1:
+            raise node.error(f"cannot be reversed: power {node.params.power:g} is not linear")
+        bottom = node.inputs[0]
+        r.accumulate(bottom, r.scale(node, first_top(tops), bottom, node.params.scale))
 
 
 @dataclass

@@ -12,9 +12,11 @@ import numpy as np
 from ..fillers import Filler
 from ..graph import Node, Shape
 from ..registry import BlobSpec, LayerType, register
+from ..reversal import Reverser, Tops
 from ..shapes import known, text
 from .activations import scalar
 from .convolution import Engine
+from .normalization import reverse_channel_scale
 
 if TYPE_CHECKING:
     import torch
@@ -114,6 +116,11 @@ class BN(LayerType):
             return None
         factor = blobs[0] / np.sqrt(blobs[3] + self.epsilon(node))
         return factor, blobs[1] - blobs[2] * factor
+
+    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+        """The product with each channel's factor."""
+        affine = self.affine(node) if len(node.outputs) == 1 else None
+        reverse_channel_scale(node, None if affine is None else affine[0], tops, r)
 
     def epsilon(self, node: Node) -> float:
         p: BNParams = node.params

@@ -15,7 +15,8 @@ from prototxt.schema import UInt
 from ..fillers import Filler
 from ..graph import Dim, Node, Shape, Value
 from ..registry import BlobSpec, LayerType, register
-from ..shapes import convolved, deconvolved, known, text
+from ..reversal import Reverser, Tops
+from ..shapes import convolved, deconvolved, is_fixed, known, text
 
 if TYPE_CHECKING:
     from torch import nn
@@ -61,6 +62,15 @@ class Geometry:
     stride: tuple[int, ...]
     pad: tuple[int, ...]
     dilation: tuple[int, ...]
+
+
+@dataclass
+class ConvolutionTransposeParams:
+    """Of what reverses a convolution (reversed.py): its windows, and how many channels it read."""
+
+    geometry: Geometry
+    channels: int
+    group: int = 1
 
 
 class Convolutional(LayerType):
@@ -330,6 +340,26 @@ class Convolution(Convolutional):
 
     out = staticmethod(convolved)
 
+    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+        """The transposed convolution by the same weights, without bias."""
+        geometry = self.geometry(node)
+        if self.axis(node) != 1 or len(geometry.kernel) not in (1, 2, 3):
+            raise node.error("cannot be reversed: only axis 1 with 1 to 3 spatial axes is")
+        params = ConvolutionTransposeParams(geometry, self.channels(node), node.params.group)
+        strided = any(s != 1 for s in geometry.stride)
+        for top, bottom in zip(tops, node.inputs, strict=True):
+            if top is not None:
+                value = r.add(
+                    "ConvolutionTranspose",
+                    node,
+                    [top],
+                    bottom,
+                    params,
+                    shared=[0],
+                    read_size=strided and not is_fixed(*bottom.shape[2:]),
+                )
+                r.accumulate(bottom, value)
+
 
 @register("Deconvolution", message="convolution_param")
 class Deconvolution(Convolutional):
@@ -337,6 +367,25 @@ class Deconvolution(Convolutional):
 
     out = staticmethod(deconvolved)
     transposed = True
+
+    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+        """The convolution by the same weights, without bias."""
+        geometry = self.geometry(node)
+        if self.axis(node) != 1:
+            raise node.error("cannot be reversed: only axis 1 is")
+        params = ConvolutionParams(
+            num_output=known(node.inputs[0].shape[1]),
+            bias_term=False,
+            kernel_size=list(geometry.kernel),
+            stride=list(geometry.stride),
+            pad=list(geometry.pad),
+            dilation=list(geometry.dilation),
+            group=node.params.group,
+        )
+        for top, bottom in zip(tops, node.inputs, strict=True):
+            if top is not None:
+                value = r.add("Convolution", node, [top], bottom, params, shared=[0])
+                r.accumulate(bottom, value)
 
 
 def as_convolution(node: Node) -> np.ndarray | None:

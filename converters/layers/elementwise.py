@@ -10,6 +10,7 @@ import numpy as np
 
 from ..graph import Dim, Node, Shape
 from ..registry import LayerType, register
+from ..reversal import Reverser, Tops, first_top
 from ..shapes import text
 
 if TYPE_CHECKING:
@@ -100,3 +101,12 @@ class Eltwise(LayerType):
                 return result
 
         return EltwiseModule()
+
+    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+        """Of a sum each bottom gets the whole, times its coefficient."""
+        p: EltwiseParams = node.params
+        if p.operation is not Operation.SUM:
+            raise node.error(f"cannot be reversed: {p.operation.name} is not linear; only SUM is")
+        for index, bottom in enumerate(node.inputs):
+            factor = p.coeff[index] if p.coeff else 1.0
+            r.accumulate(bottom, r.scale(node, first_top(tops), bottom, factor))

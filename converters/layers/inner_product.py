@@ -13,6 +13,7 @@ from prototxt.schema import UInt
 from ..fillers import Filler
 from ..graph import Node, Shape
 from ..registry import BlobSpec, LayerType, register
+from ..reversal import Reverser, Tops, first_top
 from ..shapes import product, text
 
 if TYPE_CHECKING:
@@ -30,6 +31,14 @@ class InnerProductParams:
     bias_term: bool = True
     weight_filler: Filler = field(default_factory=Filler)
     bias_filler: Filler = field(default_factory=Filler)
+    axis: int = 1
+    transpose: bool = False
+
+
+@dataclass
+class InnerProductTransposeParams:
+    """Of what reverses it (reversed.py): from which axis on the layer took its input as one."""
+
     axis: int = 1
     transpose: bool = False
 
@@ -103,6 +112,13 @@ class InnerProduct(LayerType):
                 return F.linear(rows, weight, self.bias).reshape(*lead, weight.shape[0])
 
         return InnerProductModule()
+
+    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+        """The product with the transposed weights, without bias."""
+        bottom = node.inputs[0]
+        params = InnerProductTransposeParams(self.axis(node), node.params.transpose)
+        value = r.add("InnerProductTranspose", node, [first_top(tops)], bottom, params, shared=[0])
+        r.accumulate(bottom, value)
 
 
 def flat_weights(node: Node) -> np.ndarray:

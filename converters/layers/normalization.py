@@ -13,6 +13,7 @@ from prototxt.schema import UInt
 from ..fillers import Filler
 from ..graph import Node, Shape
 from ..registry import BlobSpec, LayerType, register
+from ..reversal import Reverser, Tops, first_top
 from ..shapes import fixed, is_fixed, known, text
 from .activations import Elementwise, scalar
 from .convolution import Engine
@@ -39,6 +40,13 @@ class LRNParams:
     norm_region: Region = Region.ACROSS_CHANNELS
     k: float = 1.0
     engine: Engine = Engine.DEFAULT
+
+
+@dataclass
+class LRNGradientParams:
+    """Of what reverses it (reversed.py): the forward layer's own."""
+
+    lrn: LRNParams = field(default_factory=LRNParams)
 
 
 @register("LRN", message="lrn_param")
@@ -100,6 +108,13 @@ class LRN(Elementwise):
                 return x / (1 + p.alpha * mean) ** p.beta
 
         return WithinChannel()
+
+    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+        """Back-propagation, or the identity where the rules say so."""
+        top, bottom = first_top(tops), node.inputs[0]
+        if r.rules.lrn:
+            top = r.add("LRNGradient", node, [top, bottom], bottom, LRNGradientParams(node.params))
+        r.accumulate(bottom, top)
 
 
 @dataclass
@@ -211,6 +226,11 @@ class BatchNorm(Elementwise):
 
         return BatchNormModule()
 
+    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+        """The product with 1/deviation, where that is stored."""
+        factor = self.statistics(node)[1] if self.stored(node) else None
+        reverse_channel_scale(node, factor, tops, r)
+
 
 @dataclass
 class ScaleParams:
@@ -221,6 +241,15 @@ class ScaleParams:
     filler: Filler | None = None
     bias_term: bool = False
     bias_filler: Filler = field(default_factory=Filler)
+
+
+def reverse_channel_scale(node: Node, factor: np.ndarray | None, tops: Tops, r: Reverser) -> None:
+    """The product with what a layer multiplies each channel by; None where the batch decides it."""
+    if factor is None:
+        raise node.error("cannot be reversed: it takes the statistics of the batch")
+    bottom, weight = node.inputs[0], factor.astype(np.float32).reshape(-1)
+    value = r.add("Scale", node, [first_top(tops)], bottom, ScaleParams(), blobs=[weight])
+    r.accumulate(bottom, value)
 
 
 @dataclass
@@ -275,6 +304,11 @@ class Broadcast(LayerType):
         shape = node.inputs[0].shape
         return len(shape) - node.params.axis % len(shape) - rank
 
+    def refuse_second_bottom(self, node: Node) -> None:
+        """Raise `node.error` where its reverse would need the operand to be a constant."""
+        if len(node.inputs) > 1:
+            raise node.error("cannot be reversed: its second bottom is no constant")
+
     def operand(self, node: Node, b: OnnxBuilder) -> str:
         """The second operand, shaped to broadcast."""
         if len(node.inputs) == 2:
@@ -325,6 +359,13 @@ class Scale(Broadcast):
     def torch(self, node: Node) -> nn.Module:
         return broadcast_module(self, node, multiply=True)
 
+    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+        """The product with the same factors, without bias."""
+        self.refuse_second_bottom(node)
+        bottom = node.inputs[0]
+        params = ScaleParams(axis=node.params.axis, num_axes=node.params.num_axes)
+        r.accumulate(bottom, r.add("Scale", node, [first_top(tops)], bottom, params, shared=[0]))
+
 
 @register("Bias", message="bias_param")
 class Bias(Broadcast):
@@ -342,6 +383,11 @@ class Bias(Broadcast):
 
     def torch(self, node: Node) -> nn.Module:
         return broadcast_module(self, node, multiply=False)
+
+    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+        """The identity: a constant was added."""
+        self.refuse_second_bottom(node)
+        r.accumulate(node.inputs[0], first_top(tops))
 
 
 def broadcast_module(kind: Broadcast, node: Node, multiply: bool) -> nn.Module:

@@ -10,8 +10,9 @@ import numpy as np
 
 from prototxt.schema import UInt
 
-from ..graph import Node, Shape
+from ..graph import Node, Shape, Value
 from ..registry import LayerType, register
+from ..reversal import Reverser, Tops, first_top
 from ..shapes import OpenDimension, is_fixed, known, pooled, text
 from .convolution import Engine
 
@@ -94,6 +95,20 @@ class PoolingParams(WindowParams):
     global_pooling: bool = False
     round_mode: RoundMode = RoundMode.CEIL
     ceil_mode: bool = True
+
+
+@dataclass
+class UnpoolSumParams:
+    """Of what reverses max pooling by its switches (reversed_pooling.py): its windows."""
+
+    windows: Windows
+
+
+@dataclass
+class UnpoolWindowsParams:
+    """Of what reverses pooling without switches: its windows; None is one over the whole plane."""
+
+    windows: Windows | None
 
 
 @register("Pooling", message="pooling_param")
@@ -378,3 +393,28 @@ class Pooling(LayerType):
             return GlobalPool(p.pool is Method.MAX, masked)
         w = self.windows(node)
         return MaxPool(w, masked) if p.pool is Method.MAX else AveragePool(w)
+
+    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+        """By the switches or to the centre of each window; an average evenly over the window."""
+        p: PoolingParams = node.params
+        inputs, bottom = [first_top(tops)], node.inputs[0]
+        params: UnpoolSumParams | UnpoolWindowsParams
+        if p.pool is Method.MAX and r.rules.switches:
+            kind = "UnpoolSum"
+            inputs.append(self.switches(node, r))
+            params = UnpoolSumParams(self.windows(node))
+        else:
+            kind = "UnpoolAverage" if p.pool is Method.AVE else "UnpoolCentre"
+            params = UnpoolWindowsParams(None if p.global_pooling else self.windows(node))
+        open_size = not is_fixed(*bottom.shape[2:])
+        r.accumulate(bottom, r.add(kind, node, inputs, bottom, params, read_size=open_size))
+
+    def switches(self, node: Node, r: Reverser) -> Value:
+        """The mask of a max pooling, which is given one where it has none."""
+        if len(node.outputs) == 1:
+            if any(self.outside(node)):
+                raise node.error("its last window lies wholly outside the image: it has no switch")
+            top = node.outputs[0]
+            name = r.unique_name(f"{top.name}_mask")
+            node.outputs.append(Value(name, top.shape, node, "int64", top.nominal))
+        return node.outputs[1]

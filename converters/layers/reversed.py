@@ -1,13 +1,13 @@
 """What reversed networks are made of, besides Caffe's own layers (passes/reverse.py).
 
-None of these is a type of Caffe's: a reversed network has them in place of what it reverses. Where
-the plane that they write is left open, their last input is a blob of that plane.
+None of these is a type of Caffe's: a reversed network has them in place of what it reverses. Their
+params stand beside the layer whose `reverse` makes them. Where the size of their output is left
+open, their last input is a blob of that size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -18,9 +18,11 @@ from ..errors import ConversionError
 from ..graph import Node
 from ..registry import BlobSpec, LayerType, register
 from ..shapes import fixed, is_fixed, known
-from .activations import scalar
-from .convolution import Geometry
-from .normalization import LRNParams, Region
+from .activations import ReLUMaskParams, scalar
+from .convolution import ConvolutionTransposeParams, Geometry
+from .inner_product import InnerProductTransposeParams
+from .normalization import LRNGradientParams, LRNParams, Region
+from .shaping import PadAxisParams
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,7 +44,7 @@ class Reversed(LayerType):
         )
 
 
-def plane(node: Node, b: OnnxBuilder) -> list[str]:
+def spatial_size(node: Node, b: OnnxBuilder) -> list[str]:
     """The size of the output's spatial axes, each a 1-element tensor."""
     shape = node.outputs[0].shape
     like = node.outputs[0] if is_fixed(*shape[2:]) else node.inputs[-1]
@@ -53,15 +55,6 @@ def stated_plane(node: Node) -> tuple[int, ...] | None:
     """The output's spatial axes as numbers; None where they are open and an input has them."""
     spatial = node.outputs[0].shape[2:]
     return fixed(spatial) if is_fixed(*spatial) else None
-
-
-@dataclass
-class ConvolutionTransposeParams:
-    """Where the forward convolution's windows lie, and how many channels it read."""
-
-    geometry: Geometry
-    channels: int
-    group: int = 1
 
 
 @register("ConvolutionTranspose")
@@ -110,7 +103,7 @@ class ConvolutionTranspose(Reversed):
             )
             return
         full = b.op("ConvTranspose", p, weight, **attributes)
-        sizes, ends = b.join(*plane(node, b)), b.op("Shape", full, start=2)
+        sizes, ends = b.join(*spatial_size(node, b)), b.op("Shape", full, start=2)
         # What a stride left over is missing behind, and the padding is cut off on both sides.
         behind = b.op("Sub", b.op("Add", sizes, b.ints(*g.pad)), ends)
         before = b.ints(0, 0, *(-pad for pad in g.pad), 0, 0)
@@ -142,14 +135,6 @@ class ConvolutionTranspose(Reversed):
                 return F.pad(y, pads)
 
         return Transposed()
-
-
-@dataclass
-class InnerProductTransposeParams:
-    """From which axis on the forward layer took its input as one."""
-
-    axis: int = 1
-    transpose: bool = False
 
 
 @register("InnerProductTranspose")
@@ -187,13 +172,6 @@ class InnerProductTranspose(Reversed):
                 return (p @ weight).reshape(*p.shape[:axis], *tail)
 
         return Transposed()
-
-
-@dataclass
-class ReLUMaskParams:
-    """What the derivative is where the input is 0 or less."""
-
-    negative_slope: float = 0.0
 
 
 @register("ReLUMask")
@@ -238,13 +216,6 @@ class ReLUMask(Reversed):
                 return torch.where(x > 0, torch.ones_like(x), self.slope.expand_as(x))
 
         return Mask(self.slope(node))
-
-
-@dataclass
-class LRNGradientParams:
-    """The forward layer's own."""
-
-    lrn: LRNParams = field(default_factory=LRNParams)
 
 
 @register("LRNGradient")
@@ -334,15 +305,6 @@ class Unflatten(Reversed):
                 return p.reshape(like[0].shape if like else dims)
 
         return UnflattenModule()
-
-
-@dataclass
-class PadAxisParams:
-    """How many zeros stand in front of and behind the values, along one axis."""
-
-    axis: int
-    before: int
-    behind: int
 
 
 @register("PadAxis")

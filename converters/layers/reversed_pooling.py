@@ -5,8 +5,6 @@ The layers of a reversed network, as those of reversed.py are.
 
 from __future__ import annotations
 
-import enum
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -15,20 +13,13 @@ from ..graph import Node
 from ..registry import register
 from ..shapes import is_fixed, known
 from .activations import scalar
-from .pooling import Windows
-from .reversed import Reversed, plane, stated_plane
+from .pooling import UnpoolSumParams, UnpoolWindowsParams, Windows
+from .reversed import Reversed, spatial_size, stated_plane
 
 if TYPE_CHECKING:
     from torch import nn
 
     from ..onnx_backend import OnnxBuilder
-
-
-@dataclass
-class UnpoolSumParams:
-    """Where the windows of the forward pooling lie."""
-
-    windows: Windows
 
 
 @register("UnpoolSum")
@@ -46,7 +37,7 @@ class UnpoolSum(Reversed):
             return
         p, mask = node.inputs[:2]
         n, c = b.dim(p, 0), b.dim(p, 1)
-        height, width = plane(node, b)
+        height, width = spatial_size(node, b)
         rows = b.ints(0, 0, -1)
         zeros = b.op("ConstantOfShape", b.join(n, c, b.arithmetic("Mul", height, width)))
         flat = b.op(
@@ -64,7 +55,7 @@ class UnpoolSum(Reversed):
         w: Windows = node.params.windows
         p, mask = node.inputs[:2]
         channels, places = known(p.shape[1]), w.kernel[0] * w.kernel[1]
-        height, width = plane(node, b)
+        height, width = spatial_size(node, b)
         rows, columns = b.dim(p, 2), b.dim(p, 3)
         top, left = (self.starts(b, n, w, i) for i, n in enumerate((rows, columns)))
         offset = np.indices(w.kernel, np.int64).reshape(2, places, 1, 1)
@@ -76,14 +67,14 @@ class UnpoolSum(Reversed):
         index = b.op("Where", inside, index, b.ints(-1))
         two = b.ints(2)
         hit = b.op("Equal", b.op("Unsqueeze", mask, two), index)
-        spread = b.op("Where", hit, b.op("Unsqueeze", p, two), scalar(0))
+        placed = b.op("Where", hit, b.op("Unsqueeze", p, two), scalar(0))
         shape = b.join(b.ints(-1, channels * places), rows, columns)
-        spread = b.op("Reshape", spread, shape)
+        placed = b.op("Reshape", placed, shape)
         one_hot = np.eye(places, dtype=np.float32).reshape(places, 1, *w.kernel)
         weight = b.array(node, "places", np.tile(one_hot, (channels, 1, 1, 1)))
         full = b.op(
             "ConvTranspose",
-            spread,
+            placed,
             weight,
             kernel_shape=w.kernel,
             strides=w.stride,
@@ -120,30 +111,15 @@ class UnpoolSum(Reversed):
         return UnpoolSumModule()
 
 
-class Spread(enum.Enum):
-    """How a value goes back to its window."""
+class UnpoolWindows(Reversed):
+    """Each value back to its window, without switches; what coincides adds up.
 
-    CENTRE = 0
-    AVERAGE = 1
-
-
-@dataclass
-class WindowSpreadParams:
-    """Where the windows lie; None is one window over the whole plane."""
-
-    windows: Windows | None
-    spread: Spread = Spread.CENTRE
-
-
-@register("WindowSpread")
-class WindowSpread(Reversed):
-    """Each value at the centre of its window, or shared out evenly over it (average pooling).
-
-    The centre of an even window is the first of the middle two, kept inside the image; what
-    coincides adds up. A matrix per axis, so that every runtime has its operators.
+    A matrix per axis, so that every runtime has its operators.
     """
 
-    Params: ClassVar[type] = WindowSpreadParams
+    average: ClassVar[bool]
+    """Whether the whole window shares a value, evenly; else its centre has it."""
+    Params: ClassVar[type] = UnpoolWindowsParams
 
     def geometry(self, node: Node, axis: int) -> tuple[int, int, int] | None:
         """Kernel, stride and pad of one axis; None where the window is the whole plane."""
@@ -151,7 +127,7 @@ class WindowSpread(Reversed):
         return (w.kernel[axis], w.stride[axis], w.pad[axis]) if w is not None else None
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
-        p, sizes = node.inputs[0], plane(node, b)
+        p, sizes = node.inputs[0], spatial_size(node, b)
         tall, wide = (self.matrix(node, b, axis, sizes[axis]) for axis in (0, 1))
         left = b.op("Transpose", tall, perm=(1, 0))
         b.op("MatMul", b.op("MatMul", left, p), wide, out=node.outputs[0])
@@ -161,7 +137,7 @@ class WindowSpread(Reversed):
         small, large = node.inputs[0].shape[2 + axis], node.outputs[0].shape[2 + axis]
         geometry = self.geometry(node, axis)
         if is_fixed(small, large):
-            array = spread_matrix(known(large), known(small), geometry, node.params.spread)
+            array = unpooling_matrix(known(large), known(small), geometry, self.average)
             return b.const(array.astype(np.float32))
         zero, one = b.const(np.array(0, np.int64)), b.const(np.array(1, np.int64))
         place = b.op("Range", zero, b.op("Squeeze", size, b.ints(0)), one)
@@ -171,7 +147,7 @@ class WindowSpread(Reversed):
         if geometry is not None:
             kernel = b.ints(geometry[0])
             start = b.op("Sub", b.op("Mul", window, b.ints(geometry[1])), b.ints(geometry[2]))
-        if node.params.spread is Spread.CENTRE:
+        if not self.average:
             half = b.op("Div", b.op("Sub", kernel, b.ints(1)), b.ints(2))
             middle = b.op("Max", b.op("Add", start, half), b.ints(0))
             middle = b.op("Min", middle, b.op("Sub", size, b.ints(1)))
@@ -186,23 +162,42 @@ class WindowSpread(Reversed):
         import torch
         from torch import nn
 
-        size, spread = stated_plane(node), node.params.spread
+        size, average = stated_plane(node), self.average
         geometry = [self.geometry(node, axis) for axis in (0, 1)]
 
-        class WindowSpreadModule(nn.Module):
+        class UnpoolWindowsModule(nn.Module):
             def forward(self, p: torch.Tensor, *like: torch.Tensor) -> torch.Tensor:
                 wanted = size if size is not None else like[0].shape[2:]
                 tall, wide = (
-                    torch.from_numpy(spread_matrix(wanted[i], p.shape[2 + i], geometry[i], spread))
+                    torch.from_numpy(
+                        unpooling_matrix(wanted[i], p.shape[2 + i], geometry[i], average)
+                    )
                     for i in (0, 1)
                 )
                 return tall.t().to(p) @ p @ wide.to(p)
 
-        return WindowSpreadModule()
+        return UnpoolWindowsModule()
 
 
-def spread_matrix(
-    size: int, windows: int, geometry: tuple[int, int, int] | None, spread: Spread
+@register("UnpoolCentre")
+class UnpoolCentre(UnpoolWindows):
+    """Each value at the centre of its window.
+
+    Of an even window that is the first of the middle two, kept inside the image.
+    """
+
+    average = False
+
+
+@register("UnpoolAverage")
+class UnpoolAverage(UnpoolWindows):
+    """Each value shared out evenly over its window: the transpose of average pooling."""
+
+    average = True
+
+
+def unpooling_matrix(
+    size: int, windows: int, geometry: tuple[int, int, int] | None, average: bool
 ) -> np.ndarray:
     """windows × size, float64: what each place of one axis gets of each window's value.
 
@@ -212,7 +207,7 @@ def spread_matrix(
     kernel, stride, pad = geometry if geometry is not None else (size, 1, 0)
     start = (np.arange(windows) * stride - pad)[:, None]
     place = np.arange(size)[None]
-    if spread is Spread.CENTRE:
+    if not average:
         return (place == np.clip(start + (kernel - 1) // 2, 0, size - 1)).astype(np.float64)
     extent = np.minimum(start + kernel, size + pad) - start
     return ((place >= start) & (place < start + kernel)) / extent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, ClassVar
 from prototxt.schema import UInt
 
 from ..graph import Dim, Node, Shape
-from ..registry import LayerType, register
+from ..registry import LayerType, NoParams, register
+from ..reversal import Reverser, Tops, first_top
 from ..shapes import OpenDimension, factored, fixed, is_fixed, known, product, text
 from .activations import function_module
 
@@ -84,6 +86,16 @@ class Concat(LayerType):
 
         return ConcatModule()
 
+    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+        """Cut apart again."""
+        parts, axis = [first_top(tops)], self.axis(node)
+        if len(node.inputs) > 1:
+            sizes = [known(v.shape[axis]) for v in node.inputs]
+            params = SliceParams(axis=axis, slice_point=list(itertools.accumulate(sizes[:-1])))
+            parts = r.add_split("Slice", node, parts, node.inputs, params)
+        for value, part in zip(node.inputs, parts, strict=True):
+            r.accumulate(value, part)
+
 
 @dataclass
 class SliceParams:
@@ -92,6 +104,15 @@ class SliceParams:
     axis: int = 1
     slice_point: list[UInt] = field(default_factory=list)
     slice_dim: UInt | None = None
+
+
+@dataclass
+class PadAxisParams:
+    """Of what reverses a single top of Slice (reversed.py): the zeros in front and behind."""
+
+    axis: int
+    before: int
+    behind: int
 
 
 @register("Slice", message="slice_param")
@@ -139,6 +160,20 @@ class Slice(LayerType):
 
         return function_module(f"{sizes}, axis={axis}", cut)
 
+    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+        """Put together again; zeros stand for a top that nothing reached."""
+        bottom, axis, sizes = node.inputs[0], self.axis(node), self.sizes(node)
+        parts = [top for top in tops if top is not None]
+        if len(tops) == 1:
+            r.accumulate(bottom, parts[0])
+        elif len(parts) == len(tops):
+            r.accumulate(bottom, r.add("Concat", node, parts, bottom, ConcatParams(axis=axis)))
+        else:
+            for index, top in enumerate(tops):
+                if top is not None:
+                    params = PadAxisParams(axis, sum(sizes[:index]), sum(sizes[index + 1 :]))
+                    r.accumulate(bottom, r.add("PadAxis", node, [top], bottom, params))
+
 
 @register("Split")
 class Split(LayerType):
@@ -162,6 +197,21 @@ class Split(LayerType):
             f"{count} times",
             lambda x: (x,) * count if count > 1 else x,  # type: ignore[arg-type,return-value]
         )
+
+    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+        """The sum of what reached the tops."""
+        for top in tops:
+            if top is not None:
+                r.accumulate(node.inputs[0], top)
+
+
+def reverse_reshape(node: Node, tops: Tops, r: Reverser) -> None:
+    """The same numbers in the shape that the layer read."""
+    bottom = node.inputs[0]
+    several_open = sum(isinstance(d, str) for d in bottom.shape) > 1
+    top = first_top(tops)
+    value = r.add("Unflatten", node, [top], bottom, NoParams(), read_size=several_open)
+    r.accumulate(bottom, value)
 
 
 @dataclass
@@ -208,6 +258,9 @@ class Flatten(LayerType):
         from torch import nn
 
         return nn.Flatten(*self.span(node))
+
+    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+        reverse_reshape(node, tops, r)
 
 
 @dataclass
@@ -307,6 +360,9 @@ class Reshape(LayerType):
             return x.reshape(*x.shape[:start], *middle, *x.shape[end:])
 
         return function_module(f"dim={wanted}, axis={start}", reshape)
+
+    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+        reverse_reshape(node, tops, r)
 
 
 @dataclass

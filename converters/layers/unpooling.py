@@ -127,7 +127,7 @@ class Unpooling(LayerType):
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         p: UnpoolingParams = node.params
         if p.unpool is not Unpool.MAX:
-            self.spread(node, b)
+            self.fill_windows(node, b)
         elif len(node.inputs) == 1:
             self.scatter(node, b, b.const(self.corners(node)))
         elif b.target == "cpu" and self.disjoint(node):
@@ -240,8 +240,8 @@ class Unpooling(LayerType):
         axes = b.ints(3, 5)
         hit = b.op("Equal", b.op("Unsqueeze", index, axes), grid)
         # A switch of the clipped last window could name a place that lies outside: none does.
-        spread = b.op("Where", hit, b.op("Unsqueeze", x, axes), b.const(np.float32(0)))
-        full = b.op("Reshape", spread, b.join(n, c, tall, wide))
+        placed = b.op("Where", hit, b.op("Unsqueeze", x, axes), b.const(np.float32(0)))
+        full = b.op("Reshape", placed, b.join(n, c, tall, wide))
         zero = b.ints(0, 0)
         b.op("Slice", full, zero, b.join(height, width), b.ints(2, 3), out=node.outputs[0])
 
@@ -271,7 +271,7 @@ class Unpooling(LayerType):
         return (1 / np.outer(*extents)).astype(np.float32)[None, None]
 
     def fit(self, node: Node) -> list[int]:
-        """How much to add (or cut, where negative) behind the spread windows, per axis."""
+        """How much to add (or cut, where negative) behind the filled windows, per axis."""
         w = node.params.windows()
         return [
             known(node.outputs[0].shape[2 + i])
@@ -280,7 +280,7 @@ class Unpooling(LayerType):
             for i in (0, 1)
         ]
 
-    def spread(self, node: Node, b: OnnxBuilder) -> None:
+    def fill_windows(self, node: Node, b: OnnxBuilder) -> None:
         """AVE and TILE: a transposed convolution with ones, cut to the plane; overlaps add up."""
         w, channels = node.params.windows(), known(node.inputs[0].shape[1])
         x: Value | str = node.inputs[0]

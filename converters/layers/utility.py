@@ -11,6 +11,7 @@ from prototxt.net import LayerDefinition
 from ..errors import ConversionError
 from ..graph import Node, Shape
 from ..registry import LayerType, register
+from ..reversal import Reverser, Tops, first_top
 
 if TYPE_CHECKING:
     from torch import nn
@@ -85,3 +86,9 @@ class Dropout(LayerType):
         from torch import nn
 
         return nn.Dropout(node.params.dropout_ratio)
+
+    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+        """The identity, at test."""
+        if node.phase != "TEST":
+            raise node.error("cannot be reversed in training: it drops at random")
+        r.accumulate(node.inputs[0], first_top(tops))

@@ -9,15 +9,17 @@ is the gradient of <p, phi(x)> by x.
 from __future__ import annotations
 
 import difflib
-import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import numpy as np
 
 from ..errors import ConversionError
-from ..graph import Graph, Node, Shape, Value
-from ..layers.pooling import Pooling
-from ..registry import NoParams, find
-from ..shapes import OpenDimension, is_fixed, text
+from ..graph import Graph, Node, Value
+from ..layers.activations import PowerParams
+from ..layers.elementwise import EltwiseParams
+from ..registry import LayerType, NoParams, find, layer_types
+from ..reversal import METHODS, ReLURule, Reverser, Rules, Tops
+from ..shapes import OpenDimension, text
 
 __all__ = [
     "METHODS",
@@ -33,48 +35,6 @@ PROJECTION = "projection"
 VISUALISATION = "visualisation"
 
 
-class ReLURule(enum.Enum):
-    """What becomes of a ReLU; r is 1 where the forward pass gave more than 0."""
-
-    IDENTITY = "identity"
-    RELU = "relu"
-    MASK = "mask"
-    MASK_AND_RELU = "mask+relu"
-
-    @property
-    def masks(self) -> bool:
-        return self in (ReLURule.MASK, ReLURule.MASK_AND_RELU)
-
-    @property
-    def rectifies(self) -> bool:
-        return self in (ReLURule.RELU, ReLURule.MASK_AND_RELU)
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How the layers that lose something are reversed."""
-
-    relu: ReLURule
-    switches: bool = True
-    """Max pooling by its switches; else to the centre of each window."""
-    lrn: bool = False
-    """LRN by back-propagation; else by the identity."""
-
-    @property
-    def name(self) -> str:
-        """What the eight combinations are called in file names: ``relu-switches``."""
-        where = "switches" if self.switches else "centre"
-        return f"{self.relu.value.replace('+', '-')}-{where}"
-
-
-METHODS = {
-    "deconvnet": Rules(ReLURule.RELU),
-    "salinet": Rules(ReLURule.MASK, lrn=True),
-    "desalinet": Rules(ReLURule.MASK_AND_RELU),
-}
-"""Zeiler and Fergus's, back-propagation, and both at once."""
-
-
 def reverse(
     graph: Graph, blob: str, rules: Rules | str = "desalinet", *, stored: bool = False
 ) -> Graph:
@@ -86,31 +46,31 @@ def reverse(
     their size must then be fixed. Raises ConversionError, which names the layer, for a layer that
     has no reverse.
     """
-    whole, reader = build(graph, blob, rules)
+    whole, walk = both_passes(graph, blob, rules)
     if stored:
-        cut(whole, reader)
-        return alone(whole)
+        cut_forward(whole, walk)
+        return prune(whole)
     inputs = list(whole.inputs)
-    alone(whole)
+    prune(whole)
     whole.inputs = inputs  # an image that these rules do not look at is still taken
     return whole
 
 
 def bottleneck(graph: Graph, blob: str, rules: Rules | str = "desalinet") -> Graph:
     """The forward half: it reads the images and gives what the stored form of `reverse` reads."""
-    whole, reader = build(graph, blob, rules)
-    taken = cut(whole, reader)
-    if not taken:
+    whole, walk = both_passes(graph, blob, rules)
+    stored = cut_forward(whole, walk)
+    if not stored:
         raise ConversionError(f"{graph.name}: these rules use nothing of the forward pass")
-    forward = reader.forward
-    forward.outputs = taken
-    for value in taken:
-        value.producer = reader.makers[id(value)]
+    forward = walk.forward
+    forward.outputs = stored
+    for value in stored:
+        value.producer = walk.producers[id(value)]
     forward.name = f"{graph.name}_bottleneck"
-    return alone(forward)
+    return prune(forward)
 
 
-def alone(graph: Graph) -> Graph:
+def prune(graph: Graph) -> Graph:
     """Less what no output depends on, and less blobs shared with a layer that has gone."""
     graph.without_dead_nodes()
     names = {node.name for node in graph.nodes}
@@ -119,7 +79,7 @@ def alone(graph: Graph) -> Graph:
     return graph
 
 
-def build(graph: Graph, blob: str, rules: Rules | str) -> tuple[Graph, Reverser]:
+def both_passes(graph: Graph, blob: str, rules: Rules | str) -> tuple[Graph, ReversePass]:
     """Forward and reverse pass in one graph, and what made it."""
     if isinstance(rules, str):
         if rules not in METHODS:
@@ -129,8 +89,8 @@ def build(graph: Graph, blob: str, rules: Rules | str) -> tuple[Graph, Reverser]
     end = find_blob(forward, blob)
     forward.outputs = [end]
     forward.without_dead_nodes()
-    reader = Reverser(forward, end, rules)
-    return reader.run(), reader
+    walk = ReversePass(forward, end, rules)
+    return walk.run(), walk
 
 
 def find_blob(graph: Graph, blob: str) -> Value:
@@ -143,68 +103,85 @@ def find_blob(graph: Graph, blob: str) -> Value:
     return graph.value(blob)
 
 
-def cut(whole: Graph, reader: Reverser) -> list[Value]:
+def cut_forward(whole: Graph, walk: ReversePass) -> list[Value]:
     """Take the forward pass off; what the reverse reads of it becomes inputs, which it returns."""
-    forward = {id(n) for n in reader.forward.nodes}
-    made = {id(v): v for n in reader.forward.nodes for v in n.outputs}
-    images = {id(v) for v in reader.forward.inputs}
-    taken: list[Value] = []
+    forward = {id(n) for n in walk.forward.nodes}
+    made = {id(v): v for n in walk.forward.nodes for v in n.outputs}
+    images = {id(v) for v in walk.forward.inputs}
+    stored: list[Value] = []
     for node in whole.nodes:
         if id(node) in forward:
             continue
         for index, value in enumerate(node.inputs):
-            if index >= reader.needs.get(id(node), len(node.inputs)):
+            if index >= walk.size_input.get(id(node), len(node.inputs)):
                 raise node.error(
                     f"its output's size {text(node.outputs[0].shape)} is open",
                     "the stored form needs images of a fixed size: give --shape",
                 )
             if id(value) in images:
                 raise node.error("reads the image itself, for which nothing stands in")
-            if id(value) in made and not any(v is value for v in taken):
-                taken.append(value)
+            if id(value) in made and not any(v is value for v in stored):
+                stored.append(value)
     whole.nodes = [n for n in whole.nodes if id(n) not in forward]
-    for value in taken:
+    for value in stored:
         assert value.producer is not None
-        reader.makers[id(value)] = value.producer
+        walk.producers[id(value)] = value.producer
         value.producer = None
-    whole.inputs = [*taken, whole.inputs[-1]]
-    return taken
+    whole.inputs = [*stored, whole.inputs[-1]]
+    return stored
 
 
-class Reverser:
-    """Walks the forward graph from its end; `sums` holds what has reached each value so far."""
+def reversible_types() -> list[str]:
+    """The types that have a reverse, less those that are a kind of another (depthwise)."""
+    kinds = [find(info.type) for info in layer_types() if info.reversible]
+    classes = {type(kind) for kind in kinds}
+    own = [k for k in kinds if k is not None and classes.isdisjoint(type(k).__mro__[1:])]
+    return sorted(kind.type for kind in own)
+
+
+def layer_type(node: Node) -> LayerType:
+    """The behaviour of a node's type."""
+    kind = find(node.type)
+    assert kind is not None
+    return kind
+
+
+class ReversePass(Reverser):
+    """Walks the forward graph from its end and asks each layer for its reverse."""
 
     def __init__(self, forward: Graph, end: Value, rules: Rules) -> None:
         self.forward, self.end, self.rules = forward, end, rules
-        self.names = {v.name for v in forward.values()}
-        self.labels = {n.name for n in forward.nodes}
+        self.value_names = {v.name for v in forward.values()}
+        self.node_names = {n.name for n in forward.nodes}
         self.nodes: list[Node] = []
-        self.sums: dict[int, list[Value]] = {}
-        self.needs: dict[int, int] = {}
-        """Node id -> the first of its inputs that it reads for the plane's size only."""
-        self.makers: dict[int, Node] = {}
+        self.parts: dict[int, list[Value]] = {}
+        """Id of a forward value -> what has reached it so far."""
+        self.size_input: dict[int, int] = {}
+        """Id of a node -> the index of the input that it reads for its size only."""
+        self.producers: dict[int, Node] = {}
+        """Id of a value at which the passes were cut apart -> the forward node that makes it."""
 
     def check(self) -> None:
         """Raise ConversionError, which names every layer that has no reverse."""
-        from .reverse_rules import RULES, rule_of
-
-        odd = [node for node in self.forward.nodes if rule_of(node) is None]
-        if not odd:
+        missing = [node for node in self.forward.nodes if not layer_type(node).reversible]
+        if not missing:
             return
-        hint = f"these can: {', '.join(sorted(RULES))}; cut at a lower blob"
-        if len(odd) == 1:
-            raise odd[0].error("cannot be reversed", hint)
+        hint = f"these can: {', '.join(reversible_types())}; cut at a lower blob"
+        if len(missing) == 1:
+            raise missing[0].error("cannot be reversed", hint)
         listed = ", ".join(
-            f"{n.name!r} ({n.type})" + (f" at {n.position.line}" if n.position else "") for n in odd
+            f"{n.name!r} ({n.type})" + (f" at {n.position.line}" if n.position else "")
+            for n in missing
         )
         raise ConversionError(
-            f"{len(odd)} layers cannot be reversed: {listed}", odd[0].position, hint
+            f"{len(missing)} layers cannot be reversed: {listed}", missing[0].position, hint
         )
 
     def run(self) -> Graph:
+        """Both passes in one graph."""
         self.check()
-        projection = Value(self.fresh(PROJECTION), self.end.shape, nominal=self.end.nominal)
-        self.sums[id(self.end)] = [projection]
+        projection = Value(self.unique_name(PROJECTION), self.end.shape, nominal=self.end.nominal)
+        self.accumulate(self.end, projection)
         for node in reversed(list(self.forward.nodes)):
             tops = [self.total(value, node) for value in node.outputs]
             if any(top is not None for top in tops):
@@ -217,7 +194,7 @@ class Reverser:
                 top = self.add("Split", self.first_reader(value), [top], value, NoParams())
             outputs.append(top)
             name = VISUALISATION if len(reached) == 1 else f"{VISUALISATION}/{value.name}"
-            top.name = self.fresh(name)
+            top.name = self.unique_name(name)
         inputs = [*self.forward.inputs, projection]
         nodes = [*self.forward.nodes, *self.nodes]
         return Graph(f"{self.forward.name}_reversed", inputs, nodes, outputs)
@@ -225,40 +202,24 @@ class Reverser:
     def first_reader(self, value: Value) -> Node:
         return self.forward.consumers(value)[0]
 
-    def reverse(self, node: Node, tops: list[Value | None]) -> None:
+    def reverse(self, node: Node, tops: Tops) -> None:
         """Hand what reached the tops of `node` on to its bottoms."""
-        from .reverse_rules import rule_of
-
-        rule = rule_of(node)
-        assert rule is not None
         try:
-            rule(self, node, tops)
+            layer_type(node).reverse(node, tops, self)
         except OpenDimension as error:
             raise node.error(
                 f"its reverse needs to know the size {error}", "give --shape"
             ) from None
 
-    def fresh(self, wish: str) -> str:
-        """`wish`, or `wish_2` and so on where a value has that name."""
-        name, count = wish, 1
-        while name in self.names:
-            count += 1
-            name = f"{wish}_{count}"
-        self.names.add(name)
-        return name
-
     def total(self, value: Value, near: Node) -> Value | None:
         """The sum of what reached a value; None where nothing did."""
-        parts = self.sums.pop(id(value), [])
+        parts = self.parts.pop(id(value), [])
         if len(parts) < 2:
             return parts[0] if parts else None
-        eltwise = find("Eltwise")
-        assert eltwise is not None
-        return self.add("Eltwise", near, parts, value, eltwise.Params(), suffix="sum")
+        return self.add("Eltwise", near, parts, value, EltwiseParams(), suffix="sum")
 
-    def give(self, value: Value, part: Value) -> None:
-        """Note that `part` reaches the forward `value`."""
-        self.sums.setdefault(id(value), []).append(part)
+    def accumulate(self, bottom: Value, value: Value) -> None:
+        self.parts.setdefault(id(bottom), []).append(value)
 
     def add(
         self,
@@ -268,58 +229,69 @@ class Reverser:
         like: Value,
         params: object,
         *,
-        blobs: Sequence[int] = (),
-        plane: bool = False,
+        shared: Sequence[int] = (),
+        blobs: Sequence[np.ndarray] = (),
+        read_size: bool = False,
         suffix: str = "reversed",
     ) -> Value:
-        """A node that reverses (part of) `node`; its output has the shape of `like`.
-
-        `blobs` are those of the forward layer that it shares. With `plane`, `like` is read as well
-        where its size is open.
-        """
-        added = self.make(kind, node, inputs, like.shape, like.nominal, params, suffix, like.name)
-        added.blobs = [node.blobs[i] for i in blobs]
-        added.shared = {n: (node.name, i) for n, i in enumerate(blobs)}
-        if plane and not is_fixed(*like.shape[2:]):
-            self.needs[id(added)] = len(added.inputs)
+        added = self.new_node(kind, node, inputs, params, suffix)
+        added.blobs = [*(node.blobs[i] for i in shared), *blobs]
+        added.shared = {n: (node.name, i) for n, i in enumerate(shared)}
+        if read_size:
+            self.size_input[id(added)] = len(added.inputs)
             added.inputs.append(like)
         self.nodes.append(added)
-        return added.outputs[0]
+        return self.new_output(added, like, f"{like.name}/{suffix}")
 
-    def make(
+    def add_split(
+        self, kind: str, node: Node, inputs: Sequence[Value], likes: Sequence[Value], params: object
+    ) -> list[Value]:
+        added = self.new_node(kind, node, inputs, params, "reversed")
+        self.nodes.append(added)
+        return [self.new_output(added, like, f"{like.name}/reversed") for like in likes]
+
+    def add_forward(
         self,
         kind: str,
         node: Node,
         inputs: Sequence[Value],
-        shape: Shape,
-        nominal: tuple[int, ...],
+        like: Value,
         params: object,
+        *,
+        blobs: Sequence[np.ndarray] = (),
         suffix: str,
-        name: str,
+    ) -> Value:
+        added = self.new_node(kind, node, inputs, params, suffix)
+        added.blobs = list(blobs)
+        self.forward.nodes.insert(self.forward.nodes.index(node) + 1, added)
+        return self.new_output(added, like, f"{node.name}/{suffix}")
+
+    def scale(self, node: Node, value: Value, like: Value, factor: float) -> Value:
+        if factor == 1:
+            return value
+        return self.add("Power", node, [value], like, PowerParams(scale=factor), suffix="scaled")
+
+    def new_node(
+        self, kind: str, node: Node, inputs: Sequence[Value], params: object, suffix: str
     ) -> Node:
-        """A node of one output, named after the forward layer and what it does."""
-        label, count = f"{node.name}/{suffix}", 1
-        while label in self.labels:
+        """A node without outputs, named after the forward layer and what it does."""
+        name, count = f"{node.name}/{suffix}", 1
+        while name in self.node_names:
             count += 1
-            label = f"{node.name}/{suffix}_{count}"
-        self.labels.add(label)
-        made = Node(label, kind, params, list(inputs), [], position=node.position)
-        output = Value(self.fresh(f"{name}/{suffix}"), shape, made, nominal=nominal)
-        made.outputs = [output]
-        return made
+            name = f"{node.name}/{suffix}_{count}"
+        self.node_names.add(name)
+        return Node(name, kind, params, list(inputs), [], position=node.position)
 
-    def ahead(self, node: Node, after: Node) -> None:
-        """Put a node that finds bottleneck information into the forward pass."""
-        self.forward.nodes.insert(self.forward.nodes.index(after) + 1, node)
+    def new_output(self, node: Node, like: Value, name: str) -> Value:
+        """A further output of `node`, of the shape of `like`."""
+        output = Value(self.unique_name(name), like.shape, node, nominal=like.nominal)
+        node.outputs.append(output)
+        return output
 
-    def switches(self, pool: Node) -> Value:
-        """The mask of a max pooling, which is given one where it has none."""
-        if len(pool.outputs) == 1:
-            kind = Pooling()
-            if any(kind.outside(pool)):
-                raise pool.error("its last window lies wholly outside the image: it has no switch")
-            kind.windows(pool)
-            top = pool.outputs[0]
-            mask = Value(self.fresh(f"{top.name}_mask"), top.shape, pool, "int64", top.nominal)
-            pool.outputs.append(mask)
-        return pool.outputs[1]
+    def unique_name(self, wish: str) -> str:
+        name, count = wish, 1
+        while name in self.value_names:
+            count += 1
+            name = f"{wish}_{count}"
+        self.value_names.add(name)
+        return name

@@ -10,9 +10,9 @@ import pytest
 
 import converters
 import prototxt
-from converters import ConversionError, Graph
-from converters.passes.reverse import METHODS, ReLURule, Rules, alone, bottleneck, reverse
-from converters.passes.reverse_rules import RULES, rule_of
+from converters import ConversionError, Graph, Node, registry
+from converters.passes.reverse import METHODS, ReLURule, Rules, bottleneck, prune, reverse
+from converters.registry import find
 from tests.converters.checker import bind, close, run_onnx, run_torch
 from tests.converters.oracles import reversed as oracle
 
@@ -39,7 +39,7 @@ def gradient(graph: Graph, blob: str, feeds: dict[str, np.ndarray]):
 
     graph = graph.clone()
     graph.outputs = [graph.value(blob)]
-    module = converters.to_torch(alone(graph)).eval()
+    module = converters.to_torch(prune(graph)).eval()
     images = [torch.from_numpy(feeds[v.name]).requires_grad_() for v in graph.inputs]
     y = module(*images)[blob]
     p = np.random.default_rng(1).normal(size=y.shape).astype(np.float32)
@@ -71,13 +71,18 @@ def check_gradient(graph: Graph, blob: str, feeds: dict[str, np.ndarray]) -> Non
             close(value.name, got, wanted)
 
 
+def reversible(node: Node) -> bool:
+    kind = find(node.type)
+    return kind is not None and kind.reversible
+
+
 def cuttable(graph: Graph) -> str | None:
     """The last blob up to which every layer can be reversed."""
     for node in reversed(graph.nodes):
         part = graph.clone()
         part.outputs = [part.value(node.outputs[0].name)]
         part.without_dead_nodes()
-        if all(rule_of(n) for n in part.nodes) and part.outputs[0].dtype == "float32":
+        if all(map(reversible, part.nodes)) and part.outputs[0].dtype == "float32":
             return part.outputs[0].name
     return None
 
@@ -384,5 +389,85 @@ def test_no_definition_names_a_layer_of_ours() -> None:
         built(text)
 
 
-def test_every_rule_has_a_type() -> None:
-    assert set(RULES) <= {info.type for info in converters.layer_types()}
+REVERSIBLE = (
+    "BN BatchNorm Bias Concat Convolution Deconvolution Dropout Eltwise Flatten InnerProduct LRN "
+    "PReLU Pooling Power ReLU Reshape Scale Slice Split"
+).split()
+KINDS_OF_CONVOLUTION = {"ConvolutionDepthwise", "DepthwiseConv", "DepthwiseConvolution"}
+
+
+def test_the_types_that_have_a_reverse() -> None:
+    found = {info.type for info in converters.layer_types() if info.reversible}
+    assert found == {*REVERSIBLE, *KINDS_OF_CONVOLUTION}
+    text = HEAD + 'layer { name: "odd" type: "TanH" bottom: "data" top: "odd" }'
+    with pytest.raises(ConversionError) as caught:
+        reverse(built(text), "odd")
+    assert caught.value.hint == f"these can: {', '.join(REVERSIBLE)}; cut at a lower blob"
+
+
+PLUGIN = '''
+"""y = x by `factor`, mirrored from left to right."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from converters import LayerType, register
+from converters.reversal import first_top
+
+
+@dataclass
+class MirrorParams:
+    factor: float = 1.0
+
+
+@register("Mirror", message="mirror_param")
+class Mirror(LayerType):
+    Params = MirrorParams
+
+    def shapes(self, node):
+        return [node.inputs[0].shape]
+
+    def onnx(self, node, b):
+        x, step = node.inputs[0], b.ints(-1)
+        y = b.op("Slice", x, step, b.ints(-(2**31)), b.ints(3), step)
+        b.op("Mul", y, np.array(node.params.factor, np.float32), out=node.outputs[0])
+
+    def torch(self, node):
+        from torch import nn
+
+        class Mirrored(nn.Module):
+            def forward(self, x):
+                return node.params.factor * x.flip(3)
+
+        return Mirrored()
+
+    def reverse(self, node, tops, r):
+        bottom = node.inputs[0]
+        value = r.add("Mirror", node, [first_top(tops)], bottom, MirrorParams())
+        r.accumulate(bottom, r.scale(node, value, bottom, node.params.factor))
+'''
+
+
+@pytest.mark.parametrize("open_dims", [True, False])
+def test_a_plugin_says_how_its_layer_is_reversed(
+    open_dims: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converters.layer_types()  # our own are registered before the copy is taken
+    monkeypatch.setattr(registry, "_types", dict(registry._types))  # taken back afterwards
+    (tmp_path / "mirror.py").write_text(PLUGIN)
+    converters.load_plugin(tmp_path / "mirror.py")
+    assert {info.type: info.reversible for info in converters.layer_types()}["Mirror"]
+    text = TWO_BLOCKS.replace(
+        'layer { name: "relu2"',
+        'layer { name: "m" type: "Mirror" bottom: "pool1" top: "m" mirror_param { factor: -3 } }\n'
+        'layer { name: "sum" type: "Concat" bottom: "conv2" bottom: "m" top: "both" }\n'
+        'layer { name: "relu2"',
+    )
+    graph = built(text, 3, open_dims=open_dims)
+    x = np.random.default_rng(0).normal(size=(2, 3, 20, 17)).astype(np.float32)
+    check_gradient(graph, "both", {"data": x})
+    odd = HEAD + 'layer { name: "odd" type: "TanH" bottom: "data" top: "odd" }'
+    with pytest.raises(ConversionError) as caught:
+        reverse(built(odd), "odd")
+    assert caught.value.hint is not None and "LRN, Mirror, PReLU" in caught.value.hint

@@ -192,12 +192,12 @@ def agreement(
     The paper's check: mean squared error, both stretched to 0..1 once for each image (over all
     filters and places).
     """
-    from converters.passes.reverse import alone
+    from converters.passes.reverse import prune
 
     graph = network.graph.clone()
     node = find_layer(graph, layer)
     graph.outputs = [node.outputs[0]]
-    response = network.run({v.name: feeds[v.name] for v in graph.inputs}, alone(graph))
+    response = network.run({v.name: feeds[v.name] for v in graph.inputs}, prune(graph))
     if response.ndim == 2:
         response = response[..., None, None]
     strides, starts = placement([node, *chain(node)])
