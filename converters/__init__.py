@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .build import build_graph, load_graph
+    from .conversion import Conversion, convert
     from .errors import ConversionError, NeedsShape, UnsupportedLayers
     from .graph import Graph, Node, Value
     from .onnx_backend import DEFAULT_OPSET, TARGETS, to_onnx, to_onnx_file
@@ -14,13 +15,13 @@ if TYPE_CHECKING:
     from .passes.fold import fold
     from .passes.reverse import bottleneck, reverse
     from .passes.split import split
-    from .pixels import Pixels
     from .registry import BlobSpec, LayerInfo, LayerType, layer_types, load_plugin, register
     from .reversal import Rules
     from .torch_backend import to_torch
 
 _HOMES = {
     "build": ("build_graph", "load_graph"),
+    "conversion": ("Conversion", "convert"),
     "errors": ("ConversionError", "NeedsShape", "UnsupportedLayers"),
     "graph": ("Graph", "Node", "Value"),
     "onnx_backend": ("DEFAULT_OPSET", "TARGETS", "to_onnx", "to_onnx_file"),
@@ -28,7 +29,6 @@ _HOMES = {
     "passes.fold": ("fold",),
     "passes.reverse": ("bottleneck", "reverse"),
     "passes.split": ("split",),
-    "pixels": ("Pixels",),
     "registry": ("BlobSpec", "LayerInfo", "LayerType", "layer_types", "load_plugin", "register"),
     "reversal": ("Rules",),
     "torch_backend": ("to_torch",),
@@ -38,6 +38,7 @@ __all__ = [
     "DEFAULT_OPSET",
     "TARGETS",
     "BlobSpec",
+    "Conversion",
     "ConversionError",
     "Graph",
     "LayerInfo",
@@ -45,12 +46,12 @@ __all__ = [
     "NeedsShape",
     "Node",
     "OnnxFile",
-    "Pixels",
     "Rules",
     "UnsupportedLayers",
     "Value",
     "bottleneck",
     "build_graph",
+    "convert",
     "fold",
     "layer_types",
     "load_graph",

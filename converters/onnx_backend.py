@@ -9,10 +9,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from prototxt.preprocessing import Preprocessing
+
 from .errors import ConversionError
 from .graph import Dim, Graph, Node, Shape, Value
 from .onnx_file import LARGE, OnnxFile
-from .pixels import Pixels
+from .preprocessing import emit, image_input
 from .registry import find
 
 __all__ = ["DEFAULT_OPSET", "IR_VERSION", "TARGETS", "OnnxBuilder", "to_onnx", "to_onnx_file"]
@@ -38,15 +40,15 @@ def to_onnx(
     opset: int = DEFAULT_OPSET,
     metadata: Mapping[str, str] | None = None,
     producer: tuple[str, str] = ("caffe-zoo", ""),
-    pixels: Pixels | None = None,
+    preprocessing: Preprocessing | None = None,
 ) -> onnx.ModelProto:
     """Write a graph as an ONNX model whose inputs, outputs and weights have the prototxt's names.
 
     `target` chooses how unpooling is written: ``cpu`` uses MaxUnpool, ``cuda`` ScatterElements,
-    ``portable`` only operators that every runtime has. All give the same numbers. With `pixels`
-    that input takes uint8 images, and the model's first nodes do what Caffe's data layer does.
+    ``portable`` only operators that every runtime has. All give the same numbers. With
+    `preprocessing` the input takes uint8 images, and the model's first nodes do that to them.
     """
-    return to_onnx_file(graph, target, opset, metadata, producer, pixels).whole()
+    return to_onnx_file(graph, target, opset, metadata, producer, preprocessing).whole()
 
 
 def to_onnx_file(
@@ -55,7 +57,7 @@ def to_onnx_file(
     opset: int = DEFAULT_OPSET,
     metadata: Mapping[str, str] | None = None,
     producer: tuple[str, str] = ("caffe-zoo", ""),
-    pixels: Pixels | None = None,
+    preprocessing: Preprocessing | None = None,
 ) -> OnnxFile:
     """`to_onnx`, ready to be written: its weights are the graph's own arrays, not copies."""
     if target not in TARGETS:
@@ -65,8 +67,8 @@ def to_onnx_file(
             f"opset {opset} is not supported", None, f"one of {OPSETS[0]} to {OPSETS[-1]}"
         )
     builder = OnnxBuilder(graph, target, opset)
-    if pixels is not None:
-        pixels.emit(graph.value(pixels.blob), builder)
+    if preprocessing is not None:
+        emit(image_input(graph) or graph.inputs[0], preprocessing, builder)
     for node in graph.nodes:
         kind = find(node.type)
         assert kind is not None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         write_solverstate,
         write_weights,
     )
-    from .errors import FormatError, Position, ZooError
+    from .errors import FormatError, Position, UsageError, ZooError
     from .files import atomic_write
     from .net import (
         LayerDefinition,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         read_net,
         write_net,
     )
+    from .preprocessing import Preprocessing
     from .schema import UInt, decode
     from .solver import SolverDefinition, parse_solver, read_solver, write_solver
     from .text import Field, Message, Scalar, format_text, parse_text, read_text
@@ -41,11 +42,12 @@ _HOMES = {
         "Datum LayerBlobs SolverState parse_datum read_binaryproto read_model read_solverstate "
         "read_weights serialize_datum write_binaryproto write_solverstate write_weights"
     ),
-    "errors": "FormatError Position ZooError",
+    "errors": "FormatError Position UsageError ZooError",
     "files": "atomic_write",
     "net": (
         "LayerDefinition NetDefinition ParamSpec StateRule is_solver parse_net read_net write_net"
     ),
+    "preprocessing": "Preprocessing",
     "schema": "UInt decode",
     "solver": "SolverDefinition parse_solver read_solver write_solver",
     "text": "Field Message Scalar format_text parse_text read_text",
@@ -61,11 +63,13 @@ __all__ = [
     "NetDefinition",
     "ParamSpec",
     "Position",
+    "Preprocessing",
     "Scalar",
     "SolverDefinition",
     "SolverState",
     "StateRule",
     "UInt",
+    "UsageError",
     "ZooError",
     "atomic_write",
     "decode",

@@ -1,7 +1,8 @@
 """Errors of reading and writing Caffe's files.
 
     ZooError            every error that this project raises for bad input
-    └── FormatError     a file that is not what it should be: syntax, unknown field, wrong bytes
+    ├── FormatError     a file that is not what it should be: syntax, unknown field, wrong bytes
+    └── UsageError      arguments that contradict one another
 
 The other packages hang theirs below `ZooError` too. Its text is one line:
 ``net.prototxt:312:5: what is wrong; what to do``.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["FormatError", "Position", "ZooError"]
+__all__ = ["FormatError", "Position", "UsageError", "ZooError"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +41,7 @@ class ZooError(Exception):
 
 class FormatError(ZooError):
     """A file that is not what it should be."""
+
+
+class UsageError(ZooError):
+    """Arguments that contradict one another, or that are of no possible form."""

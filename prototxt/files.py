@@ -1,12 +1,14 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all; digests, folders, mapped contents."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import mmap
 import os
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,7 +16,17 @@ import numpy as np
 
 from .errors import FormatError, ZooError
 
-__all__ = ["atomic_write", "atomic_write_all", "map_bytes", "read_bytes", "release"]
+__all__ = [
+    "atomic_write",
+    "atomic_write_all",
+    "find_beside",
+    "make_folder",
+    "map_bytes",
+    "read_bytes",
+    "release",
+    "sha256",
+    "sha256_meanwhile",
+]
 
 
 Content = bytes | str | Callable[[BinaryIO], object]
@@ -119,3 +131,35 @@ def release(array: np.ndarray) -> None:
     first = array.ctypes.data - np.frombuffer(whole, np.uint8).ctypes.data
     start = first - first % mmap.PAGESIZE
     whole.madvise(mmap.MADV_DONTNEED, start, first + array.nbytes - start)
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file's content, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_meanwhile(path: Path) -> Callable[[], str]:
+    """Begin to take a digest in another thread; call the result to have it."""
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(sha256, path)
+    pool.shutdown(wait=False)
+    return future.result
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder for output; ZooError in one line where that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise ZooError(f"{path}: is a file, not a folder", hint="give a folder") from None
+    except OSError as error:
+        raise ZooError(f"{path}: cannot be made: {error.strerror or error}") from None
+
+
+def find_beside(name: str, path: Path) -> Path | None:
+    """A file as Caffe finds it (from the current folder), else beside the file that names it."""
+    for candidate in (Path(name), path.parent / name, path.parent / Path(name).name):
+        if name and candidate.exists():
+            return candidate
+    return None

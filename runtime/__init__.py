@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .codec import Header, read_header, read_masks, write_switches
     from .errors import InferenceError
     from .evaluation import Evaluation, evaluate, image_output, pixels
-    from .feeding import Feeder, image_shape
+    from .feeding import IMAGENET_MEAN, Feeder, fixed_plane, image_shape, resolve
     from .halves import Halves, load_halves
     from .images import (
         deprocess,
@@ -30,7 +30,7 @@ _HOMES = {
     "codec": "Header read_header read_masks write_switches",
     "errors": "InferenceError",
     "evaluation": "Evaluation evaluate image_output pixels",
-    "feeding": "Feeder image_shape",
+    "feeding": "IMAGENET_MEAN Feeder fixed_plane image_shape resolve",
     "halves": "Halves load_halves",
     "images": ("deprocess list_images preprocess read_image read_mean resize sample_images"),
     "metrics": "RMSE bits_per_pixel psnr ssim",
@@ -42,6 +42,9 @@ __all__ = [
     "contact_sheet",
     "pixels",
     "psnr",
+    "fixed_plane",
+    "resolve",
+    "IMAGENET_MEAN",
     "RMSE",
     "Evaluation",
     "Feeder",

@@ -7,15 +7,24 @@ What it was asked to rebuild is the blob, in both cases.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from prototxt.errors import UsageError
+from prototxt.preprocessing import Plane, Preprocessing
+
 from .errors import InferenceError
-from .images import deprocess, fitted, read_mean, resize
+from .images import deprocess, fitted, resize
 from .session import Model
 
-__all__ = ["Feeder", "image_shape"]
+__all__ = ["IMAGENET_MEAN", "Feeder", "fixed_plane", "image_shape", "resolve"]
 
-Plane = tuple[int, int]
+IMAGENET_MEAN = "104.007,116.669,122.679"
+"""The customary mean colour (BGR, 0..255) of Caffe's ILSVRC2012 networks."""
+
+USUAL_SIZE = (128, 128)
+"""What images are resized to where nothing tells: the paper's."""
 
 
 def image_shape(model: Model) -> tuple[int | str, ...] | None:
@@ -32,30 +41,90 @@ def image_shape(model: Model) -> tuple[int | str, ...] | None:
 def blob_shape(model: Model) -> tuple[int | str, ...] | None:
     """N×C×H×W of the blob that a model makes of its images, or is given."""
     shape = image_shape(model)
-    crop = plane(model.metadata.get("zoo.crop")) if model.inputs[0].dtype == "uint8" else None
+    crop = None
+    if model.inputs[0].dtype == "uint8":
+        crop = Preprocessing.from_metadata(model.metadata).crop
     return (*shape[:2], *crop) if shape and crop else shape
+
+
+def fixed_plane(model: Model) -> Plane | None:
+    """The height and width that a model's image input fixes, None where it takes any.
+
+    InferenceError where it takes something else than one image.
+    """
+    shape = image_shape(model) if len(model.inputs) == 1 else None
+    if shape is None:
+        listed = ", ".join(spec.name for spec in model.inputs)
+        raise InferenceError(
+            f"{model.source}: takes {listed}, not one image",
+            hint="give a network that takes images whole",
+        )
+    height, width = shape[2:]
+    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+
+
+def resolve(
+    properties: Mapping[str, str],
+    *,
+    mean: str | None = None,
+    size: Plane | None = None,
+    fixed: Plane | None = None,
+) -> tuple[Preprocessing, Plane, list[str]]:
+    """How to feed a model, what to resize images to, and what a person should know of that: what
+    the user gave, else what the model's metadata say, else the paper's habit, saying so. `fixed`
+    is the height and width that the model's input allows.
+    """
+    how, notes = Preprocessing.from_metadata(properties), []
+    if how.in_model:
+        if mean is not None:
+            raise UsageError("the model subtracts its own mean", hint="leave --mean out")
+        how = how if how.mean is not None else how.overridden((0.0,))
+    elif mean is not None:
+        how = how.overridden(mean)
+    elif how.mean is None:
+        how = how.overridden(IMAGENET_MEAN)
+        notes.append(f"neither --mean nor the model gives a mean; took ImageNet's {how.mean_text}")
+    elif how.mean_file is not None:
+        notes.append(
+            f"the mean image {how.mean_file} stands in as its average colour {how.mean_text}; "
+            "give --mean for the image itself"
+        )
+    if size is not None and fixed is not None and size != fixed:
+        raise UsageError(
+            f"--size {size[0]}x{size[1]}: the model takes {fixed[0]}x{fixed[1]} only",
+            hint="convert it again without --shape, or leave --size out",
+        )
+    if size is None:
+        if how.in_model:
+            size = fixed or how.resize or how.crop
+        elif how.crop is not None and fixed in (None, how.crop):
+            size = how.resize
+        size = size or fixed or how.input_size or USUAL_SIZE
+    return how, size, notes
 
 
 class Feeder:
     """How images are fed to a model of one image input.
 
     `mean` is C×1×1 or C×H×W; a model that takes pixels has its own, which stands instead. `size` is
-    what images are resized to.
+    what images are resized to; without `crop` they are not cut then, whatever the model states.
     """
 
-    def __init__(self, model: Model, mean: np.ndarray | None, size: Plane) -> None:
-        said = model.metadata
+    def __init__(
+        self, model: Model, mean: np.ndarray | None, size: Plane, crop: bool = True
+    ) -> None:
+        how = Preprocessing.from_metadata(model.metadata)
         self.size = size
         self.pixels = model.inputs[0].dtype == "uint8"
-        self.scale = float(said.get("zoo.scale", "1"))
-        self.rgb = said.get("zoo.channel_order", "BGR") == "RGB"
-        self.crop = plane(said.get("zoo.crop"))
-        if not self.pixels and size != plane(said.get("zoo.resize_size")):
+        self.scale = float(how.factor)
+        self.rgb = how.channel_order == "RGB"
+        self.crop = how.crop
+        if not crop or (not self.pixels and size != how.resize):
             self.crop = None  # the blob's own size was asked for
         shape = image_shape(model)
         self.grey = shape is not None and shape[1] == 1
         if self.pixels or mean is None:
-            mean = own_mean(model, 1 if self.grey else 3)
+            mean = own_mean(model, how, 1 if self.grey else 3)
         self.mean = mean
 
     def resized(self, image: np.ndarray) -> np.ndarray:
@@ -102,18 +171,11 @@ class Feeder:
         return planes[:, y : y + self.crop[0], x : x + self.crop[1]]
 
 
-def own_mean(model: Model, channels: int) -> np.ndarray:
+def own_mean(model: Model, how: Preprocessing, channels: int) -> np.ndarray:
     """The mean that a model's metadata state, or that a model of pixels subtracts: C×1×1, C×H×W."""
-    said = model.metadata
-    if model.inputs[0].dtype == "uint8" and "zoo.mean.file" in said:
+    if model.inputs[0].dtype == "uint8" and how.mean_file is not None:
         found = model.initializer(f"{model.inputs[0].name}.mean")
         if found is None:
             raise InferenceError(f"{model.source}: its mean image is not in it")
         return found[0]
-    return read_mean(said.get("zoo.mean"), channels)
-
-
-def plane(text: str | None) -> Plane | None:
-    """`HEIGHTxWIDTH`."""
-    height, x, width = (text or "").partition("x")
-    return (int(height), int(width)) if x and height.isdecimal() and width.isdecimal() else None
+    return how.mean_values(channels, InferenceError)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-import prototxt
+from prototxt import preprocessing
 from prototxt.files import read_bytes
 
 from .errors import InferenceError
@@ -81,38 +81,7 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def read_mean(spec: str | Path | None, channels: int = 3) -> np.ndarray:
     """A mean to subtract: .binaryproto or .npy (C×H×W), or numbers `b,g,r` (C×1×1); None is 0."""
-    if spec is None or spec == "":
-        return np.zeros((channels, 1, 1), np.float32)
-    text = str(spec)
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if numbers:
-        if len(numbers) not in (1, channels) or not np.isfinite(numbers).all():
-            raise InferenceError(f"mean {text}: give {channels} numbers", None, "as in 104,117,123")
-        return np.resize(np.array(numbers, np.float32), channels).reshape(channels, 1, 1)
-    stored = read_array(Path(text)) if text.endswith(".npy") else prototxt.read_binaryproto(text)
-    mean = np.asarray(stored, np.float32)
-    if mean.ndim == 4 and mean.shape[0] == 1:
-        mean = mean[0]
-    if mean.ndim == 1 and mean.size == channels:
-        mean = mean.reshape(channels, 1, 1)
-    if mean.ndim != 3 or mean.shape[0] != channels:
-        shown = "x".join(map(str, mean.shape))
-        raise InferenceError(f"{text}: the mean is {shown}, not {channels}xHxW")
-    return mean
-
-
-def read_array(path: Path) -> np.ndarray:
-    try:
-        return np.asarray(np.load(path, allow_pickle=False))
-    except FileNotFoundError:
-        raise InferenceError(f"{path}: no such file") from None
-    except OSError as error:
-        raise InferenceError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, EOFError):
-        raise InferenceError(f"{path}: not a plain .npy array") from None
+    return preprocessing.read_mean(spec, channels, InferenceError)
 
 
 def fitted(mean: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -1,9 +1,12 @@
 """Fixtures that every folder of tests uses."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.command import Run
 
 # The networks of the tests are tiny, and several processes may run them at once.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -18,3 +21,11 @@ def shared() -> Path:
     if not (folder / "caffe").is_dir():
         pytest.skip("needs ../shared (Caffe's own files), which is not here")
     return folder
+
+
+@pytest.fixture
+def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
+    """Runs the `zoo` command in an empty folder of its own, which is also the test's `tmp_path`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ZOO_DEBUG", raising=False)
+    return lambda *arguments: Run(arguments)

@@ -107,6 +107,7 @@ ROOMS = {
     "converters/layers/rcnn_torch.py": {"torch"},
     "runtime/session.py": {"onnxruntime"},
     "zoo/reversed/informativeness.py": {"torch"},
+    "zoo/paper/architectures.py": {"converters"},  # the networks, layer by layer
     "zoo/checking/probes.py": {"converters"},  # what a layer may be fed
 }
 

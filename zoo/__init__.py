@@ -14,4 +14,6 @@
 Heavy packages are imported inside the functions that need them, so that `zoo --help` stays quick.
 """
 
-__version__ = "0.1.0"
+from prototxt.version import __version__
+
+__all__ = ["__version__"]

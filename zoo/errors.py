@@ -2,8 +2,7 @@
 reads.
 
     ZooError (prototxt.errors)
-    ├── HubError      a model that is not at hand
-    └── UsageError    options that contradict one another
+    └── HubError      a model that is not at hand
 """
 
 from prototxt.errors import ZooError
@@ -11,7 +10,3 @@ from prototxt.errors import ZooError
 
 class HubError(ZooError):
     """A model that is not at hand or that cannot be had."""
-
-
-class UsageError(ZooError):
-    """Options that are wrong together; typer already refuses those that are wrong alone."""

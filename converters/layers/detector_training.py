@@ -165,6 +165,7 @@ class AnnotatedData(DataLayer):
 
     fork = "SSD (weiliu89/caffe)"
     Params = DataParams
+    plain_transform = True
 
     def messages(self) -> tuple[str, ...]:
         return (*super().messages(), "annotated_data_param")

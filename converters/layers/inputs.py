@@ -173,6 +173,9 @@ class DataLayer(InputLayer):
     Its batch_size is a matter of training: here one image is a batch, where none is stated.
     """
 
+    plain_transform: ClassVar[bool] = False
+    """It does to an image what data_transformer.cpp does, and nothing else."""
+
     def messages(self) -> tuple[str, ...]:
         return (self.message or "", "transform_param")
 
@@ -194,6 +197,7 @@ class Data(DataLayer):
     """Images of an LMDB or LevelDB."""
 
     Params = DataParams
+    plain_transform = True
 
 
 @register("ImageData", message="image_data_param")
@@ -201,6 +205,7 @@ class ImageData(DataLayer):
     """Images named in a list."""
 
     Params = ImageDataParams
+    plain_transform = True
 
 
 @register("WindowData", message="window_data_param")
@@ -231,6 +236,7 @@ class MemoryData(DataLayer):
     """Images and labels handed over by the program."""
 
     Params = MemoryDataParams
+    plain_transform = True
     tops = (2, 2)
 
     def top_shape(self, params: Any, index: int) -> tuple[int, ...] | None:

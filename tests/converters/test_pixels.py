@@ -1,4 +1,4 @@
-"""Pixels as a model's input, against plain numpy written from data_transformer.cpp."""
+"""Preprocessing as a model's input, against plain numpy written from data_transformer.cpp."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 import converters
 import prototxt
 import runtime
-from converters import ConversionError, Graph, Pixels
+from converters import ConversionError, Graph
+from prototxt import Preprocessing
 
 
 def data_transformer(
@@ -56,7 +57,7 @@ def network(channels: int, *plane: int | str) -> Graph:
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> tuple[Graph, Pixels, np.ndarray]:
+def cases(draw: st.DrawFn) -> tuple[Graph, Preprocessing, np.ndarray]:
     """A network, how it is fed, and images, N×H×W×C in the network's order of channels."""
     channels = draw(st.sampled_from([1, 3]))
     height, width = draw(st.integers(4, 11)), draw(st.integers(4, 11))
@@ -74,7 +75,12 @@ def cases(draw: st.DrawFn) -> tuple[Graph, Pixels, np.ndarray]:
     scale = draw(st.sampled_from([1.0, 0.00390625, 0.017, 2.5]))
     plane = crop or ((height, width) if kind == "image" else ("height", "width"))
     reverse = draw(st.booleans())
-    pixels = Pixels("data", None if mean is None else mean.astype(np.float32), scale, reverse, crop)
+    pixels = Preprocessing(
+        None if mean is None else mean.astype(np.float32),
+        scale=scale,
+        channel_order="BGR" if reverse else "RGB",
+        crop=crop,
+    )
     count = draw(st.integers(1, 3))
     images = rng.integers(0, 256, (count, height, width, channels), np.uint8)
     return network(channels, *plane), pixels, images
@@ -82,18 +88,18 @@ def cases(draw: st.DrawFn) -> tuple[Graph, Pixels, np.ndarray]:
 
 @settings(max_examples=60, deadline=None)
 @given(cases())
-def test_it_does_what_caffe_does(case: tuple[Graph, Pixels, np.ndarray]) -> None:
+def test_it_does_what_caffe_does(case: tuple[Graph, Preprocessing, np.ndarray]) -> None:
     graph, pixels, images = case
     data = np.stack(
         [
-            data_transformer(image, crop=pixels.crop, mean=pixels.mean, scale=pixels.scale)
+            data_transformer(image, crop=pixels.crop, mean=pixels.mean, scale=pixels.factor)
             for image in images
         ]
     )
-    fed = images[..., ::-1] if pixels.reverse else images
+    fed = images[..., ::-1] if pixels.reverses else images
     for target in converters.TARGETS:
         plain = converters.to_onnx(graph, target)
-        folded = converters.to_onnx(graph, target, pixels=pixels)
+        folded = converters.to_onnx(graph, target, preprocessing=pixels)
         wanted = runtime.load(plain.SerializeToString(), "cpu").run({"data": data})
         model = runtime.load(folded.SerializeToString(), "cpu")
         (spec,) = model.inputs
@@ -105,25 +111,27 @@ def test_it_does_what_caffe_does(case: tuple[Graph, Pixels, np.ndarray]) -> None
 
 
 def test_one_model_takes_images_of_any_size() -> None:
-    pixels = Pixels("data", np.array([104, 117, 123], np.float32).reshape(3, 1, 1), crop=(6, 6))
+    pixels = Preprocessing(np.array([104, 117, 123], np.float32).reshape(3, 1, 1), crop=(6, 6))
     for graph, how, smallest in [
-        (network(3, "height", "width"), Pixels("data", pixels.mean), 4),
+        (network(3, "height", "width"), Preprocessing(pixels.mean), 4),
         (network(3, 6, 6), pixels, 6),
     ]:
-        model = runtime.load(converters.to_onnx(graph, pixels=how).SerializeToString(), "cpu")
+        model = runtime.load(
+            converters.to_onnx(graph, preprocessing=how).SerializeToString(), "cpu"
+        )
         assert model.inputs[0].shape == ("batch", "height", "width", 3)
         for size in [(smallest, smallest), (9, 12), (12, 7)]:
             images = np.random.default_rng(0).integers(0, 256, (2, *size, 3), np.uint8)
             found = model.run({"data": images})["data/output"]
             for image, blob in zip(images, found, strict=True):
                 wanted = data_transformer(
-                    image[..., ::-1], crop=how.crop, mean=how.mean, scale=how.scale
+                    image[..., ::-1], crop=how.crop, mean=how.mean, scale=how.factor
                 )
                 np.testing.assert_array_equal(blob, wanted)
 
 
 def test_an_image_smaller_than_the_crop_is_refused() -> None:
-    model = converters.to_onnx(network(3, 6, 6), pixels=Pixels("data", crop=(6, 6)))
+    model = converters.to_onnx(network(3, 6, 6), preprocessing=Preprocessing(crop=(6, 6)))
     session = runtime.load(model.SerializeToString(), "cpu")
     for size in [(5, 8), (8, 5), (1, 1)]:
         with pytest.raises(runtime.InferenceError):
@@ -136,31 +144,33 @@ MEAN = np.zeros((3, 8, 8), np.float32)
 @pytest.mark.parametrize(
     ("graph", "pixels", "message"),
     [
-        (network(2, 8, 8), Pixels("data"), "takes batchx2x8x8, not images of 1 or 3 channels"),
+        (network(2, 8, 8), Preprocessing(), "takes batchx2x8x8, not images of 1 or 3 channels"),
         (
             network(3, 8, 8),
-            Pixels("data", crop=(6, 6)),
+            Preprocessing(crop=(6, 6)),
             "takes batchx3x8x8, which a crop to 6x6 does not give",
         ),
         (
             network(1, 8, 8),
-            Pixels("data", MEAN),
+            Preprocessing(MEAN),
             "takes 1 channels, but the mean is 3x8x8",
         ),
         (
             network(3, "height", "width"),
-            Pixels("data", MEAN),
+            Preprocessing(MEAN),
             "takes batchx3xheightxwidth, but the mean image is 8x8; "
             "fix it by --shape data=batchx3x8x8, or give the mean as numbers",
         ),
         (
             network(3, 9, 9),
-            Pixels("data", MEAN, crop=(9, 9)),
+            Preprocessing(MEAN, crop=(9, 9)),
             "is cut to 9x9, but the mean image is 8x8; it must be of the image before",
         ),
     ],
 )
-def test_what_cannot_be_folded_is_refused(graph: Graph, pixels: Pixels, message: str) -> None:
+def test_what_cannot_be_folded_is_refused(
+    graph: Graph, pixels: Preprocessing, message: str
+) -> None:
     with pytest.raises(ConversionError) as caught:
-        converters.to_onnx(graph, pixels=pixels)
+        converters.to_onnx(graph, preprocessing=pixels)
     assert str(caught.value) == f"input 'data': {message}"

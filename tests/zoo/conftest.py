@@ -1,56 +1,17 @@
 """What the tests of the commands share."""
 
-import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 import converters
 import prototxt
+from tests.command import Run
 from tests.zoo.drawn import photographs
-from zoo.cli.app import app
 from zoo.paper import architectures
 from zoo.paper.recipes.crops import make_pool
-
-
-class Run:
-    """What one command did: exit status, stdout, stderr."""
-
-    def __init__(self, arguments: tuple[object, ...]) -> None:
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-        self.status: int = result.exit_code
-        self.out: str = result.stdout
-        self.err: str = result.stderr
-        self.exception = result.exception
-
-    @property
-    def json(self) -> Any:
-        """stdout as the one JSON object that it must be."""
-        assert self.status == 0, self.err
-        return json.loads(self.out)
-
-    @property
-    def refusal(self) -> str:
-        """The one line of a command that refused its input."""
-        assert self.status == 1, (self.status, self.out, self.err)
-        assert isinstance(self.exception, SystemExit)  # not whatever was raised inside
-        assert self.out == ""
-        assert self.err.endswith("\n") and self.err.count("\n") == 1, self.err
-        assert "Traceback" not in self.err and "internal error" not in self.err, self.err
-        return self.err.strip()
-
-
-@pytest.fixture
-def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
-    """Runs the `zoo` command in an empty folder of its own, which is also the test's `tmp_path`."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ZOO_DEBUG", raising=False)
-    return lambda *arguments: Run(arguments)
 
 
 @pytest.fixture

@@ -87,8 +87,7 @@ def torch_module(spec: dict[str, Any]) -> Call:
 
     device = device_of(spec)
     torch.set_num_threads(spec["threads"])
-    graph = converters.load_graph(spec["net"], spec["caffemodel"])
-    module: Any = converters.to_torch(graph).eval().to(device)
+    module: Any = converters.convert(spec["net"], spec["caffemodel"]).to_torch().eval().to(device)
     if spec.get("compiled"):
         module = torch.compile(module)
     image = torch.from_numpy(feeds(spec["shape"])).to(device)
@@ -206,8 +205,7 @@ def plain_training(spec: dict[str, Any]) -> Call:
 
     torch.set_num_threads(spec["threads"])
     device = device_of(spec)
-    graph = converters.load_graph(spec["net"], spec["caffemodel"])
-    module: Any = converters.to_torch(graph).train().to(device)
+    module: Any = converters.convert(spec["net"], spec["caffemodel"]).to_torch().train().to(device)
     frozen = ("conv1", "conv2", "conv3")
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(not name.startswith(frozen))

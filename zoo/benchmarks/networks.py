@@ -119,7 +119,7 @@ def drawn_caffemodel(text: str, file: BinaryIO, seed: int = 0) -> None:
     import prototxt
 
     # Fillers of zero cost no memory: nobody touches them.
-    graph = converters.build_graph(prototxt.parse_net(text).select("TEST"))
+    graph = converters.convert(prototxt.parse_net(text)).graph
     rng = np.random.default_rng(seed)
     for node in graph.nodes:
         if node.blobs:
@@ -196,13 +196,12 @@ def tunnel(arch: str, side: int, folder: Path) -> Files:
     files = Files(folder, arch)
     text = architectures.definition(arch, side)
     files.net.write_text(text)
-    net = prototxt.parse_net(text, str(files.net)).select("TEST")
-    graph = converters.build_graph(net)
+    graph = converters.convert(files.net).graph
     take_weights(graph, arch)
     types = {node.name: node.type for node in graph.nodes}
     blobs = {node.name: node.blobs for node in graph.nodes if node.blobs}
     prototxt.write_weights(files.caffemodel, blobs, types, arch)
-    onnx.save(converters.to_onnx(converters.fold(graph)), files.onnx)
+    converters.convert(files.net, files.caffemodel).save(files.onnx)
     onnx.save(naive_export(graph), files.naive)
     return files
 

@@ -71,12 +71,9 @@ def run(
 
 
 def convert(files: Files) -> None:
-    import onnx
-
     import converters
 
-    graph = converters.load_graph(files.net, files.caffemodel)
-    onnx.save(converters.to_onnx(converters.fold(graph)), files.onnx)
+    converters.convert(files.net, files.caffemodel).save(files.onnx)
 
 
 def contestants(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from prototxt.errors import ZooError
+from prototxt.preprocessing import Preprocessing
 from zoo.checking import probes
 
 if TYPE_CHECKING:
@@ -28,30 +29,27 @@ even, so that a centre that is rounded the other way shows."""
 class PixelFeed:
     """The input of a model that takes pixels, and what must come of them.
 
-    `given` is the mean of the user, `stated` that of the definition's data layer, both as
-    `runtime.read_mean` takes them.
+    `given` is the user's mean, as `prototxt.preprocessing.read_mean` takes it; `stated` what the
+    definition's data layers say.
     """
 
-    def __init__(self, model: Model, name: str, given: str | None, stated: str | None) -> None:
-        import runtime
-
-        self.name, said = name, model.metadata
+    def __init__(self, model: Model, name: str, given: str | None, stated: Preprocessing) -> None:
+        self.name, how = name, Preprocessing.from_metadata(model.metadata)
         self.stated = next(spec.shape for spec in model.inputs if spec.name == name)
         self.channels = int(self.stated[3])
-        height, x, width = said.get("zoo.crop", "").partition("x")
-        self.crop = (int(height), int(width)) if x else None
-        self.scale = np.float32(said.get("zoo.scale", "1"))
-        self.reverse = self.channels == 3 and said.get("zoo.channel_order", "BGR") == "BGR"
-        mean = given if given is not None else said.get("zoo.mean")
-        if given is None and "zoo.mean.file" in said:
+        self.crop, self.scale = how.crop, np.float32(how.factor)
+        self.reverse = self.channels == 3 and how.reverses
+        if given is not None:
+            how = how.overridden(given)
+        elif how.mean_file is not None:
             # The metadata have only its average.
-            if stated is None or not Path(stated).is_file():
+            if not isinstance(stated.mean, str) or not Path(stated.mean).is_file():
                 raise ZooError(
-                    f"{model.source}: subtracts the mean image {said['zoo.mean.file']}",
+                    f"{model.source}: subtracts the mean image {how.mean_file}",
                     hint="give it by --mean",
                 )
-            mean = stated
-        self.mean = runtime.read_mean(mean, self.channels)
+            how = stated
+        self.mean = how.mean_values(self.channels)
 
     @property
     def blob_shape(self) -> tuple[int | str, ...]:
@@ -92,7 +90,7 @@ class PixelFeed:
         return np.ascontiguousarray(array.astype(np.uint8))
 
 
-def pixel_feed(model: Model, given: str | None, stated: str | None) -> PixelFeed | None:
+def pixel_feed(model: Model, given: str | None, stated: Preprocessing) -> PixelFeed | None:
     """None of a model that takes blobs."""
     name = next((spec.name for spec in model.inputs if spec.dtype == "uint8"), None)
     return PixelFeed(model, name, given, stated) if name is not None else None

@@ -66,10 +66,10 @@ def bench(
     Everyone runs in a process of its own, and they take turns; figures are medians over the rounds.
     A ratio is the time of a contestant over that of the first one.
     """
+    from prototxt.errors import UsageError
     from prototxt.files import atomic_write_all
     from zoo.benchmarks import machine, report
     from zoo.cli.console import Printer
-    from zoo.errors import UsageError
     from zoo.paper import architectures
 
     for name in arch or ():

@@ -70,9 +70,9 @@ def mean(
     quiet: options.Quiet = False,
 ) -> None:
     """Write the mean image of a database."""
+    from prototxt.records import LMDBRecords
     from zoo.cli.console import Printer
     from zoo.data import build as builder
-    from zoo.data.records import LMDBRecords
 
     say = Printer(json, quiet)
     with say.progress("averaging", len(LMDBRecords(database))) as advance:

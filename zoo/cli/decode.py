@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from prototxt.errors import UsageError
 from zoo.cli import options
 from zoo.cli.options import Provider
-from zoo.errors import UsageError
 
 
 def decode(

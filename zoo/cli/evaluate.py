@@ -64,7 +64,7 @@ def evaluate(
 
     model, arch = model_for(model, arch, pretrained)
     import runtime
-    from zoo import metadata
+    from converters.metadata import untrained
     from zoo.cli.console import Printer
     from zoo.data.sources import evaluated_images
     from zoo.paper import architectures
@@ -72,21 +72,20 @@ def evaluate(
     say = Printer(json, quiet)
     loaded = runtime.load(model, provider.value)
     arch = _agreed_arch(arch, loaded, model)
-    how = metadata.preprocessing(
-        loaded.metadata, mean=mean, size=sides, fixed=fixed_size(loaded, model)
-    )
+    fixed = runtime.fixed_plane(loaded)
+    how, plane, said = runtime.resolve(loaded.metadata, mean=mean, size=sides, fixed=fixed)
     images, notes, data_name = evaluated_images(data, held_out)
     images = images[:limit]
-    notes += how.notes
-    for sentence in (loaded.note, metadata.untrained(loaded.metadata)):
+    notes += said
+    for sentence in (loaded.note, untrained(loaded.metadata)):
         if sentence:
             notes.append(sentence)
     with say.progress("evaluating", len(images)) as advance:
         outcome = runtime.evaluate(
             loaded,
             images,
-            runtime.read_mean(how.mean),
-            size=how.size,
+            how.mean_values(3),
+            size=plane,
             batch=batch,
             on_progress=lambda *_: advance(),
         )
@@ -103,7 +102,7 @@ def evaluate(
         "arch": arch,
         "model": str(model),
         "data": data_name,
-        "size": list(how.size),
+        "size": list(plane),
         "provider": loaded.provider,
         "seconds": round(outcome.seconds, 3),
         "images_per_second": round(outcome.images_per_second, 1),
@@ -112,24 +111,10 @@ def evaluate(
     if report is not None:
         from zoo.paper.report import write_report
 
-        files = write_report(report, result, outcome, images, loaded, how)
+        files = write_report(report, result, outcome, images, loaded, how, plane)
         result["report"] = [str(path) for path in files]
     say.result(result)
-    _show(say, result, untrained=bool(metadata.untrained(loaded.metadata)))
-
-
-def fixed_size(model: Model, path: Path) -> tuple[int, int] | None:
-    """The height and width that a model's image input fixes; ZooError where it takes no image."""
-    import runtime
-
-    shape = runtime.image_shape(model) if len(model.inputs) == 1 else None
-    if shape is None:
-        listed = ", ".join(spec.name for spec in model.inputs)
-        raise ZooError(
-            f"{path}: takes {listed}, not one image", hint="give a network that takes images whole"
-        )
-    height, width = shape[2:]
-    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+    _show(say, result, bool(untrained(loaded.metadata)))
 
 
 def _agreed_arch(arch: str | None, model: Model, path: Path) -> str | None:

@@ -15,8 +15,7 @@ import os
 from collections.abc import Callable
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
-from prototxt.errors import ZooError
-from zoo.errors import UsageError
+from prototxt.errors import UsageError, ZooError
 
 FAILED = 1
 USAGE = 2

@@ -58,14 +58,15 @@ def filters(
     import numpy as np
 
     import runtime
-    from prototxt.files import atomic_write
+    from prototxt.files import atomic_write, make_folder
     from zoo.cli.console import Printer
-    from zoo.paper import reconstruction as drawing
     from zoo.reversed import filter_decoding as decoding
     from zoo.reversed import networks
 
     say = Printer(json, quiet)
-    network = networks.read(net, weights, None, mean=mean, shape=shape, seed=seed, provider="cpu")
+    network = networks.read(
+        net, weights, None, mean=mean, shapes=options.parse_shapes(shape), seed=seed, provider="cpu"
+    )
     decoded = decoding.filters(network.graph, layer, unpool.value)
     error = None
     if check is not None:
@@ -73,7 +74,7 @@ def filters(
         error = decoding.agreement(network, layer, decoded, feeds)
     sheet = runtime.mosaic(decoding.pictures(decoded), gap=2, least=64)
     name = layer.replace("/", "_")
-    drawing.make_folder(output)
+    make_folder(output)
     stored = io.BytesIO()
     np.savez_compressed(stored, filters=decoded)
     atomic_write(output / f"{name}.npz", stored.getvalue())

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from prototxt.errors import UsageError
 from zoo.cli import options
-from zoo.errors import UsageError
 
 
 def layers(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from zoo.cli import options
@@ -25,10 +24,11 @@ def list_models(
     from zoo import formatting
     from zoo.cli.console import Printer
     from zoo.hub import open_hub
+    from zoo.hub.index import as_dict
 
     say = Printer(json, quiet)
     opened = open_hub(hub, offline)
-    say.result({"hub": opened.name, "models": [asdict(entry) for entry in opened.index.models]})
+    say.result({"hub": opened.name, "models": [as_dict(entry) for entry in opened.index.models]})
     rows = [_row(entry, formatting.size(entry.size)) for entry in opened.index.newest()]
     if rows:
         say.table(["model", "version", "task", "bits/pixel", "RMSE", "targets", "size"], rows)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zoo.errors import HubError, UsageError
+from prototxt.errors import UsageError
+from zoo.errors import HubError
 
 
 def model_for(

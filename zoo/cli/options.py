@@ -3,11 +3,14 @@
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoo.errors import UsageError
+from prototxt.errors import UsageError
+
+if TYPE_CHECKING:
+    from prototxt.preprocessing import Preprocessing
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
@@ -163,6 +166,16 @@ def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
     if not (1 <= len(parts) <= 2 and all(part.isdecimal() and int(part) > 0 for part in parts)):
         raise UsageError(f"{option} {text!r} is neither a number nor HEIGHTxWIDTH")
     return int(parts[0]), int(parts[-1])
+
+
+def preprocessing(
+    mean: str | None, scale: float | None, crop: str | None, channel_order: str | None
+) -> "Preprocessing":
+    """What the user says of how images become the input; None is what is left to others."""
+    plane = parse_size(crop, "--crop") if crop else None
+    from prototxt.preprocessing import Preprocessing
+
+    return Preprocessing(mean, scale=scale, crop=plane, channel_order=channel_order)
 
 
 def refuse_overwriting(output: Path, inputs: Sequence[Path | None]) -> None:

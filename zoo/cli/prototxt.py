@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from zoo.errors import UsageError
+from prototxt.errors import UsageError
 
 
 def prototxt(

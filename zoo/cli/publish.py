@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from prototxt.errors import UsageError
 from zoo.cli import options
-from zoo.errors import UsageError
 
 if TYPE_CHECKING:
     from zoo.cli.console import Printer

@@ -80,7 +80,7 @@ def rate(
     }
     written: list[Path] = []
     if output is not None:
-        from zoo.paper.reconstruction import make_folder
+        from prototxt.files import make_folder
 
         make_folder(output)
         written = [output / f"rate.{kind}" for kind in ("md", "json", "png")]

@@ -40,17 +40,16 @@ def reconstruct(
 
     path, _ = model_for(model, arch if arch or model else DEFAULT)
     import runtime
-    from zoo import metadata
+    from converters.metadata import untrained
+    from prototxt.files import make_folder
     from zoo.cli.console import Printer
-    from zoo.cli.evaluate import fixed_size
     from zoo.paper import reconstruction as drawing
 
     say = Printer(json, quiet)
     loaded = runtime.load(path, provider.value)
-    how = metadata.preprocessing(
-        loaded.metadata, mean=mean, size=sides, fixed=fixed_size(loaded, path)
-    )
-    average = runtime.read_mean(how.mean)
+    fixed = runtime.fixed_plane(loaded)
+    how, plane, said = runtime.resolve(loaded.metadata, mean=mean, size=sides, fixed=fixed)
+    average = how.mean_values(3)
     paths = [path for item in images for path in runtime.list_images(item)]
     stated = loaded.metadata.get("zoo.arch")
     drawn: list[dict[str, Any]] = []
@@ -58,19 +57,17 @@ def reconstruct(
     pictures = []
     with say.progress("reconstructing", len(paths)) as advance:
         for path in paths:
-            found = drawing.reconstruct(loaded, runtime.read_image(path), average, how.size)
+            found = drawing.reconstruct(loaded, runtime.read_image(path), average, plane)
             target = output / f"{drawing.free_name(path.stem, taken)}.png"
             pictures.append((target, drawing.picture(found, stated)))
             drawn.append({"image": str(path), "picture": str(target), "rmse": found.rmse})
             advance()
     # Only now, so that one bad image leaves no folder half full.
-    drawing.make_folder(output)
+    make_folder(output)
     for target, content in pictures:
         runtime.write_png(target, content)
-    notes = [
-        note for note in (*how.notes, loaded.note, metadata.untrained(loaded.metadata)) if note
-    ]
-    say.result({"pictures": drawn, "size": list(how.size), "notes": notes})
+    notes = [note for note in (*said, loaded.note, untrained(loaded.metadata)) if note]
+    say.result({"pictures": drawn, "size": list(plane), "notes": notes})
     say.table(
         ["image", "picture", "RMSE"],
         [[row["image"], row["picture"], f"{row['rmse']:.4f}"] for row in drawn],

@@ -63,13 +63,16 @@ def segment(
 
     import runtime
     from converters.passes.reverse import METHODS
+    from prototxt.files import make_folder
     from zoo.cli.console import Printer
     from zoo.paper import reconstruction as drawing
     from zoo.reversed import networks
     from zoo.reversed import segmentation as seg
 
     say = Printer(json, quiet)
-    how: dict[str, Any] = dict(mean=mean, shape=shape, seed=seed, provider=provider.value)
+    how: dict[str, Any] = dict(
+        mean=mean, shapes=options.parse_shapes(shape), seed=seed, provider=provider.value
+    )
     whole = networks.read(net, weights, None, **how)
     blob = blob or seg.before_softmax(whole.graph)
     network = networks.read(net, weights, blob, **how)
@@ -104,7 +107,7 @@ def segment(
             pictures += [(output / f"{name}.png", white), (output / f"{name}.seen.png", seen)]
             rows.append(row)
             advance()
-    drawing.make_folder(output)
+    make_folder(output)
     for target, content in pictures:
         runtime.write_png(target, content)
     table = [

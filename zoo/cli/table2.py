@@ -63,7 +63,7 @@ def table2(
     }
     written: list[Path] = []
     if output is not None:
-        from zoo.paper.reconstruction import make_folder
+        from prototxt.files import make_folder
 
         make_folder(output)
         written = [output / f"table2.{kind}" for kind in ("md", "json", "png")]

@@ -68,12 +68,11 @@ def verify(
     import converters
     import prototxt
     import runtime
-    from zoo import transforms
+    from converters.preprocessing import stated
     from zoo.checking import comparison, probes
     from zoo.checking.pixel_probes import pixel_feed
     from zoo.checking.verification import Verifier
     from zoo.cli.console import Printer
-    from zoo.cli.convert import build
 
     say = Printer(json, quiet)
     limit = comparison.TOLERANCE if tolerance is None else tolerance
@@ -83,12 +82,12 @@ def verify(
     read = prototxt.read_net(net, lenient=lenient, warn=say.warn)
     read = read.select(phase.upper(), (*read.stages, *(stage or ())))
     part = loaded.metadata.get("zoo.part")
-    pixels = pixel_feed(loaded, mean, transforms.stated(read).mean)
+    pixels = pixel_feed(loaded, mean, stated(read))
     given_in, fed, given_out = _given(inputs, loaded, pixels) if inputs else ({}, {}, {})
     fixed = _fixed_shapes(loaded, given_in, pixels)
-    whole, _, _ = build(
+    whole = converters.convert(
         read,
-        prototxt.read_weights(weights) if weights is not None else None,
+        weights,
         shapes=(fixed if not part or pixels else None) or None,
         open_dims=False,
         # A part's outputs are told by the split, not by the network.
@@ -96,7 +95,7 @@ def verify(
         seed=seed,
         lenient=lenient,
         warn=say.warn,
-    )
+    ).graph
     graph = _part(whole, part)
     _check_inputs(graph, loaded, net)
     verifier = Verifier(graph, loaded, model, limit)

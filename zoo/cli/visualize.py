@@ -98,15 +98,20 @@ def visualize(
     import numpy as np
 
     import runtime
-    from prototxt.files import atomic_write
+    from prototxt.files import atomic_write, make_folder
     from zoo.cli.console import Printer
-    from zoo.paper import reconstruction as drawing
     from zoo.reversed import networks
     from zoo.reversed import visualization as vis
 
     say = Printer(json, quiet)
     network = networks.read(
-        net, weights, blob, mean=mean, shape=shape, seed=seed, provider=provider.value
+        net,
+        weights,
+        blob,
+        mean=mean,
+        shapes=options.parse_shapes(shape),
+        seed=seed,
+        provider=provider.value,
     )
     if random_weights:
         network.graph = networks.drawn(network.graph, seed)
@@ -132,7 +137,7 @@ def visualize(
     for name, rules in chosen.items():
         for cut in [False] * onnx + [True] * stored:
             contents |= vis.models(network, blob, f"{name}{suffix}", rules, target.value, cut)
-    drawing.make_folder(output)
+    make_folder(output)
     written = []
     for name, array in found.items():
         path = output / f"{name}{suffix}.png"

@@ -16,9 +16,9 @@ import numpy as np
 import prototxt
 from prototxt import Datum
 from prototxt.errors import ZooError
+from prototxt.records import LMDBRecords
 
 from .lists import Entry
-from .records import LMDBRecords
 
 __all__ = ["Built", "build", "describe", "mean"]
 

@@ -6,9 +6,12 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from prototxt.errors import Position, ZooError
+import numpy as np
 
-__all__ = ["Entry", "listed"]
+from prototxt.errors import Position, ZooError
+from prototxt.records import Decoding, decoded
+
+__all__ = ["Entry", "ImageRecords", "listed"]
 
 
 @dataclass(frozen=True)
@@ -67,3 +70,44 @@ def from_list(root: Path, file: Path) -> list[Entry]:
     if not entries:
         raise ZooError(f"{file}: lists no images")
     return entries
+
+
+class ImageRecords:
+    """Images named in a list of `PATH LABEL` lines: image (C×H×W, BGR, 0..255) and label."""
+
+    def __init__(
+        self,
+        path: Path,
+        root: Path = Path(),
+        size: tuple[int, int] | None = None,
+        color: bool = True,
+    ) -> None:
+        self.entries = from_list(root, path)
+        self.size, self.path = size, path
+        self.decoding: Decoding = "color" if color else "gray"
+        self.shape = self.row(0)[0].shape
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        return [self.shape, ()]
+
+    def name(self, number: int) -> str:
+        return str(self.entries[number % len(self.entries)].path)
+
+    def row(self, number: int) -> list[np.ndarray]:
+        """As ReadImageToCVMat (io.cpp): decoded to colour or gray, then resized."""
+        import runtime
+
+        entry = self.entries[number % len(self.entries)]
+        try:
+            image = decoded(entry.path.read_bytes(), self.decoding)
+        except OSError as error:
+            raise ZooError(f"{entry.path}: cannot be read: {error.strerror}") from None
+        if image is None:
+            raise ZooError(f"{entry.path}: not an image, or a broken one")
+        if self.size is not None:
+            image = runtime.resize(image.transpose(1, 2, 0), *self.size)
+            image = np.atleast_3d(image).transpose(2, 0, 1)
+        return [image.astype(np.float32), np.float32(entry.label)]  # type: ignore[list-item]

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from prototxt.records import LMDBRecords
+
 from .lists import Entry, listed
-from .records import LMDBRecords
 
 __all__ = ["Source", "evaluated_images", "held_out_places"]
 

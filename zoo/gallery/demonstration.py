@@ -78,7 +78,9 @@ def _demo(entry: Entry, encoder_path: Path, decoder_path: Path) -> Demo:
 
     from zoo.paper import architectures
 
-    assert entry.preprocessing is not None and entry.arch is not None
+    how = entry.preprocessing
+    assert how is not None and how.input_size is not None and entry.arch is not None
+    assert isinstance(how.mean, tuple)
     encoder, decoder = onnx.load(str(encoder_path)), onnx.load(str(decoder_path))
     masks = [value.name for value in decoder.graph.input]
     image = decoder.graph.output[0].name
@@ -93,10 +95,10 @@ def _demo(entry: Entry, encoder_path: Path, decoder_path: Path) -> Demo:
         "encoderKind": entry.encoder,
         "bitsPerPixel": architectures.bits_per_pixel(entry.arch),
         "rmse": metric.value if metric else None,
-        "mean": list(entry.preprocessing.mean),
-        "scale": entry.preprocessing.scale,
-        "channelOrder": entry.preprocessing.channel_order,
-        "size": list(entry.preprocessing.size),
+        "mean": list(how.mean),
+        "scale": how.scale,
+        "channelOrder": how.channel_order,
+        "size": list(how.input_size),
         "input": encoder.graph.input[0].name,
         "output": image,
         "masks": masks,
@@ -148,8 +150,8 @@ def compare(
 
     import runtime
 
-    assert entry.preprocessing is not None
-    height, width = entry.preprocessing.size
+    assert entry.preprocessing is not None and entry.preprocessing.input_size is not None
+    height, width = entry.preprocessing.input_size
     image = np.random.default_rng(0).normal(0, 60, (1, 3, height, width)).astype(np.float32)
     results = []
     for first, second in ((encoder, decoder), pieces):

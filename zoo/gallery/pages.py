@@ -173,7 +173,6 @@ def _pictures(
     hub: Hub, entry: Entry, photographs: Sequence[Photograph], below: str, site: Site
 ) -> tuple[list[Rebuilt], list[dict[str, Any]]]:
     """Reconstructions of every photograph, and the decoder's stages for the first."""
-    import numpy as np
 
     import runtime
     from zoo.gallery.activations import decoder_stages
@@ -185,16 +184,17 @@ def _pictures(
         return [], []
     path = hub.folder / entry.path(main)
     opened = runtime.load(path, "cpu")
-    mean = np.array(how.mean, np.float32).reshape(-1, 1, 1)
+    assert how.input_size is not None  # every index states it
+    mean = how.mean_values(3)
     rebuilt = []
     for photo in photographs:
-        found = reconstruction.reconstruct(opened, photo.pixels, mean, how.size)
-        original = f"gallery/photographs/{photo.number}-{how.size[0]}x{how.size[1]}.png"
+        found = reconstruction.reconstruct(opened, photo.pixels, mean, how.input_size)
+        original = f"gallery/photographs/{photo.number}-{how.input_size[0]}x{how.input_size[1]}.png"
         picture = f"{below}/{photo.number}.png"
         site[original], site[picture] = encode(found.original), encode(found.image)
         rebuilt.append(Rebuilt(photo, original, picture, found.rmse))
     stages: list[dict[str, Any]] = []
-    blob = runtime.preprocess(photographs[0].pixels, mean, how.size)
+    blob = runtime.preprocess(photographs[0].pixels, mean, how.input_size)
     for stage in decoder_stages(path, blob):
         name = f"{below}/stage-{len(stages)}.png"
         site[name] = encode(stage.strip)

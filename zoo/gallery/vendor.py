@@ -12,7 +12,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from zoo import metadata
+from prototxt.files import sha256
 from zoo.errors import HubError
 from zoo.hub.places import cache_folder
 
@@ -59,7 +59,7 @@ def runtime_files(tarball: Path | None = None) -> dict[str, bytes]:
 
 
 def is_right(path: Path) -> bool:
-    return path.is_file() and metadata.sha256(path) == SHA256
+    return path.is_file() and sha256(path) == SHA256
 
 
 def fetch(path: Path) -> None:

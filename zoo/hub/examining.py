@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo import metadata
+from prototxt.files import sha256
+from prototxt.preprocessing import Preprocessing
 from zoo.errors import HubError
 from zoo.hub import index as schema
 from zoo.hub.fields import plain_name
-from zoo.hub.index import File, Network, Preprocessing, Tensor
+from zoo.hub.index import File, Network, Tensor
 
 if TYPE_CHECKING:
     import onnx
@@ -41,13 +42,9 @@ class Examined:
         assert self.file.network is not None
         if self.file.network.part == "decoder" or not takes_images(self.file.network):
             return None
-        size = metadata.input_size(self.metadata)
-        assert size is not None
+        how = Preprocessing.from_metadata(self.metadata)
         return Preprocessing(
-            channel_order=self.metadata["zoo.channel_order"],
-            mean=tuple(float(value) for value in self.metadata["zoo.mean"].split(",")),
-            scale=float(self.metadata.get("zoo.scale", "1")),
-            size=size,
+            how.mean, scale=how.factor, channel_order=how.channel_order, input_size=how.input_size
         )
 
 
@@ -85,7 +82,7 @@ def describe_file(path: Path, kind: str) -> File:
         )
     try:
         size = path.stat().st_size
-        digest = metadata.sha256(path)
+        digest = sha256(path)
     except FileNotFoundError:
         raise HubError(f"{path}: no such file") from None
     except OSError as error:
@@ -157,7 +154,7 @@ def _run(path: Path) -> Model:
     import runtime
 
     opened = runtime.load(path, "cpu")
-    height, width = metadata.input_size(opened.metadata) or (128, 128)
+    height, width = Preprocessing.from_metadata(opened.metadata).input_size or (128, 128)
     feeds = {
         spec.name: np.zeros([_size(dim, height, width) for dim in spec.shape], spec.dtype)
         for spec in opened.inputs

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from prototxt.preprocessing import Preprocessing
 from zoo.hub.fields import Fields, parse
 
 SCHEMA = 1
@@ -36,6 +37,8 @@ VERSION = r"(0|[1-9]\d{0,8})(\.(0|[1-9]\d{0,8})){0,3}"
 ARCH = r"[1-9]\d{0,3}_[1-9]\d{0,3}_[1-9]\d{0,3}"
 _WORD = r"[a-z][a-z0-9_.-]{0,63}"
 _SHA256 = r"[0-9a-f]{64}"
+_FILTER = "bilinear"
+"""How images are resized."""
 
 
 @dataclass(frozen=True)
@@ -67,18 +70,6 @@ class File:
     sha256: str
     kind: str = "model"
     network: Network | None = None
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How an image becomes the input: resized, minus the mean, times the scale."""
-
-    channel_order: str
-    mean: tuple[float, ...]
-    scale: float
-    size: tuple[int, int]
-    """Height and width that the definition states."""
-    resize: str = "bilinear"
 
 
 @dataclass(frozen=True)
@@ -166,6 +157,20 @@ class Index:
         return Index(tuple(models), self.source)
 
 
+def as_dict(entry: Entry) -> dict[str, Any]:
+    """One version as plain data, as `index.json` and `zoo list --json` have it."""
+    found, how = asdict(entry), entry.preprocessing
+    if how is not None:
+        found["preprocessing"] = {
+            "channel_order": how.channel_order,
+            "mean": how.mean,
+            "scale": how.scale,
+            "size": how.input_size,
+            "resize": _FILTER,
+        }
+    return found
+
+
 def version_key(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
@@ -178,7 +183,7 @@ def natural(name: str) -> tuple[Any, ...]:
 
 def write(index: Index) -> str:
     """The text of `index.json`: the same for the same index."""
-    models = [asdict(entry) for entry in index.models]
+    models = [as_dict(entry) for entry in index.models]
     return json.dumps({"schema": SCHEMA, "models": models}, indent=1, allow_nan=False) + "\n"
 
 
@@ -294,9 +299,9 @@ def _preprocessing(fields: Fields) -> Preprocessing:
         channel_order=fields.text("channel_order", "BGR|RGB|GRAY", "BGR, RGB or GRAY"),
         mean=tuple(float(value) for value in mean),
         scale=fields.number("scale"),
-        size=(size[0], size[1]),
-        resize=fields.text("resize", _WORD, "a word, as bilinear"),
+        input_size=(size[0], size[1]),
     )
+    fields.text("resize", _FILTER, f"{_FILTER}")
     fields.done()
     return found
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from prototxt.errors import UsageError
 from prototxt.files import atomic_write
-from zoo import metadata
-from zoo.errors import HubError, UsageError
+from zoo.errors import HubError
 from zoo.hub import index as schema
 from zoo.hub.examining import SAME, Examined, describe_file, examine
 from zoo.hub.fields import plain_name
@@ -60,8 +60,10 @@ def publish(
     entry = replace(entry, licence=licence, source=source, encoder=encoder, metrics=tuple(metrics))
     # What would be refused when it is read must not be written.
     schema.read(schema.write(Index((entry,))), entry.label)
-    sentences = [metadata.untrained(one.metadata) for one in examined]
-    from zoo.paper.reconstruction import make_folder
+    from converters.metadata import untrained
+
+    sentences = [untrained(one.metadata) for one in examined]
+    from prototxt.files import make_folder
 
     there_before = hub.is_dir()
     make_folder(hub)

@@ -196,7 +196,7 @@ def at_hand(
 
 def is_good(path: Path, file: File) -> bool:
     """Whether a file is the one that the index describes."""
-    from zoo.metadata import sha256
+    from prototxt.files import sha256
 
     try:
         return path.stat().st_size == file.size and sha256(path) == file.sha256
@@ -226,7 +226,7 @@ def _sweep(folder: Path, entry: Entry) -> None:
 
 def copied(found: Sequence[Pulled], output: Path, entry: Entry) -> list[Pulled]:
     """Copies in a folder, each of which appears whole or not at all; what is good already stays."""
-    from zoo.paper.reconstruction import make_folder
+    from prototxt.files import make_folder
 
     make_folder(output)
     result = []

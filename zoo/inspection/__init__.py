@@ -1,1 +1,53 @@
 """What is in a file of Caffe's or ONNX's: layers, shapes, parameters, multiply-adds, memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prototxt.errors import ZooError
+
+__all__ = ["inspect", "kind_of"]
+
+KINDS = {
+    "prototxt": ("prototxt", "prototext", "pbtxt", "txt", "pt"),
+    "caffemodel": ("caffemodel", "h5", "hdf5"),
+    "binaryproto": ("binaryproto",),
+    "onnx": ("onnx",),
+}
+"""What a file is, by how its name ends."""
+
+
+def kind_of(path: Path) -> str:
+    """One of KINDS; ZooError for any other file."""
+    if not path.exists():
+        raise ZooError(f"{path}: no such file", hint="check the path")
+    if path.is_dir():
+        raise ZooError(f"{path}: is a folder", hint="give a file")
+    suffix = path.suffix.lower().lstrip(".")
+    for kind, suffixes in KINDS.items():
+        if suffix in suffixes:
+            return kind
+    raise ZooError(
+        f"{path}: a file ending in {path.suffix or 'nothing'!r} is not known",
+        hint="known are .prototxt, .caffemodel, .caffemodel.h5, .binaryproto and .onnx",
+    )
+
+
+def inspect(path: Path, **how: Any) -> dict[str, Any]:
+    """A file as plain data; its ``kind`` is net, solver, caffemodel, binaryproto or onnx.
+
+    `how` is for definitions: see `zoo.inspection.definition.definition`.
+    """
+    kind = kind_of(path)
+    if kind == "prototxt":
+        from .definition import definition
+
+        return definition(path, **how)
+    if kind == "onnx":
+        from .onnx_model import summary
+
+        return summary(path)
+    from . import binaries
+
+    return binaries.caffemodel(path) if kind == "caffemodel" else binaries.binaryproto(path)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prototxt.errors import ZooError
-from zoo.metadata import input_size
+from prototxt.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import onnx
@@ -95,7 +95,7 @@ def _read(path: Path) -> onnx.ModelProto:
 
 
 def _sizes(metadata: dict[str, str]) -> dict[str, int]:
-    height, width = input_size(metadata) or (128, 128)
+    height, width = Preprocessing.from_metadata(metadata).input_size or (128, 128)
     return {**OPEN, "height": height, "width": width}
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from runtime import Feeder
     from runtime.codec import Header, Written
     from runtime.halves import Halves
 
@@ -34,20 +35,23 @@ class Coder:
 
     def switches(self, image: np.ndarray) -> list[np.ndarray]:
         """The masks of an H×W×3 uint8 BGR image of any size, padded by its last row and column."""
-        import runtime
-
         height, width = image.shape[:2]
         rows, columns = padded = self._padded(height, width)
         edge = [(0, rows - height), (0, columns - width), (0, 0)]
         whole = np.pad(image, edge, mode="edge")
-        return self.halves.encode(runtime.preprocess(whole, self.mean, padded)[None])
+        return self.halves.encode(self._feeder(padded).blob(whole)[None])
 
     def picture(self, masks: list[np.ndarray], height: int, width: int) -> np.ndarray:
         """The masks of an image of that size -> H×W×3 uint8 BGR."""
+        padded = self._padded(height, width)
+        found = self.halves.decode(masks, *padded)[0]
+        return self._feeder(padded).picture(found)[:height, :width]
+
+    def _feeder(self, padded: tuple[int, int]) -> Feeder:
+        """Feeds images of that size, uncut, by the model's mean, scale and order of colours."""
         import runtime
 
-        found = self.halves.decode(masks, *self._padded(height, width))[0]
-        return runtime.deprocess(found, self.mean)[:height, :width]
+        return runtime.Feeder(self.halves.encoder, self.mean, padded, crop=False)
 
     def _padded(self, height: int, width: int) -> tuple[int, int]:
         from runtime import InferenceError
@@ -66,16 +70,16 @@ class Coder:
 def open_coder(model: Path, provider: str = "auto") -> Coder:
     """The network in an ONNX file; InferenceError where it has no switches to be cut at."""
     import runtime
+    from converters.metadata import untrained
     from runtime.halves import load_halves
-    from zoo import metadata
 
     halves, sha256 = load_halves(model, provider)
     # No --mean: who decodes must come to the same, from the model alone.
-    how = metadata.preprocessing(halves.metadata, mean=None, size=None, fixed=None)
-    said = (*how.notes, halves.note, metadata.untrained(halves.metadata))
+    how, _, resolved = runtime.resolve(halves.metadata)
+    said = (*resolved, halves.note, untrained(halves.metadata))
     # The notes tell of --mean, which neither command has.
     notes = tuple(note.partition("; give --mean")[0] for note in said if note)
-    return Coder(halves, sha256, runtime.read_mean(how.mean), notes)
+    return Coder(halves, sha256, how.mean_values(3), notes)
 
 
 def encode(coder: Coder, image: np.ndarray, path: Path, raw: bool = False) -> Written:

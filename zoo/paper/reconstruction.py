@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,15 +55,3 @@ def free_name(stem: str, taken: set[str]) -> str:
         name = f"{stem}-{number}"
     taken.add(name)
     return name
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder for output; ZooError in one line where that cannot be."""
-    from prototxt.errors import ZooError
-
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise ZooError(f"{path}: is a file, not a folder", hint="give a folder") from None
-    except OSError as error:
-        raise ZooError(f"{path}: cannot be made: {error.strerror or error}") from None

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.paper.reconstruction import free_name, make_folder, picture, reconstruct
+from prototxt.files import make_folder
+from zoo.paper.reconstruction import free_name, picture, reconstruct
 
 if TYPE_CHECKING:
+    from prototxt.preprocessing import Plane, Preprocessing
     from runtime import Evaluation, Model
-    from zoo.metadata import Preprocessing
 
 PAIRS = 8
 """How many images are drawn: the first ones that could be read."""
@@ -24,16 +25,17 @@ def write_report(
     images: Sequence[Any],
     model: Model,
     how: Preprocessing,
+    plane: Plane,
 ) -> list[Path]:
     """Write the report of one evaluation; returns its files, report.md first.
 
-    `images` are what was evaluated, as `runtime.evaluate` took it.
+    `images` are what was evaluated, as `runtime.evaluate` took it, resized to `plane`.
     """
     import runtime
     from prototxt.files import atomic_write
 
     make_folder(folder)
-    mean = runtime.read_mean(how.mean)
+    mean = how.mean_values(3)
     skipped = {str(name) for name, _ in outcome.skipped}
     taken: set[str] = set()
     drawn: list[tuple[str, float, Path]] = []
@@ -44,7 +46,7 @@ def write_report(
         name = item[0] if named else Path(item).name
         if (name if named else str(item)) in skipped or name in skipped:
             continue
-        found = reconstruct(model, runtime.pixels(item), mean, how.size)
+        found = reconstruct(model, runtime.pixels(item), mean, plane)
         path = folder / f"{free_name(Path(name).stem, taken)}.png"
         runtime.write_png(path, picture(found, result["arch"]))
         drawn.append((name, found.rmse, path))

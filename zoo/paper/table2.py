@@ -71,9 +71,8 @@ def converted(row: Row, weights: Path) -> bytes:
     import converters
     import prototxt
 
-    net = prototxt.parse_net(architectures.definition(row.arch)).select("TEST")
-    graph = converters.build_graph(net, prototxt.read_weights(weights))
-    return converters.to_onnx(converters.fold(graph)).SerializeToString()
+    net = prototxt.parse_net(architectures.definition(row.arch))
+    return converters.convert(net, weights).to_onnx().SerializeToString()
 
 
 def fill(
@@ -93,7 +92,6 @@ def fill(
     the first `draw` images by each of our networks: (arch, H×W×3 uint8 BGR each).
     """
     import runtime
-    from zoo import metadata
     from zoo.errors import HubError
     from zoo.hub import locate
     from zoo.paper.reconstruction import reconstruct
@@ -112,7 +110,7 @@ def fill(
         if weights is not None:
             row.weights = weights.name
             model = runtime.load(converted(row, weights), provider)
-            average = runtime.read_mean(metadata.IMAGENET_MEAN) if mean is None else mean
+            average = runtime.read_mean(runtime.IMAGENET_MEAN) if mean is None else mean
             row.converted = measured(model, average, row)
         if row.encoder != "random":
             continue

@@ -5,7 +5,7 @@ A network here is a graph, not a file: it is written as ONNX in memory, whole or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from prototxt.errors import ZooError
 
 if TYPE_CHECKING:
     from converters import Graph
+    from converters.graph import Shape
     from prototxt.net import NetDefinition
     from runtime import Model
 
@@ -26,7 +27,7 @@ class Network:
 
     graph: Graph
     properties: dict[str, str]
-    """As `zoo.metadata.describe` gives them."""
+    """As `converters.metadata.describe` gives them."""
     provider: str = "auto"
     notes: list[str] = field(default_factory=list)
 
@@ -58,43 +59,30 @@ def read(
     blob: str | None,
     *,
     mean: str | None = None,
-    shape: Sequence[str] | None = None,
+    shapes: Mapping[str, Shape] | None = None,
     seed: int = 0,
     provider: str = "auto",
 ) -> Network:
     """Build the network up to `blob` (None: all of it)."""
-    import prototxt
-    from zoo import metadata
-    from zoo.cli import options
-    from zoo.cli.convert import build
+    import converters
+    from converters.metadata import untrained
+    from prototxt import Preprocessing
 
     notes: list[str] = []
-    selected = definition(net, notes.append)
-    arrays = prototxt.read_weights(weights) if weights is not None else None
-    graph, recognised, more = build(
-        selected,
-        arrays,
-        shapes=options.parse_shapes(shape),
-        outputs=[blob] if blob else None,
-        seed=seed,
-        warn=notes.append,
-    )
-    graph.name = graph.name or net.stem
-    shape_of = graph.inputs[0].nominal if graph.inputs else ()
-    properties = metadata.describe(
+    conversion = converters.convert(
         net,
         weights,
-        selected,
-        phase="test",
+        shapes=shapes,
+        outputs=[blob] if blob else None,
         seed=seed,
-        mean=mean if shape_of[1:2] == (3,) else None,
-        recognised=recognised,
-        input_shape=shape_of,
+        preprocessing=Preprocessing(mean),
+        warn=notes.append,
     )
-    notes += more
+    notes += conversion.notes
     if weights is None:
-        notes.append(metadata.untrained(properties) or "")
-    return Network(graph, properties, provider, [note for note in notes if note])
+        notes.append(untrained(conversion.metadata) or "")
+    found = [note for note in notes if note]
+    return Network(conversion.graph, conversion.metadata, provider, found)
 
 
 def image_shape(network: Network) -> tuple[int, int | None, int | None]:
@@ -128,7 +116,6 @@ def image_feeds(
     definition states.
     """
     import runtime
-    from zoo import metadata
 
     channels, height, width = image_shape(network)
     name = network.graph.inputs[0].name
@@ -138,12 +125,12 @@ def image_feeds(
     # The network here is a graph by itself: it takes blobs, of the size that it has.
     outside = ("zoo.crop", "zoo.resize_size")
     properties = {key: value for key, value in network.properties.items() if key not in outside}
-    scale = np.float32(properties.pop("zoo.scale", 1))
+    how, plane, notes = runtime.resolve(properties, mean=mean, fixed=fixed)
+    scale = np.float32(how.factor)
     if channels == 3:
-        how = metadata.preprocessing(properties, mean=mean, size=None, fixed=fixed)
-        network.notes += [note for note in how.notes if note not in network.notes]
-        blob = runtime.preprocess(image, runtime.read_mean(how.mean), how.size)
-        return {name: blob[None] * scale}
+        network.notes += [note for note in notes if note not in network.notes]
+        pixels = image if how.reverses else image[..., ::-1]
+        return {name: runtime.preprocess(pixels, how.mean_values(3), plane)[None] * scale}
     if channels != 1:
         raise ZooError(
             f"{network.graph.name}: {name!r} has {channels} channels, an image 3 or 1",
@@ -151,7 +138,7 @@ def image_feeds(
         )
     import cv2
 
-    size = fixed or metadata.input_size(properties) or (image.shape[0], image.shape[1])
+    size = fixed or how.input_size or (image.shape[0], image.shape[1])
     grey = runtime.resize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), *size).astype(np.float32)
     average = mean or properties.get("zoo.mean", "0").partition(",")[0]
     grey = grey - runtime.read_mean(average, 1)[0]

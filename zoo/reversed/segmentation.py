@@ -66,15 +66,15 @@ class Convolutional:
         import converters
 
         value = self.network.graph.inputs[0]
-        graph = converters.build_graph(
+        conversion = converters.convert(
             self.definition,
             self.weights,
             shapes={value.name: (1, value.shape[1], *size)},
             outputs=[self.blob],
             open_dims=False,
         )
-        graph.name = self.network.graph.name
-        return dataclasses.replace(self.network, graph=graph)
+        conversion.graph.name = self.network.graph.name
+        return dataclasses.replace(self.network, graph=conversion.graph)
 
 
 def as_convolution(layer: LayerDefinition, node: Node) -> tuple[LayerDefinition, list[np.ndarray]]:

@@ -60,7 +60,7 @@ def projection(blob: np.ndarray, neuron: str, seed: int = 0) -> tuple[np.ndarray
 
 def parse_place(text: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """``C,H,W`` as indices into a blob; fewer of them are followed by 0 where nothing is left."""
-    from zoo.errors import UsageError
+    from prototxt.errors import UsageError
 
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() for part in parts):

@@ -12,9 +12,10 @@ from converters.layers.inputs import TransformParams
 from converters.registry import find
 from prototxt import LayerDefinition, NetDefinition
 from prototxt.errors import ZooError
-from zoo.data.lists import from_list
+from prototxt.files import find_beside
+from prototxt.records import Decoding, HDF5Records, LMDBRecords, Records
+from zoo.data.lists import ImageRecords, from_list
 from zoo.data.npz import read_npz
-from zoo.data.records import Decoding, HDF5Records, ImageRecords, LMDBRecords, Records
 from zoo.training.solver import Feed
 
 __all__ = ["MissingSource", "beside", "layers_feed", "npz_feed", "read_blobs"]
@@ -276,9 +277,9 @@ def root_of(folder: str, source: Path, path: Path) -> Path:
 
 def beside(name: str, path: Path) -> Path:
     """A file as Caffe finds it (from the current folder), else beside the file that names it."""
-    for candidate in (Path(name), path.parent / name, path.parent / Path(name).name):
-        if name and candidate.exists():
-            return candidate
+    found = find_beside(name, path)
+    if found is not None:
+        return found
     raise ZooError(
         f"{path}: names {name!r}, which is not there",
         hint=f"looked in the current folder and in {path.parent}",

@@ -38,7 +38,7 @@ class Network:
         self.losses, others = objective(net)
         if net.phase == "TRAIN" and not self.losses:
             raise ZooError(f"{net.path}: nothing to minimise: no loss layer in the TRAIN phase")
-        self.graph = converters.build_graph(
+        conversion = converters.convert(
             net,
             weights,
             shapes=dict(shapes),
@@ -47,9 +47,10 @@ class Network:
             lenient=True,
             warn=lambda _: None,
         )
+        self.graph = conversion.graph
         self.inputs = [value.name for value in self.graph.inputs]
         self.outputs = [value.name for value in self.graph.outputs]
-        self.module = converters.to_torch(self.graph)
+        self.module = conversion.to_torch()
         follow_overwritten_blobs(self.graph, self.module)
         self.blobs: list[tuple[str, int, torch.Tensor, ParamSpec]] = []
         """(layer, index, tensor, multipliers) of each learned blob, shared ones once."""

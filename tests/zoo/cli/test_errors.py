@@ -2,10 +2,10 @@
 
 import pytest
 
-from prototxt.errors import FormatError, Position, ZooError
+from prototxt.errors import FormatError, Position, UsageError, ZooError
 from zoo.cli.app import app
 from zoo.cli.failures import TABLE, explain, guarded
-from zoo.errors import HubError, UsageError
+from zoo.errors import HubError
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import ast
 import prototxt
 from converters import registry
 from tests import evidence
+from converters.families import recognise
 from zoo.checking import layer_table
 from zoo.paper import architectures
 
@@ -18,9 +19,9 @@ def test_a_definition_to_stdout_and_to_a_file(zoo, tmp_path):
 
 def test_size_classify_and_solver(zoo):
     large = prototxt.parse_net(zoo("prototxt", "--arch", "8_8_8", "--size", 256).out)
-    assert architectures.recognise(large).size == 256
+    assert recognise(large).size == 256
     classifier = prototxt.parse_net(zoo("prototxt", "--arch", "8_8_8", "--classify").out)
-    assert architectures.recognise(classifier).classify
+    assert recognise(classifier).task == "classify"
     solver = prototxt.parse_solver(zoo("prototxt", "--arch", "8_8_8", "--classify", "--solver").out)
     assert solver.net == "classify8_8_8.prototxt"
 

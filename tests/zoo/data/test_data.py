@@ -9,9 +9,9 @@ import pytest
 
 import prototxt
 import runtime
+from prototxt.records import LMDBRecords
 from zoo.data import build as builder
 from zoo.data.lists import listed
-from zoo.data.records import LMDBRecords
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prototxt import Preprocessing
 from zoo.errors import HubError
 from zoo.hub import index as schema
-from zoo.hub.index import Entry, File, Index, Metric, Network, Preprocessing, Tensor
+from zoo.hub.index import Entry, File, Index, Metric, Network, Tensor
 
 NETWORK = Network(
     "whole",
@@ -26,7 +27,9 @@ ENTRY = Entry(
     files=(File("net.onnx", 5, "ab" * 32, "model", NETWORK), File("card.md", 3, "cd" * 32, "card")),
     arch="8_8_8",
     encoder="random",
-    preprocessing=Preprocessing("BGR", (104.0, 117.0, 123.0), 1.0, (128, 128)),
+    preprocessing=Preprocessing(
+        (104.0, 117.0, 123.0), scale=1.0, channel_order="BGR", input_size=(128, 128)
+    ),
     metrics=(Metric("rmse", 0.1438, "imagenet-dev", 500),),
     source="https://example.org",
     licence="BSD-2-Clause",

@@ -64,7 +64,7 @@ def test_what_the_index_says(zoo, models, tmp_path):
     assert entry.metrics == (Metric("rmse", 0.25, "photographs", 7),)
     assert entry.preprocessing is not None
     assert entry.preprocessing.mean == (104, 117, 123)
-    assert entry.preprocessing.size == (16, 16)
+    assert entry.preprocessing.input_size == (16, 16)
     whole, encoder, decoder = (file.network for file in entry.models)
     assert (whole.part, whole.targets, whole.opset) == ("whole", ("cpu",), 18)
     assert (encoder.part, decoder.part) == ("encoder", "decoder")

@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 import prototxt
-from zoo.errors import UsageError
+from converters.families import KnownNetwork, recognise
+from prototxt.errors import UsageError
 from zoo.paper import architectures
 
 NET_LAYERS = """\
@@ -17,6 +18,11 @@ CLASSIFY_LAYERS = [
     *NET_LAYERS[:15],
     *"fc4 reul4 fc5 reul5 fc6 prob silence1 silence2 silence3".split(),
 ]
+
+
+def known(arch: str, classify: bool, size: int) -> KnownNetwork:
+    task, kind = ("classify", "classify") if classify else ("reconstruct", "net")
+    return KnownNetwork(arch, task, size, f"the paper's {kind}{arch}")
 
 
 def parse(arch: str, **how: object) -> prototxt.NetDefinition:
@@ -143,14 +149,14 @@ def test_a_size_that_three_poolings_do_not_halve_is_refused(size):
 @pytest.mark.parametrize("arch", [*architectures.ARCHES, "2_3_4"])
 @pytest.mark.parametrize("classify", [False, True])
 def test_what_is_generated_is_recognised(arch, classify):
-    found = architectures.recognise(parse(arch, classify=classify))
-    assert found == architectures.Recognised(arch, classify, 128)
+    found = recognise(parse(arch, classify=classify))
+    assert found == known(arch, classify, 128)
     selected = parse(arch, classify=classify).select("TEST")
-    assert architectures.recognise(selected) == found
+    assert recognise(selected) == found
 
 
 def test_the_size_is_recognised():
-    assert architectures.recognise(parse("8_8_8", size=1024)).size == 1024
+    assert recognise(parse("8_8_8", size=1024)).size == 1024
 
 
 @pytest.mark.parametrize(
@@ -168,7 +174,7 @@ def test_the_size_is_recognised():
 def test_a_net_that_departs_in_one_place_is_not_recognised(old, new):
     text = architectures.definition("8_8_8")
     assert old in text
-    assert architectures.recognise(prototxt.parse_net(text.replace(old, new, 1))) is None
+    assert recognise(prototxt.parse_net(text.replace(old, new, 1))) is None
 
 
 def test_what_does_not_matter_is_overlooked():
@@ -176,33 +182,33 @@ def test_what_does_not_matter_is_overlooked():
     for old, new in [("lr_mult: 0", "lr_mult: 1"), ("xavier", "gaussian"), ("LCL", "x")]:
         text = text.replace(old, new)
     text = text.replace("stride: 2", "stride: 2 pad: 0").replace("pad: 1", "pad: 1 group: 1")
-    assert architectures.recognise(prototxt.parse_net(text)).arch == "8_8_8"
+    assert recognise(prototxt.parse_net(text)).arch == "8_8_8"
 
 
 def test_another_network_is_not_recognised():
     net = prototxt.parse_net('layer { name: "a" type: "ReLU" bottom: "x" top: "y" }')
-    assert architectures.recognise(net) is None
+    assert recognise(net) is None
 
 
 @pytest.mark.parametrize("arch", architectures.ARCHES)
 def test_the_authors_nets(shared, arch):
     theirs = prototxt.read_net(shared / f"caffe/tunnel/prototxt/net{arch}.prototxt")
     assert structure(parse(arch)) == structure(theirs)
-    assert architectures.recognise(theirs) == architectures.Recognised(arch, False, 128)
+    assert recognise(theirs) == known(arch, False, 128)
 
 
 @pytest.mark.parametrize("arch", architectures.ARCHES[:6])
 def test_the_authors_classifiers(shared, arch):
     theirs = prototxt.read_net(shared / f"caffe/tunnel/prototxt/classify{arch}.prototxt")
     assert structure(parse(arch, classify=True)) == structure(theirs)
-    assert architectures.recognise(theirs) == architectures.Recognised(arch, True, 128)
+    assert recognise(theirs) == known(arch, True, 128)
 
 
 def test_the_authors_large_net(shared):
     theirs = prototxt.read_net(shared / "caffe/tunnel/prototxt/net48_96_192Size1024.prototxt")
     ours = parse("48_96_192", size=1024)
     assert structure(ours)[2:] == structure(theirs)[2:]  # the data layers name another data set
-    assert architectures.recognise(theirs).size == 1024
+    assert recognise(theirs).size == 1024
 
 
 @pytest.mark.parametrize("arch", architectures.ARCHES)

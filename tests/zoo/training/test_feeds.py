@@ -104,7 +104,7 @@ def test_records_follow_each_other_round_and_round(tmp_path):
 def test_encoded_records(tmp_path):
     import cv2
 
-    from zoo.data.records import LMDBRecords
+    from prototxt.records import LMDBRecords
 
     picture = np.random.default_rng(0).integers(0, 256, (4, 5, 3), np.uint8)
     done, data = cv2.imencode(".png", picture)

@@ -19,7 +19,7 @@ import converters
 import prototxt
 import runtime
 from prototxt.errors import ZooError
-from zoo import __version__, metadata
+from zoo import __version__
 from zoo.data.npz import read_npz
 from zoo.paper import architectures
 from zoo.paper.recipes.encoders import Encoder
@@ -228,8 +228,8 @@ def part(arrays: dict[str, np.ndarray], name: str) -> dict[str, torch.Tensor]:
 def starting_weights(arch: str, path: Path) -> dict[str, list[np.ndarray]]:
     """The weights of a network to go on from; ZooError where they are another network's."""
     stored = prototxt.read_weights(path)
-    net = prototxt.parse_net(architectures.definition(arch), arch).select("TEST")
-    converters.build_graph(net, stored)  # every blob there, and of its shape
+    net = prototxt.parse_net(architectures.definition(arch), arch)
+    converters.convert(net, stored)  # every blob there, and of its shape
     return stored
 
 
@@ -247,20 +247,8 @@ def export(arch: str, weights: dict[str, list[np.ndarray]], mean: str, files: Fi
     prototxt.atomic_write(files.prototxt, text)
     types = {layer.name: layer.type for layer in architectures.layers(arch)}
     prototxt.write_weights(files.caffemodel, weights, {n: types[n] for n in weights}, arch)
-    net = prototxt.parse_net(text, str(files.prototxt)).select("TEST")
-    graph = converters.build_graph(net, weights)
-    described = metadata.describe(
-        files.prototxt,
-        files.caffemodel,
-        net,
-        phase="test",
-        seed=0,
-        mean=mean,
-        recognised=architectures.recognise(net),
-        input_shape=graph.inputs[0].nominal,
-    )
-    model = converters.to_onnx(converters.fold(graph), metadata=described)
-    prototxt.atomic_write(files.onnx, model.SerializeToString())
+    how = prototxt.Preprocessing(mean)
+    converters.convert(files.prototxt, files.caffemodel, preprocessing=how).save(files.onnx)
 
 
 def score(model: Path, images: np.ndarray, mean: np.ndarray) -> float:

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 import runtime
+from prototxt.errors import UsageError
 from tests.zoo.drawn import folder_of, photographs, sample
 from zoo import hub
-from zoo.errors import HubError, UsageError
+from zoo.errors import HubError
 from zoo.paper import architectures
 from zoo.paper.recipes.encoders import draw
 from zoo.paper.recipes.images import Images

@@ -8,14 +8,12 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-import prototxt
-from prototxt.errors import ZooError
-
-from .lists import from_list
+from .binary import parse_datum
+from .errors import ZooError
 
 Decoding = Literal["color", "gray", "native"]
 
-__all__ = ["Decoding", "HDF5Records", "ImageRecords", "LMDBRecords", "Records"]
+__all__ = ["Decoding", "HDF5Records", "LMDBRecords", "Records", "decoded"]
 
 
 class Records(Protocol):
@@ -69,7 +67,7 @@ class LMDBRecords:
     def image(self, number: int) -> tuple[np.ndarray, int]:
         key, name = self.keys[number % len(self.keys)], self.name(number)
         with self.database.begin() as transaction:
-            datum = prototxt.parse_datum(bytes(transaction.get(key) or b""), name)
+            datum = parse_datum(bytes(transaction.get(key) or b""), name)
         if datum.array is not None:
             return datum.array, datum.label
         image = decoded(datum.encoded, self.decoding)
@@ -116,47 +114,6 @@ def environment(path: Path) -> Any:
     import lmdb
 
     return lmdb.open(str(path), readonly=True, lock=False, readahead=False)
-
-
-class ImageRecords:
-    """Images named in a list of `PATH LABEL` lines: image (C×H×W, BGR, 0..255) and label."""
-
-    def __init__(
-        self,
-        path: Path,
-        root: Path = Path(),
-        size: tuple[int, int] | None = None,
-        color: bool = True,
-    ) -> None:
-        self.entries = from_list(root, path)
-        self.size, self.path = size, path
-        self.decoding: Decoding = "color" if color else "gray"
-        self.shape = self.row(0)[0].shape
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    def shapes(self) -> list[tuple[int, ...]]:
-        return [self.shape, ()]
-
-    def name(self, number: int) -> str:
-        return str(self.entries[number % len(self.entries)].path)
-
-    def row(self, number: int) -> list[np.ndarray]:
-        """As ReadImageToCVMat (io.cpp): decoded to colour or gray, then resized."""
-        import runtime
-
-        entry = self.entries[number % len(self.entries)]
-        try:
-            image = decoded(entry.path.read_bytes(), self.decoding)
-        except OSError as error:
-            raise ZooError(f"{entry.path}: cannot be read: {error.strerror}") from None
-        if image is None:
-            raise ZooError(f"{entry.path}: not an image, or a broken one")
-        if self.size is not None:
-            image = runtime.resize(image.transpose(1, 2, 0), *self.size)
-            image = np.atleast_3d(image).transpose(2, 0, 1)
-        return [image.astype(np.float32), np.float32(entry.label)]  # type: ignore[list-item]
 
 
 class HDF5Records:

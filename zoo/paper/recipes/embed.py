@@ -2,7 +2,7 @@
 
     zoo train --arch A --data DIR --hold-out 100 -o RUNS/A      for each arch, and with
     zoo train --arch A --encoder learned --data DIR --hold-out 100 -o RUNS/A-learned
-    python -m zoo.paper.embed RUNS --data DIR --caffemodels DIR [--mean FILE]
+    python -m zoo.paper.recipes.embed RUNS --data DIR --caffemodels DIR [--mean FILE]
 
 Each network is converted anew, measured on the images that its training left out, beside the
 authors' weights where they are at hand, gets its card, and is published into the package's own
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -70,7 +71,6 @@ def embed(
     """Publish every network below `runs`; returns what was done, a line for each."""
     import prototxt
     import runtime
-    from zoo import metadata
     from zoo.hub.publishing import publish
     from zoo.paper import architectures, table2
     from zoo.paper.recipes.tunnel import Files, export
@@ -87,7 +87,7 @@ def embed(
         authors = None
         if weights is not None:
             converted = runtime.load(table2.converted(row, weights))
-            average = runtime.read_mean(mean or metadata.IMAGENET_MEAN)
+            average = runtime.read_mean(mean or runtime.IMAGENET_MEAN)
             authors = runtime.evaluate(converted, images, average).rmse
         with tempfile.TemporaryDirectory() as folder:
             files = Files(Path(folder), name)
@@ -121,7 +121,6 @@ def embed(
 
 
 def main() -> None:
-    from zoo.cli import console
     from zoo.data.sources import evaluated_images
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -133,7 +132,7 @@ def main() -> None:
     given = parser.parse_args()
     images, _, _ = evaluated_images(given.data, given.held_out)
     for line in embed(given.runs, images, given.caffemodels, given.mean):
-        console.text(line + "\n")
+        sys.stdout.write(line + "\n")
 
 
 if __name__ == "__main__":

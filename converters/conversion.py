@@ -1,0 +1,311 @@
+"""The front door: a definition and its weights -> a graph, an ONNX model, a PyTorch module.
+
+    converters.convert("deploy.prototxt", "net.caffemodel").save("net.onnx")
+
+In this order: read, the phase's layers selected, the input's size found, the graph built; split at
+the switches, on request; folded; written.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prototxt.binary import read_weights
+from prototxt.errors import UsageError
+from prototxt.files import Content, atomic_write_all, sha256_meanwhile
+from prototxt.net import NetDefinition, read_net
+from prototxt.preprocessing import Preprocessing
+
+from . import metadata
+from .build import build_graph
+from .errors import NeedsShape
+from .families import KnownNetwork, recognise
+from .graph import Graph, Shape
+from .preprocessing import check_foldable, cropped_shapes, stated
+from .registry import load_plugin
+from .stored_shapes import stored_shapes
+
+if TYPE_CHECKING:
+    import onnx
+    from torch import fx
+
+    from .onnx_file import OnnxFile
+
+__all__ = ["Conversion", "Weights", "WrittenModel", "convert"]
+
+Weights = Mapping[str, Sequence[np.ndarray]]
+"""Learned blobs by layer name, in Caffe's order."""
+
+WHOLE, ENCODER, DECODER = "whole", "encoder", "decoder"
+
+
+@dataclass(frozen=True)
+class WrittenModel:
+    """A model that `Conversion.save` wrote."""
+
+    part: str
+    """``whole``, or ``encoder`` or ``decoder`` of one that was split."""
+    path: Path
+    data: Path | None
+    """The file beside it that holds the weights, where they are not in it."""
+    proto: onnx.ModelProto
+    """The model without its weights."""
+    parameters: int
+    """How many numbers were learned."""
+
+    @property
+    def bytes(self) -> int:
+        """Of both files."""
+        return sum(path.stat().st_size for path in (self.path, self.data) if path is not None)
+
+
+@dataclass
+class Conversion:
+    """A network that was read and built, ready to be written; `convert` makes it."""
+
+    definition: NetDefinition
+    """The layers of the phase."""
+    graph: Graph
+    """The whole network, layer by layer."""
+    preprocessing: Preprocessing
+    """How images become its input, as far as it is known."""
+    metadata: dict[str, str]
+    """What its models say of themselves."""
+    known: KnownNetwork | None = None
+    """Which known network it is."""
+    notes: list[str] = field(default_factory=list)
+    """What a person should know of how it was made."""
+    target: str = "cpu"
+    opset: int | None = None
+    fold: bool = True
+    split: bool = False
+    external_data: bool = False
+
+    @functools.cached_property
+    def parts(self) -> dict[str, Graph]:
+        """What is written, folded where that was asked for: ``whole``, or ``encoder`` and
+        ``decoder``.
+        """
+        from .passes.fold import fold
+        from .passes.split import split
+
+        graphs = {WHOLE: self.graph}
+        if self.split:
+            graphs = dict(zip((ENCODER, DECODER), split(self.graph), strict=True))
+        return {part: fold(graph) if self.fold else graph for part, graph in graphs.items()}
+
+    def onnx_file(self, part: str = WHOLE) -> OnnxFile:
+        """A part, ready to be written; its weights are the graph's own arrays, not copies."""
+        from .onnx_backend import DEFAULT_OPSET, to_onnx_file
+
+        properties = dict(self.metadata)
+        if part != WHOLE:
+            properties["zoo.part"] = part
+        if part == DECODER:
+            properties.pop("zoo.input", None)
+        in_model = self.preprocessing.in_model and part != DECODER
+        return to_onnx_file(
+            self.parts[part],
+            self.target,
+            DEFAULT_OPSET if self.opset is None else self.opset,
+            properties,
+            preprocessing=self.preprocessing if in_model else None,
+        )
+
+    def to_onnx(self, part: str = WHOLE) -> onnx.ModelProto:
+        """A part as a model with its weights in it (less than 2 GB)."""
+        return self.onnx_file(part).whole()
+
+    def to_torch(self) -> fx.GraphModule:
+        """The whole network as a PyTorch module, to train again. Loads torch."""
+        from .torch_backend import to_torch
+
+        return to_torch(self.graph)
+
+    def save(self, path: str | Path) -> list[WrittenModel]:
+        """Write the model, or with `split` NAME.encoder.onnx and NAME.decoder.onnx, all or none.
+
+        Weights of 1.8 GB and more, or of any size with `external_data`, lie in PATH.data.
+        """
+        path = Path(path)
+        contents: list[tuple[Path, Content]] = []
+        written = []
+        for part, graph in self.parts.items():
+            file = path
+            if part != WHOLE:
+                stem = path.stem if path.suffix == ".onnx" else path.name
+                file = path.with_name(f"{stem}.{part}.onnx")
+            model = self.onnx_file(part)
+            pieces = pieces_of(model, file, self.external_data)
+            contents += pieces
+            parameters = sum(blob.size for node in graph.nodes for blob in node.blobs)
+            data = pieces[0][0] if len(pieces) > 1 else None
+            written.append(WrittenModel(part, file, data, model.model, parameters))
+        atomic_write_all(contents)
+        return written
+
+
+def convert(
+    net: str | Path | NetDefinition,
+    weights: str | Path | Weights | None = None,
+    *,
+    phase: str | None = None,
+    stages: Sequence[str] = (),
+    shapes: Mapping[str, Shape] | None = None,
+    outputs: Sequence[str] | None = None,
+    open_dims: bool = True,
+    seed: int = 0,
+    preprocessing: Preprocessing | None = None,
+    fold_preprocessing: bool = False,
+    target: str = "cpu",
+    opset: int | None = None,
+    fold: bool = True,
+    split: bool = False,
+    external_data: bool = False,
+    plugins: Iterable[str | Path] = (),
+    lenient: bool = False,
+    warn: Callable[[str], None] | None = None,
+) -> Conversion:
+    """Read a Caffe network and build it.
+
+    Args:
+        net: a .prototxt, or a definition; one whose phase is selected is taken as it is, if no
+            `phase` is given.
+        weights: a .caffemodel (or .h5), or blobs by layer name; without them the definition's
+            fillers draw, seeded by `seed`.
+        phase: ``test`` (the default) or ``train``.
+        stages: those that layers may ask for, besides the definition's own.
+        shapes: inputs by blob name, as N×C×H×W; a text in place of a number leaves it open.
+        outputs: the blobs to give out; default: those that no layer reads, and every mask.
+        open_dims: leave batch, height and width open as far as the network allows.
+        preprocessing: what is known of how images become the input; overrides what the data layers
+            state.
+        fold_preprocessing: let the model take uint8 N×H×W×C images and do it all itself, but for
+            the resizing.
+        target: how unpooling is written: ``cpu``, ``cuda`` or ``portable``.
+        opset: of ONNX; default `converters.DEFAULT_OPSET`.
+        fold: merge layers that inference need not keep apart.
+        split: into an encoder and a decoder, with the switches between them.
+        external_data: keep the weights in a file beside the model, however small.
+        plugins: Python files that register layer types of their own.
+        lenient: fields that are unknown are told to `warn` instead of being errors.
+        warn: is told of them, one line each.
+
+    Raises:
+        FormatError: a file that is not what it should be.
+        ConversionError: a network that cannot be built as asked.
+        UsageError: arguments that contradict one another.
+    """
+    for plugin in plugins:
+        load_plugin(plugin)
+    definition = net if isinstance(net, NetDefinition) else read_net(net, lenient, warn)
+    if phase is not None or definition.phase is None or not isinstance(net, NetDefinition):
+        selected = (phase or "test").upper()
+        definition = definition.select(selected, (*definition.stages, *stages))
+    phase = (definition.phase or "TEST").lower()
+    if fold_preprocessing and phase == "train":
+        raise UsageError("--fold-preprocessing goes with --phase test: training crops at random")
+    file = Path(weights) if isinstance(weights, str | Path) else None
+    digest = sha256_meanwhile(file) if file is not None else None
+    blobs = read_weights(file, views=True) if file is not None else weights
+    assert not isinstance(blobs, str | Path)
+    how = stated(definition)
+    if preprocessing is not None:
+        how = how.overridden(
+            preprocessing.mean,
+            preprocessing.scale,
+            preprocessing.crop,
+            preprocessing.channel_order,
+            resize=preprocessing.resize,
+        )
+    known = recognise(definition)
+    notes: list[str] = []
+    build = functools.partial(
+        build_known,
+        definition,
+        known,
+        blobs,
+        outputs=outputs,
+        open_dims=open_dims,
+        seed=seed,
+        lenient=lenient,
+        warn=warn,
+        stored=stored_shapes(definition, notes.append, shapes or {}),
+    )
+    graph = build(shapes)
+    if fold_preprocessing:
+        cropped = cropped_shapes(graph, how, shapes)
+        graph = build(cropped) if cropped else graph
+        check_foldable(graph, how)
+        how = how.overridden(in_model=True)
+    path = Path(definition.path)
+    graph.name = graph.name or ("" if definition.path.startswith("<") else path.stem)
+    first = graph.inputs[0].nominal if graph.inputs else ()
+    if len(first) == 4:
+        how = how.overridden(input_size=(first[2], first[3]))
+    described = metadata.describe(
+        path,
+        file,
+        trained=blobs is not None,
+        phase=phase,
+        seed=seed,
+        preprocessing=how,
+        channels=first[1] if len(first) == 4 and first[1] in (1, 3) else None,
+        known=known,
+        digest=digest,
+    )
+    return Conversion(
+        definition,
+        graph,
+        how,
+        described,
+        known,
+        notes + graph.notes,
+        target,
+        opset,
+        fold,
+        split,
+        external_data,
+    )
+
+
+def build_known(
+    net: NetDefinition,
+    known: KnownNetwork | None,
+    weights: Weights | None,
+    shapes: Mapping[str, Shape] | None,
+    *,
+    open_dims: bool,
+    **how: object,
+) -> Graph:
+    """The graph; where nothing in the files fixes the input's size, a known network's usual one."""
+
+    def build(given: Mapping[str, Shape] | None) -> Graph:
+        return build_graph(net, weights, shapes=given, open_dims=open_dims, **how)  # type: ignore[arg-type]
+
+    try:
+        return build(shapes)
+    except NeedsShape as error:
+        if known is None or shapes:
+            raise
+        side = known.size
+        graph = build({error.blob: ("batch" if open_dims else 1, 3, side, side)})
+        note = f"input {error.blob} 3x{side}x{side}: nothing fixes it, but this is {known.title}"
+        graph.notes.insert(0, note)
+        return graph
+
+
+def pieces_of(model: OnnxFile, path: Path, external: bool) -> list[tuple[Path, Content]]:
+    """The files of a model: one, or the weights and what refers to them, in this order."""
+    from .onnx_file import INLINE_LIMIT
+
+    if not external and model.nbytes <= INLINE_LIMIT:
+        return [(path, model.write)]
+    data = path.with_name(f"{path.name}.data")
+    return [(data, model.write_data), (path, lambda file: model.write_graph(file, data.name))]

@@ -1,0 +1,68 @@
+"""What a converted model says of itself, as ONNX metadata properties.
+
+caffe.prototxt, caffe.prototxt.sha256   name and digest of the definition
+caffe.weights, caffe.weights.sha256     the same of the caffemodel, where there was one
+caffe.phase                             test or train
+zoo.version                             the version of this tool
+zoo.weights                             "caffemodel", or "fillers, seed N" where none was given
+zoo.arch, zoo.task                      n1_n2_n3, and reconstruct or classify, if recognised
+zoo.part                                encoder or decoder, of a model that was split
+
+How it wants its images is in `prototxt.preprocessing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from prototxt.files import sha256
+from prototxt.preprocessing import Preprocessing
+from prototxt.version import __version__
+
+from .families import KnownNetwork
+
+__all__ = ["describe", "untrained"]
+
+
+def describe(
+    definition: Path,
+    weights: Path | None,
+    *,
+    trained: bool,
+    phase: str,
+    seed: int,
+    preprocessing: Preprocessing,
+    channels: int | None,
+    known: KnownNetwork | None = None,
+    digest: Callable[[], str] | None = None,
+) -> dict[str, str]:
+    """The properties of a model about to be written. Reads the files to take their digests.
+
+    `weights` is the caffemodel, if it is a file; without `trained` fillers drew. `channels` are
+    those of the images that it takes, None where it takes none. `digest` gives that of the weights,
+    where it is being taken already.
+    """
+    found = {
+        "caffe.prototxt": definition.name,
+        "caffe.phase": phase,
+        "zoo.version": __version__,
+        "zoo.weights": "caffemodel" if trained else f"fillers, seed {seed}",
+    }
+    if definition.is_file():
+        found["caffe.prototxt.sha256"] = sha256(definition)
+    if weights is not None:
+        found["caffe.weights"] = weights.name
+        found["caffe.weights.sha256"] = digest() if digest is not None else sha256(weights)
+    if known is not None:
+        found["zoo.arch"] = known.arch
+        found["zoo.task"] = known.task
+    return {**found, **preprocessing.to_metadata(channels)}
+
+
+def untrained(metadata: Mapping[str, str]) -> str | None:
+    """A sentence about a model whose weights nobody trained, None of any other."""
+    weights = metadata.get("zoo.weights", "")
+    if not weights.startswith("fillers"):
+        return None
+    return f"this network is untrained: its weights were drawn by {weights}"

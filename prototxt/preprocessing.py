@@ -1,0 +1,217 @@
+"""How an image becomes a network's input, from Caffe's `transform_param` to a model's metadata.
+
+In Caffe's order (data_transformer.cpp): the image is resized, its centre cut out, the mean
+subtracted, the rest multiplied by the scale. A converted model states it as properties:
+
+    zoo.channel_order                       BGR, RGB or GRAY
+    zoo.input_size                          HEIGHTxWIDTH that the definition states
+    zoo.resize                              bilinear: OpenCV's plain filter, without antialiasing
+    zoo.resize_size                         HEIGHTxWIDTH that images are resized to before the cut
+    zoo.crop                                HEIGHTxWIDTH of the centre that is cut out
+    zoo.mean                                b,g,r subtracted from pixels of 0..255
+    zoo.mean.file, zoo.mean.file.sha256     the mean image; zoo.mean then is its average colour
+    zoo.scale                               factor applied after the subtraction
+    zoo.input                               "uint8 RGB" or "uint8 GRAY" where the model does all of
+                                            this but the resizing, and takes N×H×W×C pixels
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import FormatError, ZooError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Plane", "Preprocessing", "parse_plane", "read_array", "read_mean"]
+
+Plane = tuple[int, int]
+"""Height and width, pixels."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes an input. None is what is not known."""
+
+    mean: tuple[float, ...] | str | np.ndarray | None = None
+    """Subtracted from pixels of 0..255: a number a channel (a text ``b,g,r`` becomes that), the
+    path of a mean image, or an array C×1×1 or C×H×W; in the network's own order of channels.
+    (0,) is known to be none."""
+    mean_file: str | None = None
+    """Name of the mean image, where it is not at hand: `mean` is its average colour, or None."""
+    scale: float | None = None
+    """What pixels minus the mean are multiplied by."""
+    crop: Plane | None = None
+    """The centre that is cut out."""
+    resize: Plane | None = None
+    """What images are resized to before they are cut."""
+    channel_order: str | None = None
+    """``BGR``, ``RGB`` or ``GRAY``; Caffe's own is BGR."""
+    input_size: Plane | None = None
+    """Of the input blob, as the definition states it."""
+    in_model: bool = False
+    """Whether the model does all of this but the resizing itself, and takes uint8 N×H×W×C."""
+    obstacle: str | None = None
+    """What is done besides, which no model can do by itself."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.mean, str) and (numbers := parse_numbers(self.mean)):
+            object.__setattr__(self, "mean", numbers)
+
+    @property
+    def factor(self) -> float:
+        """The scale as a number: 1 where none is known."""
+        return 1.0 if self.scale is None else self.scale
+
+    @property
+    def reverses(self) -> bool:
+        """Whether the network takes colours in the order opposite to RGB, as Caffe does."""
+        return self.channel_order in (None, "BGR")
+
+    def overridden(
+        self,
+        mean: tuple[float, ...] | str | np.ndarray | None = None,
+        scale: float | None = None,
+        crop: Plane | None = None,
+        channel_order: str | None = None,
+        **others: Any,
+    ) -> Preprocessing:
+        """With what is given in place of what was known; what is None stays."""
+        given = {"mean": mean, "scale": scale, "crop": crop, "channel_order": channel_order}
+        changes = {k: v for k, v in {**given, **others}.items() if v is not None}
+        if mean is not None:
+            changes["mean_file"] = None
+        return dataclasses.replace(self, **changes)
+
+    def mean_values(self, channels: int, error: type[ZooError] = FormatError) -> np.ndarray:
+        """The mean as an array, C×1×1 or C×H×W; zeros where none is known."""
+        if self.mean is None or isinstance(self.mean, str):
+            return read_mean(self.mean, channels, error)
+        if isinstance(self.mean, tuple):
+            return read_mean(self.mean_text, channels, error)
+        return self.mean
+
+    @property
+    def mean_text(self) -> str:
+        """The mean as text: ``b,g,r``, or the path of the mean image."""
+        if isinstance(self.mean, tuple):
+            return ",".join(f"{value:.9g}" for value in self.mean)
+        return self.mean if isinstance(self.mean, str) else ""
+
+    def to_metadata(self, channels: int | None) -> dict[str, str]:
+        """The properties of a model whose input is an image of 1 or 3 channels, or (None) no image.
+
+        Reads the mean image, of which they state the average colour and the digest.
+        """
+        order = "GRAY" if channels == 1 else self.channel_order or "BGR"
+        found = {"zoo.channel_order": order}
+        if self.input_size is not None:
+            found["zoo.input_size"] = plane_text(self.input_size)
+        if channels is not None:
+            found["zoo.resize"] = "bilinear"
+        for key, plane in (("zoo.resize_size", self.resize), ("zoo.crop", self.crop)):
+            if plane is not None:
+                found[key] = plane_text(plane)
+        if self.scale is not None:
+            found["zoo.scale"] = f"{self.scale:.9g}"
+        if self.mean is not None:
+            values = self.mean_values(channels or 3)
+            average = values.reshape(len(values), -1).mean(axis=1)
+            found["zoo.mean"] = ",".join(f"{value:.9g}" for value in average)
+            path = Path(self.mean) if isinstance(self.mean, str) else None
+            if path is not None and path.is_file():
+                from .files import sha256
+
+                found["zoo.mean.file"] = path.name
+                found["zoo.mean.file.sha256"] = sha256(path)
+        elif self.mean_file is not None:
+            found["zoo.mean.file"] = Path(self.mean_file).name
+        if self.in_model:
+            found["zoo.input"] = "uint8 GRAY" if channels == 1 else "uint8 RGB"
+        return found
+
+    @classmethod
+    def from_metadata(cls, properties: Mapping[str, str]) -> Preprocessing:
+        """What a model states; whatever it does not state is not known."""
+        scale = properties.get("zoo.scale")
+        return cls(
+            mean=properties.get("zoo.mean"),
+            mean_file=properties.get("zoo.mean.file"),
+            scale=None if scale is None else float(scale),
+            crop=parse_plane(properties.get("zoo.crop")),
+            resize=parse_plane(properties.get("zoo.resize_size")),
+            channel_order=properties.get("zoo.channel_order"),
+            input_size=parse_plane(properties.get("zoo.input_size")),
+            in_model="zoo.input" in properties,
+        )
+
+
+def plane_text(plane: Plane) -> str:
+    """``HEIGHTxWIDTH``."""
+    return f"{plane[0]}x{plane[1]}"
+
+
+def parse_plane(text: str | None) -> Plane | None:
+    """The plane of ``HEIGHTxWIDTH``; None of anything else."""
+    height, x, width = (text or "").partition("x")
+    return (int(height), int(width)) if x and height.isdecimal() and width.isdecimal() else None
+
+
+def parse_numbers(text: str) -> tuple[float, ...]:
+    """The numbers of ``104,117,123``; none of any other text."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        return ()
+
+
+def read_mean(
+    spec: str | Path | None, channels: int = 3, error: type[ZooError] = FormatError
+) -> np.ndarray:
+    """A mean to subtract: .binaryproto or .npy (C×H×W), or numbers `b,g,r` (C×1×1); None is 0.
+
+    Raises `error` (one line) where it cannot be read or is not of so many channels.
+    """
+    import numpy as np
+
+    if spec is None or spec == "":
+        return np.zeros((channels, 1, 1), np.float32)
+    text = str(spec)
+    if numbers := parse_numbers(text):
+        if len(numbers) not in (1, channels) or not np.isfinite(numbers).all():
+            raise error(f"mean {text}: give {channels} numbers", None, "as in 104,117,123")
+        return np.resize(np.array(numbers, np.float32), channels).reshape(channels, 1, 1)
+    if text.endswith(".npy"):
+        stored = read_array(Path(text), error)
+    else:
+        from .binary import read_binaryproto
+
+        stored = read_binaryproto(text)
+    mean = np.asarray(stored, np.float32)
+    if mean.ndim == 4 and mean.shape[0] == 1:
+        mean = mean[0]
+    if mean.ndim == 1 and mean.size == channels:
+        mean = mean.reshape(channels, 1, 1)
+    if mean.ndim != 3 or mean.shape[0] != channels:
+        shown = "x".join(map(str, mean.shape))
+        raise error(f"{text}: the mean is {shown}, not {channels}xHxW")
+    return mean
+
+
+def read_array(path: Path, error: type[ZooError] = FormatError) -> np.ndarray:
+    """One array of an .npy file; nothing in it is unpickled."""
+    import numpy as np
+
+    try:
+        return np.asarray(np.load(path, allow_pickle=False))
+    except FileNotFoundError:
+        raise error(f"{path}: no such file") from None
+    except OSError as problem:
+        raise error(f"{path}: cannot be read: {problem.strerror or problem}") from None
+    except (ValueError, EOFError):
+        raise error(f"{path}: not a plain .npy array") from None

@@ -1,0 +1,3 @@
+"""The version of this project, which every file that it writes states."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,198 @@
+"""What is in a definition or a solver."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from converters import Conversion
+    from converters.graph import Shape
+    from prototxt.net import NetDefinition
+
+
+def definition(
+    path: Path,
+    *,
+    phase: str = "test",
+    stages: Sequence[str] = (),
+    shapes: Mapping[str, Shape] | None = None,
+    plugins: Sequence[Path] = (),
+    lenient: bool = False,
+    warn: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """A network as plain data: its layers with shapes, parameters and multiply-adds, its memory.
+
+    MACs and memory are for a batch of one; parameters are float32. A network that cannot be built
+    has its layers without shapes, and the reason as a note. Of a solver: its settings.
+    """
+    import converters
+    import prototxt
+
+    message = prototxt.read_text(path)
+    if prototxt.is_solver(message):
+        return solver(path)
+    for plugin in plugins:
+        converters.load_plugin(plugin)
+    whole = prototxt.read_net(path, lenient=lenient, warn=warn)
+    net = whole.select(phase.upper(), (*whole.stages, *stages))
+
+    def converted(given: Mapping[str, Shape] | None) -> Conversion:
+        return converters.convert(net, shapes=given, open_dims=False, lenient=lenient, warn=warn)
+
+    try:
+        conversion = converted(shapes)
+    except converters.ConversionError as error:
+        return unbuilt(net, phase.upper(), error)
+    graph = conversion.graph
+    single = {value.name: (1, *value.shape[1:]) for value in graph.inputs}
+    if shapes is None and len({value.shape[:1] for value in graph.inputs}) == 1:
+        # One image is what people compare; a network that mixes its batch keeps its own.
+        with contextlib.suppress(converters.ConversionError):
+            graph = converted(single).graph
+    rows: list[dict[str, Any]] = []
+    names = {value.name for value in graph.values()}
+    for node in graph.nodes:
+        rows.append(
+            {
+                "layer": node.name,
+                "type": node.type,
+                "bottoms": [blob_name(value, names) for value in node.inputs],
+                "tops": {blob_name(value, names): list(value.shape) for value in node.outputs},
+                "parameters": sum(
+                    blob.size for i, blob in enumerate(node.blobs) if i not in node.shared
+                ),
+                "macs": macs(node),
+                "line": node.position.line if node.position else None,
+            }
+        )
+    values = list(graph.values())
+    return {
+        "kind": "net",
+        "name": graph.name,
+        "syntax": whole.syntax,
+        "phase": phase.upper(),
+        "arch": conversion.known.arch if conversion.known else None,
+        "inputs": {value.name: list(value.shape) for value in graph.inputs},
+        "outputs": {value.name: list(value.shape) for value in graph.outputs},
+        "layers": rows,
+        "parameters": sum(row["parameters"] for row in rows),
+        "macs": sum(row["macs"] for row in rows),
+        "parameter_bytes": 4 * sum(row["parameters"] for row in rows),
+        "activation_bytes": sum(map(nbytes, values)),
+        "peak_bytes": peak_bytes(graph, names),
+        "notes": conversion.notes,
+    }
+
+
+def unbuilt(net: NetDefinition, phase: str, error: Exception) -> dict[str, Any]:
+    """A definition that cannot be converted is still worth a look: its layers, without shapes."""
+    rows: list[dict[str, Any]] = [
+        {
+            "layer": layer.name,
+            "type": layer.type,
+            "bottoms": layer.bottoms,
+            "tops": layer.tops,
+            "line": layer.position.line if layer.position else None,
+        }
+        for layer in net.layers
+    ]
+    note = f"no shapes: {error}"
+    return {
+        "kind": "net",
+        "name": net.name,
+        "syntax": net.syntax,
+        "phase": phase,
+        "layers": rows,
+        "notes": [note],
+    }
+
+
+def blob_name(value: Any, names: set[str]) -> str:
+    """The prototxt's name of a blob; where layers work in place, the graph keeps them apart by
+    calling the earlier one `blob/layer`.
+    """
+    if value.producer is None:
+        return str(value.name)
+    plain = value.name.removesuffix(f"/{value.producer.name}")
+    return str(plain if plain in names else value.name)
+
+
+def macs(node: Any) -> int:
+    """Multiply-adds of one layer: for weighted layers each weight is used once for each place.
+
+    Where only the run tells how many (regions), they are for one.
+    """
+    if not node.blobs:
+        return 0
+    weights, source, top = node.blobs[0], node.inputs[0].shape, node.outputs[0].shape
+    if node.type in _CONVOLUTIONS:
+        return int(weights.size * known_product(top[:1]) * known_product(top[2:]))
+    if node.type == "Deconvolution":
+        return int(weights.size * known_product(source[:1]) * known_product(source[2:]))
+    if node.type == "InnerProduct":
+        return int(known_product(top) * weights.size // max(node.params.num_output, 1))
+    if node.type == "Local":
+        return int(weights.size * known_product(top[:1]))
+    if node.type in ("LSTM", "RNN"):
+        steps, images = known_product(source[:1]), known_product(source[1:2])
+        matrices = [blob for blob in node.blobs if blob.ndim == 2]
+        # A bottom that is the same at all times is multiplied once.
+        still = matrices.pop(1).size if len(node.inputs) > 2 else 0
+        return int(images * (steps * sum(blob.size for blob in matrices) + still))
+    return 0
+
+
+_CONVOLUTIONS = ("Convolution", "ConvolutionDepthwise", "DepthwiseConvolution", "DepthwiseConv")
+
+
+def nbytes(value: Any) -> int:
+    return (8 if value.dtype == "int64" else 4) * known_product(value.shape)
+
+
+def peak_bytes(graph: Any, names: set[str]) -> int:
+    """The most bytes of blobs that are needed at once, layer by layer in the prototxt's order."""
+    ends = {id(value): step for step, node in enumerate(graph.nodes) for value in node.inputs}
+    ends.update({id(value): len(graph.nodes) for value in graph.outputs})
+    live = most = sum(map(nbytes, graph.inputs))
+    for step, node in enumerate(graph.nodes):
+        done = {id(v): v for v in node.inputs if ends[id(v)] == step}
+        blobs = {blob_name(v, names) for v in done.values()}
+        # In place, a top lies where its bottom was.
+        places = sum(nbytes(v) for v in node.outputs if blob_name(v, names) in blobs)
+        live += sum(map(nbytes, node.outputs))
+        most = max(most, live - places)
+        unread = [v for v in node.outputs if id(v) not in ends]
+        live -= sum(map(nbytes, [*done.values(), *unread]))
+    return most
+
+
+def known_product(dims: Any) -> int:
+
+    return math.prod(dim for dim in dims if isinstance(dim, int))
+
+
+def solver(path: Path) -> dict[str, Any]:
+    """What a solver sets that is not at Caffe's default."""
+
+    import prototxt
+
+    solver = prototxt.read_solver(path)
+    defaults = type(solver)()
+    settings = {}
+    for field in dataclasses.fields(solver):
+        value = getattr(solver, field.name)
+        if value != getattr(defaults, field.name) and is_plain(value):
+            settings[field.name] = value
+    settings.setdefault("type", solver.type)
+    return {"kind": "solver", "settings": settings}
+
+
+def is_plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(is_plain, value))
+    return isinstance(value, int | float | str | bool)
