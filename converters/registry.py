@@ -49,7 +49,6 @@ __all__ = [
 
 FAMILIES = (
     "activations",
-    "aligned_crop",
     "bn",
     "convolution",
     "detection",

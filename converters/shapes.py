@@ -19,6 +19,7 @@ __all__ = [
     "fixed",
     "is_fixed",
     "known",
+    "overhang",
     "pooled",
     "product",
     "text",
@@ -99,6 +100,11 @@ def pooled(dim: Dim, kernel: int, pad: int, stride: int, ceil: bool = True) -> D
     if pad:
         return f"pooled({dim},{kernel},{pad},{stride},{'ceil' if ceil else 'floor'})"
     return f"{'ceil' if ceil else 'floor'}(({plus(dim, change)})/{stride})+1"
+
+
+def overhang(size: int, out: int, kernel: int, pad: int, stride: int) -> int:
+    """How far the last of `out` windows reaches behind the axis (at least 0)."""
+    return max(0, (out - 1) * stride + kernel - size - pad)
 
 
 def factored(dim: str) -> tuple[int, str]:

@@ -12,14 +12,12 @@ import re
 from collections.abc import Sequence
 from keyword import iskeyword
 
-import numpy as np
-import torch
 from torch import fx, nn
 
 from .graph import Graph, Node, Value
 from .registry import find
 
-__all__ = ["parameter", "to_torch"]
+__all__ = ["to_torch"]
 
 
 def to_torch(graph: Graph) -> fx.GraphModule:
@@ -93,11 +91,6 @@ def tie_shared(root: nn.Module, node: Node) -> None:
         parameter = list(theirs.parameters())[place]
         if dict(ours.named_parameters())[name].shape == parameter.shape:
             setattr(ours, name, parameter)
-
-
-def parameter(array: np.ndarray) -> nn.Parameter:
-    """A trainable copy of a blob."""
-    return nn.Parameter(torch.from_numpy(np.array(array, np.float32)))
 
 
 def find_dims(available: Sequence[Value], dims: Sequence[int | str]) -> Value | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,6 @@ from ..shapes import known
 from .convolution import Engine
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from ..onnx_backend import OnnxBuilder, Operand
@@ -31,20 +29,6 @@ class Elementwise(LayerType):
 
 def scalar(value: float) -> np.ndarray:
     return np.array(value, np.float32)
-
-
-def function_module(label: str, function: Callable[[torch.Tensor], torch.Tensor]) -> nn.Module:
-    """A module without parameters that applies `function`, shown as `label`."""
-    from torch import nn
-
-    class Function(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return function(x)
-
-        def extra_repr(self) -> str:
-            return label
-
-    return Function()
 
 
 @dataclass
@@ -109,7 +93,7 @@ class PReLU(Elementwise):
     def torch(self, node: Node) -> nn.Module:
         from torch import nn
 
-        from ..torch_backend import parameter
+        from .torch.parameters import parameter
 
         module = nn.PReLU(max(1, node.blobs[0].size))
         module.weight = parameter(node.blobs[0].reshape(-1))
@@ -183,9 +167,9 @@ class AbsVal(Elementwise):
         b.node("Abs", node)
 
     def torch(self, node: Node) -> nn.Module:
-        import torch
+        from .torch import activations
 
-        return function_module("abs(x)", torch.abs)
+        return activations.AbsVal()
 
 
 @register("BNLL")
@@ -196,11 +180,9 @@ class BNLL(Elementwise):
         b.node("Softplus", node)
 
     def torch(self, node: Node) -> nn.Module:
-        import torch
+        from .torch import activations
 
-        # Not nn.Softplus: it takes the exponential of what lies below its threshold, and with the
-        # customary one gives x itself above 20.
-        return function_module("log(1 + exp(x))", lambda x: torch.logaddexp(x, torch.zeros_like(x)))
+        return activations.BNLL()
 
 
 @dataclass
@@ -231,9 +213,10 @@ class Power(Elementwise):
             b.op("Pow", x, scalar(p.power), out=out)
 
     def torch(self, node: Node) -> nn.Module:
+        from .torch import activations
+
         p: PowerParams = node.params
-        label = f"({p.shift:g} + {p.scale:g} x) ^ {p.power:g}"
-        return function_module(label, lambda x: (p.shift + p.scale * x) ** p.power)
+        return activations.Power(p.power, p.scale, p.shift)
 
 
 @dataclass
@@ -268,9 +251,10 @@ class Exp(Elementwise):
         b.op("Exp", b.op("Add", x, scalar(p.shift * log)), out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        p, log = node.params, node.params.log_base(node)
-        label = f"exp({log:g} ({p.shift:g} + {p.scale:g} x))"
-        return function_module(label, lambda x: (log * (p.shift + p.scale * x)).exp())
+        from .torch import activations
+
+        p = node.params
+        return activations.Exp(p.log_base(node), p.scale, p.shift)
 
 
 @register("Log", message="log_param")
@@ -289,9 +273,10 @@ class Log(Elementwise):
         b.op("Mul", b.op("Log", x), scalar(1 / p.log_base(node)), out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        p, log = node.params, node.params.log_base(node)
-        label = f"log({p.shift:g} + {p.scale:g} x) / {log:g}"
-        return function_module(label, lambda x: (p.shift + p.scale * x).log() / log)
+        from .torch import activations
+
+        p = node.params
+        return activations.Log(p.log_base(node), p.scale, p.shift)
 
 
 @dataclass
@@ -312,8 +297,9 @@ class Threshold(Elementwise):
         b.op("Cast", above, to=1, out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        limit = node.params.threshold
-        return function_module(f"x > {limit:g}", lambda x: (x > limit).to(x.dtype))
+        from .torch import activations
+
+        return activations.Threshold(node.params.threshold)
 
 
 @dataclass
@@ -338,8 +324,9 @@ class Clip(Elementwise):
         b.node("Clip", node, scalar(node.params.min), scalar(node.params.max))
 
     def torch(self, node: Node) -> nn.Module:
-        low, high = node.params.min, node.params.max
-        return function_module(f"min={low:g}, max={high:g}", lambda x: x.clamp(low, high))
+        from .torch import activations
+
+        return activations.Clip(node.params.min, node.params.max)
 
 
 @dataclass
@@ -361,5 +348,6 @@ class Swish(Elementwise):
         b.op("Mul", x, gate, out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        beta = node.params.beta
-        return function_module(f"x sigmoid({beta:g} x)", lambda x: x * (beta * x).sigmoid())
+        from .torch import activations
+
+        return activations.Swish(node.params.beta)

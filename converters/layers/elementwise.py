@@ -13,7 +13,6 @@ from ..registry import LayerType, register
 from ..shapes import text
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from ..onnx_backend import OnnxBuilder, Operand
@@ -78,25 +77,7 @@ class Eltwise(LayerType):
             total = b.op(operator, total, term, out=last)
 
     def torch(self, node: Node) -> nn.Module:
-        import torch
-        from torch import nn
+        from .torch import elementwise
 
         p: EltwiseParams = node.params
-        coeff = p.coeff or [1.0] * len(node.inputs)
-
-        class EltwiseModule(nn.Module):
-            def extra_repr(self) -> str:
-                return p.operation.name + (f", coeff={p.coeff}" if p.coeff else "")
-
-            def forward(self, *xs: torch.Tensor) -> torch.Tensor:
-                result = xs[0] * coeff[0]
-                for factor, x in zip(coeff[1:], xs[1:], strict=True):
-                    if p.operation is Operation.SUM:
-                        result = result + factor * x
-                    elif p.operation is Operation.PROD:
-                        result = result * x
-                    else:
-                        result = torch.maximum(result, x)
-                return result
-
-        return EltwiseModule()
+        return elementwise.Eltwise(p.operation.name, p.coeff)
