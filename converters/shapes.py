@@ -60,7 +60,7 @@ def product(dims: Shape) -> int:
 def convolved(dim: Dim, kernel: int, pad: int, stride: int, dilation: int = 1) -> Dim:
     """Output size of a convolution: floor((dim + 2 pad - extent) / stride) + 1."""
     change = 2 * pad - (dilation * (kernel - 1) + 1)
-    if isinstance(dim, int):
+    if not isinstance(dim, str):
         return (dim + change) // stride + 1
     if stride == 1:
         return plus(dim, change + 1)
@@ -83,7 +83,7 @@ def pooled(dim: Dim, kernel: int, pad: int, stride: int, ceil: bool = True) -> D
     The clip drops a last window that would start in the padding behind the image.
     """
     change = 2 * pad - kernel
-    if isinstance(dim, int):
+    if not isinstance(dim, str):  # torch.export traces sizes that are no int either
         span = dim + change
         out = (-(-span // stride) if ceil else span // stride) + 1
         if pad and (out - 1) * stride >= dim + pad:

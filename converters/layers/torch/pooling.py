@@ -30,8 +30,10 @@ class WindowPool(nn.Module):
         for size, kernel, pad, stride in zip(
             x.shape[2:], self.kernel, self.pad, self.stride, strict=True
         ):
-            out.append(int(pooled(size, kernel, pad, stride, self.ceil)))
-            over.append(overhang(size, out[-1], kernel, pad, stride))
+            windows = pooled(size, kernel, pad, stride, self.ceil)
+            assert not isinstance(windows, str)
+            out.append(windows)
+            over.append(overhang(size, windows, kernel, pad, stride))
         return out, over
 
 

@@ -41,7 +41,7 @@ class Im2col(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         columns = F.unfold(x, self.kernel, self.dilation, self.pad, self.stride)
         plane = [
-            int(convolved(n, self.kernel[i], self.pad[i], self.stride[i], self.dilation[i]))
+            convolved(n, self.kernel[i], self.pad[i], self.stride[i], self.dilation[i])
             for i, n in enumerate(x.shape[2:])
         ]
         return columns.reshape(*columns.shape[:2], *plane)
