@@ -3,6 +3,10 @@
 Every layer is a submodule under its prototxt's name, so that the keys of the state_dict are
 ``conv1_1.weight`` and the like. Calling it takes the inputs in the graph's order and returns a
 dict of the graph's outputs by blob name.
+
+The modules are those of `converters/layers/torch/`, so that `torch.save`, `copy.deepcopy`,
+`torch.compile` and `torch.export` take the network as they take any other. What comes back from
+`torch.load` was traced anew: its printed code names values by their layers, not by their blobs.
 """
 
 from __future__ import annotations
