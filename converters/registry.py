@@ -19,6 +19,7 @@ from __future__ import annotations
 import builtins
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,7 +51,6 @@ __all__ = [
 
 FAMILIES = (
     "activations",
-    "aligned_crop",
     "bn",
     "convolution",
     "detection",
@@ -271,9 +271,12 @@ def load_plugin(path: str | Path) -> None:
     if spec is None or spec.loader is None or not path.is_file():
         raise ConversionError(f"{path}: not a Python file", None, "--plugin takes FILE.py")
     module = importlib.util.module_from_spec(spec)
+    # dataclasses looks its classes' module up there, and pickle too.
+    sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except ConversionError:
-        raise
     except Exception as error:
+        del sys.modules[spec.name]
+        if isinstance(error, ConversionError):
+            raise
         raise ConversionError(f"{path}: the plugin failed: {error!r}") from error

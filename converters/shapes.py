@@ -19,6 +19,7 @@ __all__ = [
     "fixed",
     "is_fixed",
     "known",
+    "overhang",
     "pooled",
     "product",
     "text",
@@ -59,7 +60,7 @@ def product(dims: Shape) -> int:
 def convolved(dim: Dim, kernel: int, pad: int, stride: int, dilation: int = 1) -> Dim:
     """Output size of a convolution: floor((dim + 2 pad - extent) / stride) + 1."""
     change = 2 * pad - (dilation * (kernel - 1) + 1)
-    if isinstance(dim, int):
+    if not isinstance(dim, str):
         return (dim + change) // stride + 1
     if stride == 1:
         return plus(dim, change + 1)
@@ -82,7 +83,7 @@ def pooled(dim: Dim, kernel: int, pad: int, stride: int, ceil: bool = True) -> D
     The clip drops a last window that would start in the padding behind the image.
     """
     change = 2 * pad - kernel
-    if isinstance(dim, int):
+    if not isinstance(dim, str):  # torch.export traces sizes that are no int either
         span = dim + change
         out = (-(-span // stride) if ceil else span // stride) + 1
         if pad and (out - 1) * stride >= dim + pad:
@@ -99,6 +100,11 @@ def pooled(dim: Dim, kernel: int, pad: int, stride: int, ceil: bool = True) -> D
     if pad:
         return f"pooled({dim},{kernel},{pad},{stride},{'ceil' if ceil else 'floor'})"
     return f"{'ceil' if ceil else 'floor'}(({plus(dim, change)})/{stride})+1"
+
+
+def overhang(size: int, out: int, kernel: int, pad: int, stride: int) -> int:
+    """How far the last of `out` windows reaches behind the axis (at least 0)."""
+    return max(0, (out - 1) * stride + kernel - size - pad)
 
 
 def factored(dim: str) -> tuple[int, str]:

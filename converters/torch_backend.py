@@ -3,6 +3,10 @@
 Every layer is a submodule under its prototxt's name, so that the keys of the state_dict are
 ``conv1_1.weight`` and the like. Calling it takes the inputs in the graph's order and returns a
 dict of the graph's outputs by blob name.
+
+The modules are those of `converters/layers/torch/`, so that `torch.save`, `copy.deepcopy`,
+`torch.compile` and `torch.export` take the network as they take any other. What comes back from
+`torch.load` was traced anew: its printed code names values by their layers, not by their blobs.
 """
 
 from __future__ import annotations
@@ -12,14 +16,12 @@ import re
 from collections.abc import Sequence
 from keyword import iskeyword
 
-import numpy as np
-import torch
 from torch import fx, nn
 
 from .graph import Graph, Node, Value
 from .registry import find
 
-__all__ = ["parameter", "to_torch"]
+__all__ = ["to_torch"]
 
 
 def to_torch(graph: Graph) -> fx.GraphModule:
@@ -93,11 +95,6 @@ def tie_shared(root: nn.Module, node: Node) -> None:
         parameter = list(theirs.parameters())[place]
         if dict(ours.named_parameters())[name].shape == parameter.shape:
             setattr(ours, name, parameter)
-
-
-def parameter(array: np.ndarray) -> nn.Parameter:
-    """A trainable copy of a blob."""
-    return nn.Parameter(torch.from_numpy(np.array(array, np.float32)))
 
 
 def find_dims(available: Sequence[Value], dims: Sequence[int | str]) -> Value | None:

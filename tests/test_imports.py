@@ -95,16 +95,14 @@ def test_torch_and_onnxruntime_are_not_loaded_with_a_module(package, path):
     room = path.relative_to(ROOT).as_posix()
     # Their rooms: files that are themselves imported only by a function that needs them.
     loaded -= ROOMS.get(room, set())
-    if room.startswith(TORCH_ROOMS):
+    if room.startswith((*TORCH_ROOMS, MODULES)):
         loaded -= {"torch"}
     assert not loaded & {"torch", "onnxruntime"}
 
 
+MODULES = "converters/layers/torch/"
 ROOMS = {
     "converters/torch_backend.py": {"torch"},
-    "converters/layers/detection_torch.py": {"torch"},
-    "converters/layers/pooling_torch.py": {"torch"},
-    "converters/layers/rcnn_torch.py": {"torch"},
     "runtime/session.py": {"onnxruntime"},
     "zoo/reversed/informativeness.py": {"torch"},
     "zoo/paper/architectures.py": {"converters"},  # the networks, layer by layer
@@ -177,6 +175,36 @@ def modules(path: Path) -> Iterator[str]:
             stem = ".".join([*base, *([node.module] if node.module else [])])
             yield stem
             yield from (f"{stem}.{alias.name}" for alias in node.names)
+
+
+MODULE_FILES = sorted((ROOT / MODULES).glob("*.py"))
+
+
+@pytest.mark.parametrize("path", MODULE_FILES, ids=lambda p: p.name)
+def test_the_layers_modules_import_no_layer_types(path):
+    """Neither then nor later: they are told what they need, and so make no import circle."""
+    allowed = {"converters.shapes"} | {f"{MODULES}{p.stem}".replace("/", ".") for p in MODULE_FILES}
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            above = ["converters", "layers", "torch"][: 4 - node.level]
+            found.add(".".join([*above, *filter(None, [node.module])]))
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    assert {name for name in found if name.startswith("converters")} <= allowed
+
+
+def test_the_layers_modules_are_loaded_only_when_a_network_is_rebuilt():
+    for path in sorted((ROOT / "converters").rglob("*.py")):
+        room = path.relative_to(ROOT).as_posix()
+        if room == "converters/torch_backend.py" or room.startswith(MODULES):
+            continue
+        for node in ast.parse(path.read_text()).body:
+            inner = [node, *node.body] if isinstance(node, ast.If) else [node]
+            names = {n.module for n in inner if isinstance(n, ast.ImportFrom) and n.level}
+            assert not any((name or "").split(".")[0] == "torch" for name in names), room
 
 
 def test_rooms_of_torch_are_loaded_by_no_other_room_with_a_module():

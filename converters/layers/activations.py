@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,6 @@ from .convolution import Engine
 from .elementwise import EltwiseParams, Operation
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from ..onnx_backend import OnnxBuilder, Operand
@@ -33,20 +31,6 @@ class Elementwise(LayerType):
 
 def scalar(value: float) -> np.ndarray:
     return np.array(value, np.float32)
-
-
-def function_module(label: str, function: Callable[[torch.Tensor], torch.Tensor]) -> nn.Module:
-    """A module without parameters that applies `function`, shown as `label`."""
-    from torch import nn
-
-    class Function(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return function(x)
-
-        def extra_repr(self) -> str:
-            return label
-
-    return Function()
 
 
 @dataclass
@@ -150,7 +134,7 @@ class PReLU(Rectifier):
     def torch(self, node: Node) -> nn.Module:
         from torch import nn
 
-        from ..torch_backend import parameter
+        from .torch.parameters import parameter
 
         module = nn.PReLU(max(1, node.blobs[0].size))
         module.weight = parameter(node.blobs[0].reshape(-1))
@@ -224,9 +208,9 @@ class AbsVal(Elementwise):
         b.node("Abs", node)
 
     def torch(self, node: Node) -> nn.Module:
-        import torch
+        from .torch import activations
 
-        return function_module("abs(x)", torch.abs)
+        return activations.AbsVal()
 
 
 @register("BNLL")
@@ -237,11 +221,9 @@ class BNLL(Elementwise):
         b.node("Softplus", node)
 
     def torch(self, node: Node) -> nn.Module:
-        import torch
+        from .torch import activations
 
-        # Not nn.Softplus: it takes the exponential of what lies below its threshold, and with the
-        # customary one gives x itself above 20.
-        return function_module("log(1 + exp(x))", lambda x: torch.logaddexp(x, torch.zeros_like(x)))
+        return activations.BNLL()
 
 
 @dataclass
@@ -272,9 +254,10 @@ class Power(Elementwise):
             b.op("Pow", x, scalar(p.power), out=out)
 
     def torch(self, node: Node) -> nn.Module:
+        from .torch import activations
+
         p: PowerParams = node.params
-        label = f"({p.shift:g} + {p.scale:g} x) ^ {p.power:g}"
-        return function_module(label, lambda x: (p.shift + p.scale * x) ** p.power)
+        return activations.Power(p.power, p.scale, p.shift)
 
     def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
         """The product with the scale, of a power of 1."""
@@ -316,9 +299,10 @@ class Exp(Elementwise):
         b.op("Exp", b.op("Add", x, scalar(p.shift * log)), out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        p, log = node.params, node.params.log_base(node)
-        label = f"exp({log:g} ({p.shift:g} + {p.scale:g} x))"
-        return function_module(label, lambda x: (log * (p.shift + p.scale * x)).exp())
+        from .torch import activations
+
+        p = node.params
+        return activations.Exp(p.log_base(node), p.scale, p.shift)
 
 
 @register("Log", message="log_param")
@@ -337,9 +321,10 @@ class Log(Elementwise):
         b.op("Mul", b.op("Log", x), scalar(1 / p.log_base(node)), out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        p, log = node.params, node.params.log_base(node)
-        label = f"log({p.shift:g} + {p.scale:g} x) / {log:g}"
-        return function_module(label, lambda x: (p.shift + p.scale * x).log() / log)
+        from .torch import activations
+
+        p = node.params
+        return activations.Log(p.log_base(node), p.scale, p.shift)
 
 
 @dataclass
@@ -360,8 +345,9 @@ class Threshold(Elementwise):
         b.op("Cast", above, to=1, out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        limit = node.params.threshold
-        return function_module(f"x > {limit:g}", lambda x: (x > limit).to(x.dtype))
+        from .torch import activations
+
+        return activations.Threshold(node.params.threshold)
 
 
 @dataclass
@@ -386,8 +372,9 @@ class Clip(Elementwise):
         b.node("Clip", node, scalar(node.params.min), scalar(node.params.max))
 
     def torch(self, node: Node) -> nn.Module:
-        low, high = node.params.min, node.params.max
-        return function_module(f"min={low:g}, max={high:g}", lambda x: x.clamp(low, high))
+        from .torch import activations
+
+        return activations.Clip(node.params.min, node.params.max)
 
 
 @dataclass
@@ -409,5 +396,6 @@ class Swish(Elementwise):
         b.op("Mul", x, gate, out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        beta = node.params.beta
-        return function_module(f"x sigmoid({beta:g} x)", lambda x: x * (beta * x).sigmoid())
+        from .torch import activations
+
+        return activations.Swish(node.params.beta)

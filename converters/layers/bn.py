@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import enum
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,7 +19,6 @@ from .convolution import Engine
 from .normalization import reverse_channel_scale
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from ..onnx_backend import OnnxBuilder
@@ -150,42 +149,18 @@ class BN(LayerType):
         b.op("Add", y, bias, out=out[0])
 
     def torch(self, node: Node) -> nn.Module:
-        import torch
-        from torch import nn
-
-        from ..torch_backend import parameter
+        from .torch import bn
 
         p: BNParams = node.params
-        eps, running, tops = self.epsilon(node), p.running(), len(node.outputs)
-        momentum = 0.9 if p.momentum is None else p.momentum
-        fixed = p.bn_mode is Mode.INFERENCE and not running
+        running = p.running()
         always = running and (bool(p.frozen) or None)
         if running and not p.frozen and node.phase != "TEST":
             always = False
-
-        class BNModule(nn.Module):
-            mean: torch.Tensor
-            variance: torch.Tensor
-
-            def __init__(self) -> None:
-                super().__init__()
-                self.weight, self.bias = parameter(node.blobs[0]), parameter(node.blobs[1])
-                for name, blob in zip(("mean", "variance"), node.blobs[2:], strict=False):
-                    self.register_buffer(name, torch.from_numpy(np.array(blob, np.float32)))
-
-            def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
-                if fixed:
-                    return x * self.weight + self.bias
-                if running and (not self.training if always is None else always):
-                    mean, variance = self.mean, self.variance
-                else:
-                    mean = x.mean((0, 2, 3), keepdim=True)
-                    variance = (x - mean).pow(2).mean((0, 2, 3), keepdim=True)
-                    if running and self.training:
-                        with torch.no_grad():
-                            self.mean.lerp_(mean, 1 - momentum)
-                            self.variance.lerp_(variance, 1 - momentum)
-                y = (x - mean) / (variance + eps).sqrt() * self.weight + self.bias
-                return (y, mean, variance)[:tops] if tops > 1 else y
-
-        return cast(nn.Module, BNModule())
+        return bn.BN(
+            *node.blobs[: 4 if running else 2],
+            eps=self.epsilon(node),
+            momentum=0.9 if p.momentum is None else p.momentum,
+            affine_only=p.bn_mode is Mode.INFERENCE and not running,
+            use_running=always,
+            tops=len(node.outputs),
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -265,13 +264,25 @@ class Convolutional(LayerType):
     def torch(self, node: Node) -> nn.Module:
         from torch import nn
 
-        from ..torch_backend import parameter
+        from .torch.convolution import GeneralConvolution
+        from .torch.parameters import parameter
 
         p: ConvolutionParams = node.params
         g, axis = self.geometry(node), self.axis(node)
         axes = len(g.kernel)
         if axis != 1 or axes not in (1, 2, 3) or len(node.inputs) > 1:
-            return general_module(self, node)
+            if axes > 3:
+                raise node.error(f"convolution over {axes} axes cannot be rebuilt in PyTorch")
+            return GeneralConvolution(
+                node.blobs[0],
+                node.blobs[1] if len(node.blobs) > 1 else None,
+                axis,
+                stride=g.stride,
+                pad=g.pad,
+                dilation=g.dilation,
+                groups=p.group,
+                transposed=self.transposed,
+            )
         name = f"Conv{'Transpose' if self.transposed else ''}{axes}d"
         module: nn.Module = getattr(nn, name)(
             self.channels(node),
@@ -287,51 +298,6 @@ class Convolutional(LayerType):
         if p.bias_term:
             module.bias = parameter(node.blobs[1])
         return module
-
-
-def general_module(kind: Convolutional, node: Node) -> nn.Module:
-    """Convolution over any axis, of several bottoms, or over no spatial axis at all."""
-    import torch
-    from torch import nn
-    from torch.nn import functional as F
-
-    from ..torch_backend import parameter
-
-    g, axis, group = kind.geometry(node), kind.axis(node), node.params.group
-    axes = len(g.kernel)
-    if axes > 3:
-        raise node.error(f"convolution over {axes} axes cannot be rebuilt in PyTorch")
-    name = f"conv{'_transpose' if kind.transposed else ''}{max(axes, 1)}d"
-    function = getattr(F, name)
-
-    class GeneralConvolution(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.weight = parameter(node.blobs[0])
-            self.bias = parameter(node.blobs[1]) if len(node.blobs) > 1 else None
-
-        def one(self, x: torch.Tensor) -> torch.Tensor:
-            lead = x.shape[:axis]
-            x = x.reshape(math.prod(lead), *x.shape[axis:])
-            weight = self.weight
-            if not axes:
-                x, weight = x[..., None], weight[..., None]
-            y = function(
-                x,
-                weight,
-                self.bias,
-                stride=g.stride or 1,
-                padding=g.pad or 0,
-                dilation=g.dilation or 1,
-                groups=group,
-            )
-            return y.reshape(*lead, *y.shape[1 : 2 + axes])
-
-        def forward(self, *xs: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
-            ys = tuple(self.one(x) for x in xs)
-            return ys if len(ys) > 1 else ys[0]
-
-    return GeneralConvolution()
 
 
 @register("Convolution", message="convolution_param")
@@ -430,18 +396,6 @@ class BiasLayer(LayerType):
         b.op("Expand", bias, shape, out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        import torch
-        from torch import nn
+        from .torch.convolution import BiasPlane
 
-        from ..torch_backend import parameter
-
-        class BiasPlane(nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.bias = parameter(node.blobs[1])
-
-            def forward(self, like: torch.Tensor) -> torch.Tensor:
-                n, _, height, width = like.shape
-                return self.bias[None, :, None, None].expand(n, -1, height, width)
-
-        return BiasPlane()
+        return BiasPlane(node.blobs[1])

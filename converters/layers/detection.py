@@ -245,6 +245,17 @@ class DetectionOutput(LayerType):
         b.op("Unsqueeze", every, b.ints(0, 1), out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        from .detection_torch import Detector
+        from .torch.detection import Detector
 
-        return Detector(node.params, self.candidates(node))
+        p: DetectionOutputParams = node.params
+        return Detector(
+            p.num_classes,
+            p.labels(),
+            share_location=p.share_location,
+            code_type=p.code_type.name,
+            variance_encoded_in_target=p.variance_encoded_in_target,
+            confidence_threshold=p.confidence_threshold,
+            nms_threshold=p.nms_param.nms_threshold,
+            candidates=self.candidates(node),
+            keep_top_k=p.keep_top_k,
+        )

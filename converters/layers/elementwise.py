@@ -14,7 +14,6 @@ from ..reversal import Reverser, Tops, first_top
 from ..shapes import text
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from ..onnx_backend import OnnxBuilder, Operand
@@ -79,28 +78,10 @@ class Eltwise(LayerType):
             total = b.op(operator, total, term, out=last)
 
     def torch(self, node: Node) -> nn.Module:
-        import torch
-        from torch import nn
+        from .torch import elementwise
 
         p: EltwiseParams = node.params
-        coeff = p.coeff or [1.0] * len(node.inputs)
-
-        class EltwiseModule(nn.Module):
-            def extra_repr(self) -> str:
-                return p.operation.name + (f", coeff={p.coeff}" if p.coeff else "")
-
-            def forward(self, *xs: torch.Tensor) -> torch.Tensor:
-                result = xs[0] * coeff[0]
-                for factor, x in zip(coeff[1:], xs[1:], strict=True):
-                    if p.operation is Operation.SUM:
-                        result = result + factor * x
-                    elif p.operation is Operation.PROD:
-                        result = result * x
-                    else:
-                        result = torch.maximum(result, x)
-                return result
-
-        return EltwiseModule()
+        return elementwise.Eltwise(p.operation.name, p.coeff)
 
     def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
         """Of a sum each bottom gets the whole, times its coefficient."""

@@ -15,7 +15,6 @@ from ..shapes import text
 from .inputs import BlobShape
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from ..onnx_backend import OnnxBuilder
@@ -63,22 +62,9 @@ class Embed(LayerType):
             b.op("Add", y, b.weight(node, 1), out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        from torch import nn
-        from torch.nn import functional as F
+        from .torch import indexing
 
-        from ..torch_backend import parameter
-
-        class EmbedModule(nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.weight = parameter(node.blobs[0])
-                self.bias = parameter(node.blobs[1]) if len(node.blobs) > 1 else None
-
-            def forward(self, x: torch.Tensor) -> torch.Tensor:
-                y = F.embedding(x.long(), self.weight)
-                return y if self.bias is None else y + self.bias
-
-        return EmbedModule()
+        return indexing.Embed(node.blobs[0], node.blobs[1] if len(node.blobs) > 1 else None)
 
 
 @register("BatchReindex")
@@ -103,13 +89,9 @@ class BatchReindex(LayerType):
         b.op("Gather", node.inputs[0], index, out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        from torch import nn
+        from .torch import indexing
 
-        class BatchReindexModule(nn.Module):
-            def forward(self, x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-                return x[index.long()]
-
-        return BatchReindexModule()
+        return indexing.BatchReindex()
 
 
 @register("Filter")
@@ -142,16 +124,9 @@ class Filter(LayerType):
             b.op("Compress", value, chosen, axis=0, out=output)
 
     def torch(self, node: Node) -> nn.Module:
-        from torch import nn
+        from .torch import indexing
 
-        class FilterModule(nn.Module):
-            def forward(self, *bottoms: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
-                *data, selector = bottoms
-                chosen = selector.reshape(-1) != 0
-                found = tuple(value[chosen] for value in data)
-                return found if len(found) > 1 else found[0]
-
-        return FilterModule()
+        return indexing.Filter()
 
 
 @dataclass
@@ -178,16 +153,6 @@ class Parameter(LayerType):
         b.op("Identity", b.weight(node, 0), out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        from torch import nn
+        from .torch import indexing
 
-        from ..torch_backend import parameter
-
-        class ParameterModule(nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.weight = parameter(node.blobs[0])
-
-            def forward(self) -> torch.Tensor:
-                return self.weight
-
-        return ParameterModule()
+        return indexing.Parameter(node.blobs[0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,6 @@ from ..reversal import Reverser, Tops, first_top
 from ..shapes import product, text
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from ..onnx_backend import OnnxBuilder, Operand
@@ -89,29 +87,12 @@ class InnerProduct(LayerType):
         b.op("Reshape", y, shape, out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        from torch import nn
-        from torch.nn import functional as F
+        from .torch import inner_product
 
-        from ..torch_backend import parameter
-
-        axis, transpose = self.axis(node), node.params.transpose
-
-        class InnerProductModule(nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.weight = parameter(node.blobs[0])
-                self.bias = parameter(node.blobs[1]) if len(node.blobs) > 1 else None
-
-            def extra_repr(self) -> str:
-                return f"{'x'.join(map(str, self.weight.shape))}, axis={axis}"
-
-            def forward(self, x: torch.Tensor) -> torch.Tensor:
-                lead = x.shape[:axis]
-                rows = x.reshape(math.prod(lead), -1)
-                weight = self.weight.t() if transpose else self.weight
-                return F.linear(rows, weight, self.bias).reshape(*lead, weight.shape[0])
-
-        return InnerProductModule()
+        bias = node.blobs[1] if len(node.blobs) > 1 else None
+        return inner_product.InnerProduct(
+            node.blobs[0], bias, self.axis(node), node.params.transpose
+        )
 
     def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
         """The product with the transposed weights, without bias."""

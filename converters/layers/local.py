@@ -15,7 +15,6 @@ from ..registry import BlobSpec, LayerType, register
 from ..shapes import convolved, known, text
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from ..onnx_backend import OnnxBuilder
@@ -102,29 +101,14 @@ class Local(LayerType):
         b.op("Reshape", y, b.ints(0, p.num_output, *self.plane(node)), out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        import torch
-        from torch import nn
-        from torch.nn import functional as F
-
-        from ..torch_backend import parameter
+        from .torch import local
 
         p: LocalParams = node.params
-        plane = self.plane(node)
-
-        class LocalModule(nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.weight = parameter(node.blobs[0])
-                self.bias = parameter(node.blobs[1]) if p.bias_term else None
-
-            def extra_repr(self) -> str:
-                return f"kernel_size={p.kernel_size}, stride={p.stride}, pad={p.pad}"
-
-            def forward(self, x: torch.Tensor) -> torch.Tensor:
-                rows = F.unfold(x, p.kernel_size, padding=p.pad, stride=p.stride)
-                y = torch.einsum("bkn,mkn->bmn", rows, self.weight[:, 0])
-                if self.bias is not None:
-                    y = y + self.bias[0]
-                return y.reshape(len(x), p.num_output, *plane)
-
-        return LocalModule()
+        return local.Local(
+            node.blobs[0],
+            node.blobs[1] if p.bias_term else None,
+            kernel_size=p.kernel_size,
+            stride=p.stride,
+            pad=p.pad,
+            plane=self.plane(node),
+        )

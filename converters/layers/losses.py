@@ -18,7 +18,6 @@ from ..registry import LayerType, register
 from ..shapes import is_fixed, known, product, text
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from ..onnx_backend import OnnxBuilder, Operand
@@ -170,33 +169,6 @@ def rows_and_labels(
     return rows, index, b.op("Not", ignored)
 
 
-def torch_rows(
-    scores: torch.Tensor, labels: torch.Tensor, axis: int, ignore: int | None
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """As `rows_and_labels`; which rows count is always a tensor."""
-    import torch
-
-    rows = scores.movedim(axis, -1).reshape(-1, scores.shape[axis])
-    index = labels.reshape(-1, 1).long()
-    counted = torch.ones_like(index, dtype=torch.bool) if ignore is None else index != ignore
-    return rows, torch.where(counted, index, 0), counted
-
-
-def torch_divisor(
-    how: Normalization, all_of: int, images: int, valid: torch.Tensor
-) -> torch.Tensor | int:
-    """As `divisor`."""
-    if how is Normalization.VALID:
-        return valid.sum().clamp(min=1)
-    counts = {Normalization.FULL: all_of, Normalization.BATCH_SIZE: images, Normalization.NONE: 1}
-    return max(1, counts[how])
-
-
-def straight_through(x: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """`value`, with the gradient that `x` has: Caffe's gradients know of no clamping."""
-    return value.detach() + (x - x.detach())
-
-
 @register("EuclideanLoss")
 class EuclideanLoss(Loss):
     """Half the sum of squared differences per image (euclidean_loss_layer.cpp)."""
@@ -211,14 +183,9 @@ class EuclideanLoss(Loss):
         b.op("Div", total, b.op("Mul", count, b.const(np.float32(2))), out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        from torch import nn
+        from .torch import losses
 
-        class EuclideanLossModule(nn.Module):
-            def forward(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-                difference = prediction - target.reshape(prediction.shape)
-                return difference.pow(2).sum() / (2 * prediction.shape[0])
-
-        return EuclideanLossModule()
+        return losses.EuclideanLoss()
 
 
 @register("SoftmaxWithLoss", message="softmax_param")
@@ -264,25 +231,16 @@ class SoftmaxWithLoss(Loss):
         b.op("Div", total, count, out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        from torch import nn
-        from torch.nn import functional as F
+        from .torch import losses
 
-        axis, loss = class_axis(node, node.params.axis), node.params.loss
-        both = len(node.outputs) == 2
-
-        class SoftmaxLossModule(nn.Module):
-            def forward(
-                self, scores: torch.Tensor, labels: torch.Tensor
-            ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-                rows, index, valid = torch_rows(scores, labels, axis, loss.ignore_label)
-                picked = F.log_softmax(rows, 1).gather(1, index)
-                picked = straight_through(picked, picked.clamp(min=float(SMALLEST_LOG)))
-                images = int(np.prod(scores.shape[:axis]))
-                total = -(picked * valid).sum()
-                value = total / torch_divisor(loss.mode(), len(rows), images, valid)
-                return (value, scores.softmax(axis)) if both else value
-
-        return SoftmaxLossModule()
+        loss: LossParams = node.params.loss
+        return losses.SoftmaxLoss(
+            class_axis(node, node.params.axis),
+            loss.ignore_label,
+            loss.mode().name,
+            float(SMALLEST_LOG),
+            both=len(node.outputs) == 2,
+        )
 
 
 @dataclass
@@ -346,25 +304,8 @@ class Accuracy(Loss):
             b.op("Div", hits, labels, out=node.outputs[1])
 
     def torch(self, node: Node) -> nn.Module:
-        import torch
-        from torch import nn
+        from .torch import losses
 
-        axis, p = class_axis(node, node.params.axis), node.params
+        p: AccuracyParams = node.params
         both = len(node.outputs) == 2
-
-        class AccuracyModule(nn.Module):
-            def forward(
-                self, scores: torch.Tensor, labels: torch.Tensor
-            ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-                rows, index, counted = torch_rows(scores, labels, axis, p.ignore_label)
-                classes = torch.arange(rows.shape[1], device=rows.device)
-                own = rows.gather(1, index)
-                ahead = ((rows > own) | ((rows == own) & (classes > index))).sum(1, keepdim=True)
-                hit = (ahead < p.top_k) & counted
-                accuracy = hit.sum().float() / counted.sum().float()
-                if not both:
-                    return accuracy
-                truth = (classes == index) & counted
-                return accuracy, (truth & hit).sum(0) / truth.sum(0).clamp(min=1).float()
-
-        return AccuracyModule()
+        return losses.Accuracy(class_axis(node, p.axis), p.top_k, p.ignore_label, both)

@@ -30,13 +30,9 @@ from .losses import (
     rows_and_labels,
     same_count,
     size_of,
-    straight_through,
-    torch_divisor,
-    torch_rows,
 )
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from ..onnx_backend import OnnxBuilder
@@ -100,19 +96,9 @@ class HingeLoss(LabelledLoss):
         b.op("Div", total, size_of(b, scores, 0), out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        import torch
-        from torch import nn
+        from .torch import losses_classification
 
-        norm = node.params.norm
-
-        class HingeLossModule(nn.Module):
-            def forward(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-                rows = scores.flatten(1)
-                signs = torch.ones_like(rows).scatter(1, labels.reshape(-1, 1).long(), -1.0)
-                margins = (1 + signs * rows).relu()
-                return (margins if norm is Norm.L1 else margins.pow(2)).sum() / len(rows)
-
-        return HingeLossModule()
+        return losses_classification.HingeLoss(node.params.norm is Norm.L1)
 
 
 @register("MultinomialLogisticLoss")
@@ -128,20 +114,9 @@ class MultinomialLogisticLoss(LabelledLoss):
         b.op("Div", total, size_of(b, scores, 0), out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        from torch import nn
+        from .torch import losses_classification
 
-        class MultinomialLogisticLossModule(nn.Module):
-            def forward(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-                picked = scores.flatten(1).gather(1, labels.reshape(-1, 1).long())
-                return -torch_log(picked).sum() / scores.shape[0]
-
-        return MultinomialLogisticLossModule()
-
-
-def torch_log(probabilities: torch.Tensor) -> torch.Tensor:
-    """The logarithm of what is at least 1e-20; its gradient is 1/p there, as everywhere."""
-    least = float(SMALLEST_PROBABILITY)
-    return straight_through(probabilities, probabilities.clamp(min=least)).log()
+        return losses_classification.MultinomialLogisticLoss(float(SMALLEST_PROBABILITY))
 
 
 @dataclass
@@ -243,43 +218,20 @@ class InfogainLoss(Loss):
         b.op("Div", total, count, out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        import torch
-        from torch import nn
+        from .torch import losses_classification
 
-        old, classes, both = of_2016(node), class_count(node), len(node.outputs) == 2
-        loss = node.params.loss or LossParams()
-        axis = 1 if old else axis_of(node)
-        stored = None if len(node.inputs) == 3 else torch.from_numpy(matrix_of(node))
-
-        class InfogainLossModule(nn.Module):
-            infogain: torch.Tensor | None
-
-            def __init__(self) -> None:
-                super().__init__()
-                self.register_buffer("infogain", stored, persistent=False)
-
-            def forward(
-                self,
-                scores: torch.Tensor,
-                labels: torch.Tensor,
-                given: torch.Tensor | None = None,
-            ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-                matrix = self.infogain if given is None else given.reshape(classes, classes)
-                assert matrix is not None
-                if old:
-                    index = labels.reshape(-1).long()
-                    terms = matrix[index] * torch_log(scores.flatten(1))
-                    return -terms.sum() / scores.shape[0]
-                rows, column, valid = torch_rows(scores, labels, axis, loss.ignore_label)
-                logs = rows.log_softmax(1)
-                least = float(np.log(SMALLEST_PROBABILITY))
-                logs = straight_through(logs, logs.clamp(min=least))
-                total = -(matrix[column[:, 0]] * logs * valid).sum()
-                images = int(np.prod(scores.shape[:axis]))
-                value = total / torch_divisor(loss.mode(), len(rows), images, valid)
-                return (value, scores.softmax(axis)) if both else value
-
-        return InfogainLossModule()
+        old, loss = of_2016(node), node.params.loss or LossParams()
+        return losses_classification.InfogainLoss(
+            None if len(node.inputs) == 3 else matrix_of(node),
+            class_count(node),
+            probabilities=old,
+            axis=1 if old else axis_of(node),
+            ignore_label=loss.ignore_label,
+            normalization=loss.mode().name,
+            smallest=float(SMALLEST_PROBABILITY),
+            smallest_log=float(np.log(SMALLEST_PROBABILITY)),
+            both=len(node.outputs) == 2,
+        )
 
 
 def of_2016(node: Node) -> bool:
@@ -355,20 +307,7 @@ class SigmoidCrossEntropyLoss(Loss):
         b.op("Div", b.op("ReduceSum", terms, keepdims=0), count, out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        import torch
-        from torch import nn
-        from torch.nn import functional as F
+        from .torch import losses_classification
 
-        ignore, how = node.params.ignore_label, node.params.mode(Normalization.BATCH_SIZE)
-
-        class SigmoidCrossEntropyLossModule(nn.Module):
-            def forward(self, x: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-                target = targets.reshape(x.shape)
-                terms = F.binary_cross_entropy_with_logits(x, target, reduction="none")
-                valid = torch.ones_like(x, dtype=torch.bool)
-                if ignore is not None:
-                    valid = target.long() != ignore
-                count = torch_divisor(how, x.numel(), x.shape[0], valid)
-                return (terms * valid).sum() / count
-
-        return SigmoidCrossEntropyLossModule()
+        how = node.params.mode(Normalization.BATCH_SIZE)
+        return losses_classification.SigmoidCrossEntropyLoss(node.params.ignore_label, how.name)

@@ -15,10 +15,9 @@ from ..graph import Node
 from ..legal import Legal, Whole
 from ..registry import register
 from ..shapes import is_fixed, product, text
-from .losses import Loss, like_first, same_count, size_of, straight_through
+from .losses import Loss, like_first, same_count, size_of
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from ..onnx_backend import OnnxBuilder
@@ -74,32 +73,9 @@ class ContrastiveLoss(Loss):
         b.op("Div", total, count, out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        import torch
-        from torch import nn
+        from .torch import losses_distance
 
-        p = node.params
-
-        class ContrastiveLossModule(nn.Module):
-            def forward(
-                self, first: torch.Tensor, second: torch.Tensor, labels: torch.Tensor
-            ) -> torch.Tensor:
-                difference = first.flatten(1) - second.flatten(1)
-                squared = difference.pow(2).sum(1)
-                if p.legacy_version:
-                    apart = (p.margin - squared).relu()
-                else:
-                    apart = (p.margin - distance(difference)).relu().pow(2)
-                similar = labels.reshape(-1).long() != 0
-                return torch.where(similar, squared, apart).sum() / (2 * len(first))
-
-        return ContrastiveLossModule()
-
-
-def distance(difference: torch.Tensor) -> torch.Tensor:
-    """The length of each row; the gradient is difference / (length + 1e-4)."""
-    fixed = difference.detach()
-    length = fixed.pow(2).sum(1).sqrt()
-    return straight_through((difference * fixed).sum(1) / (length + 1e-4), length)
+        return losses_distance.ContrastiveLoss(node.params.margin, node.params.legacy_version)
 
 
 @dataclass
@@ -154,22 +130,6 @@ class SmoothL1Loss(Loss):
         b.op("Div", total, size_of(b, node.inputs[0], 0), out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        import torch
-        from torch import nn
+        from .torch import losses_distance
 
-        squared = node.params.sigma**2
-
-        class SmoothL1LossModule(nn.Module):
-            def forward(
-                self, prediction: torch.Tensor, target: torch.Tensor, *weights: torch.Tensor
-            ) -> torch.Tensor:
-                d = prediction - target.reshape(prediction.shape)
-                inside, outside = (*(w.reshape(d.shape) for w in weights), None, None)[:2]
-                if inside is not None:
-                    d = d * inside if outside is not None else straight_through(d, d * inside)
-                near, far = 0.5 * squared * d.pow(2), d.abs() - 0.5 / squared
-                terms = torch.where(d.abs() < 1 / squared, near, far)
-                terms = terms if outside is None else terms * outside
-                return terms.sum() / prediction.shape[0]
-
-        return SmoothL1LossModule()
+        return losses_distance.SmoothL1Loss(node.params.sigma)

@@ -14,11 +14,10 @@ from ..errors import ConversionError
 from ..graph import Node, Shape
 from ..registry import LayerType, register
 from ..shapes import fixed, is_fixed, known, text
-from .activations import Elementwise, ReLUParams, function_module, scalar
+from .activations import Elementwise, ReLUParams, scalar
 from .convolution import Convolution
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from ..onnx_backend import OnnxBuilder
@@ -55,12 +54,11 @@ class ReLU6(Elementwise):
 
     def torch(self, node: Node) -> nn.Module:
         from torch import nn
-        from torch.nn import functional as F
+
+        from .torch import mobile
 
         slope = node.params.negative_slope
-        if not slope:
-            return nn.ReLU6()
-        return function_module(f"slope={slope:g}", lambda x: F.leaky_relu(x, slope).clamp(max=6))
+        return mobile.LeakyReLU6(slope) if slope else nn.ReLU6()
 
 
 @dataclass
@@ -92,11 +90,10 @@ class SeLU(Elementwise):
         b.node("Selu", node, alpha=node.params.alpha, gamma=node.params.lambda_)
 
     def torch(self, node: Node) -> nn.Module:
-        from torch.nn import functional as F
+        from .torch import mobile
 
         p: SeLUParams = node.params
-        label = f"lambda={p.lambda_:g}, alpha={p.alpha:g}"
-        return function_module(label, lambda x: p.lambda_ * F.elu(x, p.alpha))
+        return mobile.SeLU(p.lambda_, p.alpha)
 
 
 @register("Axpy")
@@ -125,14 +122,9 @@ class Axpy(LayerType):
         b.op("Add", b.op("Mul", x, gate), y, out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        from torch import nn
+        from .torch import mobile
 
-        class AxpyModule(nn.Module):
-            def forward(self, a: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-                gate = a.reshape(*a.shape[:2], *[1] * (x.ndim - 2))
-                return gate * x + y
-
-        return AxpyModule()
+        return mobile.Axpy()
 
 
 @dataclass

@@ -19,7 +19,6 @@ from .activations import Elementwise, scalar
 from .convolution import Engine
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from ..onnx_backend import OnnxBuilder
@@ -93,21 +92,13 @@ class LRN(Elementwise):
 
     def torch(self, node: Node) -> nn.Module:
         from torch import nn
-        from torch.nn import functional as F
+
+        from .torch import normalization
 
         p: LRNParams = node.params
         if p.norm_region is Region.ACROSS_CHANNELS:
             return nn.LocalResponseNorm(p.local_size, p.alpha, p.beta, p.k)
-
-        class WithinChannel(nn.Module):
-            def extra_repr(self) -> str:
-                return f"size={p.local_size}, alpha={p.alpha:g}, beta={p.beta:g}"
-
-            def forward(self, x: torch.Tensor) -> torch.Tensor:
-                mean = F.avg_pool2d(x * x, p.local_size, 1, p.local_size // 2)
-                return x / (1 + p.alpha * mean) ** p.beta
-
-        return WithinChannel()
+        return normalization.LRNWithinChannel(p.local_size, p.alpha, p.beta)
 
     def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
         """Back-propagation, or the identity where the rules say so."""
@@ -178,53 +169,18 @@ class BatchNorm(Elementwise):
         b.op("Div", centred, deviation, out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        import torch
-        from torch import nn
+        from .torch import normalization
 
-        p, rank = node.params, len(node.inputs[0].shape)
+        p = node.params
         chosen = p.use_global_stats
         if chosen is None and node.phase != "TEST":
             chosen = False
-
-        class BatchNormModule(nn.Module):
-            """In training the batch's statistics, which Caffe sums into the running ones."""
-
-            mean: torch.Tensor
-            variance: torch.Tensor
-            scale_factor: torch.Tensor
-
-            def __init__(self) -> None:
-                super().__init__()
-                for name, blob in zip(
-                    ("mean", "variance", "scale_factor"), node.blobs, strict=True
-                ):
-                    self.register_buffer(name, torch.from_numpy(np.array(blob, np.float32)))
-
-            def forward(self, x: torch.Tensor) -> torch.Tensor:
-                columns = (-1, *[1] * (rank - 2)) if rank > 1 else (1,)
-                use_stored = (not self.training) if chosen is None else chosen
-                if use_stored:
-                    factor = self.scale_factor
-                    share = torch.where(factor == 0, torch.zeros_like(factor), 1 / factor)
-                    mean = (self.mean * share).reshape(columns)
-                    variance = (self.variance * share).reshape(columns)
-                else:
-                    axes = [i for i in range(rank) if i != 1]
-                    mean = x.mean(axes, keepdim=True)
-                    variance = (x - mean).pow(2).mean(axes, keepdim=True)
-                    if self.training:
-                        self.update(mean.flatten(), variance.flatten(), x.numel() // mean.numel())
-                return (x - mean) / (variance + p.eps).sqrt()
-
-            @torch.no_grad()
-            def update(self, mean: torch.Tensor, variance: torch.Tensor, count: int) -> None:
-                keep = p.moving_average_fraction
-                self.scale_factor.mul_(keep).add_(1)
-                self.mean.mul_(keep).add_(mean)
-                unbiased = count / (count - 1) if count > 1 else 1
-                self.variance.mul_(keep).add_(variance, alpha=unbiased)
-
-        return BatchNormModule()
+        return normalization.BatchNorm(
+            *node.blobs,
+            eps=p.eps,
+            moving_average_fraction=p.moving_average_fraction,
+            use_global_stats=chosen,
+        )
 
     def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
         """The product with 1/deviation, where that is stored."""
@@ -392,30 +348,12 @@ class Bias(Broadcast):
 
 def broadcast_module(kind: Broadcast, node: Node, multiply: bool) -> nn.Module:
     """Scale and Bias in PyTorch."""
-    from torch import nn
-
-    from ..torch_backend import parameter
+    from .torch import normalization
 
     names = [spec.name for spec in kind.blobs(node)]
-
-    def spread(operand: torch.Tensor) -> torch.Tensor:
-        after = kind.trailing(node, operand.dim()) if operand.dim() else 0
-        return operand.reshape((*operand.shape, *[1] * after))
-
-    class BroadcastModule(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            for name, blob in zip(names, node.blobs, strict=True):
-                self.register_parameter(name, parameter(blob))
-
-        def forward(self, x: torch.Tensor, *other: torch.Tensor) -> torch.Tensor:
-            operands = [*other, *(getattr(self, name) for name in names)]
-            for index, operand in enumerate(operands):
-                first = spread(operand)
-                x = x * first if multiply and index == 0 else x + first
-            return x
-
-    return BroadcastModule()
+    axis = node.params.axis % (len(node.inputs[0].shape) or 1)
+    blobs = dict(zip(names, node.blobs, strict=True))
+    return normalization.Broadcast(blobs, axis, multiply)
 
 
 @dataclass
@@ -450,16 +388,7 @@ class MVN(Elementwise):
         b.op("Div", centred, deviation, out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        from torch import nn
+        from .torch import normalization
 
         p: MVNParams = node.params
-        axes = (1, 2, 3) if p.across_channels else (2, 3)
-
-        class MVNModule(nn.Module):
-            def forward(self, x: torch.Tensor) -> torch.Tensor:
-                centred = x - x.mean(axes, keepdim=True)
-                if not p.normalize_variance:
-                    return centred
-                return centred / (centred.pow(2).mean(axes, keepdim=True).sqrt() + p.eps)
-
-        return MVNModule()
+        return normalization.MVN(p.across_channels, p.normalize_variance, p.eps)

@@ -13,7 +13,7 @@ from prototxt.schema import UInt
 from ..graph import Node, Shape, Value
 from ..registry import LayerType, register
 from ..reversal import Reverser, Tops, first_top
-from ..shapes import OpenDimension, is_fixed, known, pooled, text
+from ..shapes import OpenDimension, is_fixed, known, overhang, pooled, text
 from .convolution import Engine
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ class Windows:
     def overhang(self, size: tuple[int, int], out: tuple[int, int]) -> tuple[int, int]:
         """How far the last window reaches behind the image (at least 0), per axis."""
         h, w = (
-            max(0, (o - 1) * s + k - n - p)
-            for o, s, k, n, p in zip(out, self.stride, self.kernel, size, self.pad, strict=True)
+            overhang(size[i], out[i], self.kernel[i], self.pad[i], self.stride[i]) for i in (0, 1)
         )
         return h, w
 
@@ -385,14 +384,16 @@ class Pooling(LayerType):
         return b.op("Unsqueeze", numbers, b.ints(1)) if axis == 0 else numbers
 
     def torch(self, node: Node) -> nn.Module:
-        from .pooling_torch import AveragePool, GlobalPool, MaxPool
+        from .torch import pooling
 
         p: PoolingParams = node.params
         masked = len(node.outputs) == 2
         if p.global_pooling:
-            return GlobalPool(p.pool is Method.MAX, masked)
+            return pooling.GlobalPool(p.pool is Method.MAX, masked)
         w = self.windows(node)
-        return MaxPool(w, masked) if p.pool is Method.MAX else AveragePool(w)
+        if p.pool is Method.MAX:
+            return pooling.MaxPool(w.kernel, w.stride, w.pad, w.ceil, masked)
+        return pooling.AveragePool(w.kernel, w.stride, w.pad, w.ceil)
 
     def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
         """By the switches or to the centre of each window; an average evenly over the window."""

@@ -275,7 +275,15 @@ class ProposalLayer(PythonLayer):
         return [b.op("Compress", part, stays, axis=0) for part in (scores, low, high)]
 
     def torch(self, node: Node) -> nn.Module:
-        from .rcnn_torch import Proposals
+        from .torch.rcnn import Proposals
 
-        stride, anchors = self.settings(node)["feat_stride"], make_anchors(self.scales(node))
-        return Proposals(anchors, stride, self.limits(node), len(node.outputs))
+        limits = self.limits(node)
+        return Proposals(
+            make_anchors(self.scales(node)),
+            self.settings(node)["feat_stride"],
+            candidates=limits.candidates,
+            most=limits.most,
+            overlap=limits.overlap,
+            min_size=limits.min_size,
+            tops=len(node.outputs),
+        )

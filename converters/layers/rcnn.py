@@ -82,7 +82,7 @@ class ROIPooling(RegionPooling):
         )
 
     def torch(self, node: Node) -> nn.Module:
-        from .rcnn_torch import RegionMaximum
+        from .torch.rcnn import RegionMaximum
 
         p: ROIPoolingParams = node.params
         return RegionMaximum((p.pooled_h, p.pooled_w), p.spatial_scale)
@@ -190,7 +190,7 @@ class PSROIPooling(RegionPooling):
         return b.op("Mul", b.op("Sign", value), b.op("Add", whole, b.op("Cast", up, to=FLOAT)))
 
     def torch(self, node: Node) -> nn.Module:
-        from .rcnn_torch import RegionMean
+        from .torch.rcnn import RegionMean
 
         p: PSROIPoolingParams = node.params
         return RegionMean(p.output_dim, p.group_size, p.spatial_scale or 0.0)

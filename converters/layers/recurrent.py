@@ -6,7 +6,6 @@ input N×..., and with `expose_hidden` the first states 1×N×D. Tops: T×N×D, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,7 +20,6 @@ from ..registry import BlobSpec, LayerType, register
 from ..shapes import known, product, text
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from ..onnx_backend import OnnxBuilder, Operand
@@ -71,6 +69,17 @@ class Recurrent(LayerType):
         if not node.params.expose_hidden:
             return []
         return list(range(2 + self.static(node), len(node.inputs)))
+
+    def module_arguments(self, node: Node) -> dict[str, Any]:
+        """What the PyTorch modules of both kinds are made from."""
+        names = [spec.name for spec in self.blobs(node)]
+        return dict(
+            blobs=dict(zip(names, node.blobs, strict=True)),
+            size=node.params.num_output,
+            static=self.static(node),
+            first_states=self.first_states(node),
+            tops=len(node.outputs),
+        )
 
     def shapes(self, node: Node) -> list[Shape]:
         steps, batch = node.inputs[0].shape[:2]
@@ -163,16 +172,9 @@ class LSTM(Recurrent):
         return [hidden, cell], hidden
 
     def torch(self, node: Node) -> nn.Module:
+        from .torch import recurrent
 
-        def step(
-            gates: torch.Tensor, going: torch.Tensor, states: list[torch.Tensor]
-        ) -> tuple[list[torch.Tensor], torch.Tensor]:
-            i, f, o, g = gates.chunk(4, 1)
-            cell = going * f.sigmoid() * states[1] + i.sigmoid() * g.tanh()
-            hidden = o.sigmoid() * cell.tanh()
-            return [hidden, cell], hidden
-
-        return unrolled(self, node, step)
+        return recurrent.LSTM(**self.module_arguments(node))
 
 
 @register("RNN", message="recurrent_param")
@@ -200,53 +202,6 @@ class RNN(Recurrent):
         return [hidden], b.op("Tanh", b.op("Gemm", hidden, *weights, transB=1))
 
     def torch(self, node: Node) -> nn.Module:
-        from torch.nn import functional as F
+        from .torch import recurrent
 
-        module: nn.Module
-
-        def step(
-            terms: torch.Tensor, going: torch.Tensor, states: list[torch.Tensor]
-        ) -> tuple[list[torch.Tensor], torch.Tensor]:
-            hidden = terms.tanh()
-            weight, bias = module.get_parameter("weight_o"), module.get_parameter("bias_o")
-            return [hidden], F.linear(hidden, weight, bias).tanh()
-
-        module = unrolled(self, node, step)
-        return module
-
-
-def unrolled(kind: Recurrent, node: Node, step: Callable[..., Any]) -> nn.Module:
-    """The module of either kind: `step` takes the sum of products, cont and the states."""
-    import torch
-    from torch import nn
-    from torch.nn import functional as F
-
-    from ..torch_backend import parameter
-
-    names = [spec.name for spec in kind.blobs(node)]
-    static, places, size = kind.static(node), kind.first_states(node), node.params.num_output
-    count, tops = kind.states, len(node.outputs)
-
-    class RecurrentModule(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            for name, blob in zip(names, node.blobs, strict=True):
-                self.register_parameter(name, parameter(blob))
-
-        def forward(self, *bottoms: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
-            x, cont = bottoms[:2]
-            weight = self.get_parameter
-            terms = F.linear(x.flatten(2), weight("weight_x"), weight("bias"))
-            if static:
-                terms = terms + F.linear(bottoms[2].flatten(1), weight("weight_static"))
-            states = [bottoms[place][0] for place in places]
-            states = states or [x.new_zeros(x.shape[1], size)] * count
-            outputs = []
-            for term, going in zip(terms, cont.unsqueeze(2), strict=True):
-                recurrent = F.linear(going * states[0], weight("weight_h"))
-                states, output = step(term + recurrent, going, states)
-                outputs.append(output)
-            found = (torch.stack(outputs), *(state[None] for state in states))
-            return found[:tops] if tops > 1 else found[0]
-
-    return RecurrentModule()
+        return recurrent.RNN(**self.module_arguments(node))

@@ -13,7 +13,6 @@ from ..registry import LayerType, register
 from ..shapes import text
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from ..onnx_backend import OnnxBuilder
@@ -75,21 +74,7 @@ class Reduction(LayerType):
             b.op("Mul", y, b.const(np.float32(p.coeff)), out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        from torch import nn
+        from .torch import reduction
 
         p: ReductionParams = node.params
-        axes = tuple(range(self.axis(node), len(node.inputs[0].shape)))
-
-        class ReductionModule(nn.Module):
-            def extra_repr(self) -> str:
-                return f"{p.operation.name}, axes={axes}, coeff={p.coeff}"
-
-            def forward(self, x: torch.Tensor) -> torch.Tensor:
-                if p.operation is Operation.ASUM:
-                    x = x.abs()
-                elif p.operation is Operation.SUMSQ:
-                    x = x.square()
-                y = x.mean(axes) if p.operation is Operation.MEAN else x.sum(axes)
-                return y * p.coeff
-
-        return ReductionModule()
+        return reduction.Reduction(p.operation.name, self.axis(node), p.coeff)

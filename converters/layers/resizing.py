@@ -12,7 +12,6 @@ from ..registry import LayerType, register
 from ..shapes import convolved, deconvolved, known, text
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from ..onnx_backend import OnnxBuilder
@@ -114,30 +113,10 @@ class Interp(LayerType):
         )
 
     def torch(self, node: Node) -> nn.Module:
-        from torch import nn
-        from torch.nn import functional as F
+        from .torch import resizing
 
         p: InterpParams = node.params
-        factors, stated = p.factors(), (p.height or 0, p.width or 0)
-
-        class InterpModule(nn.Module):
-            def extra_repr(self) -> str:
-                how = f"size={stated}" if factors is None else "shrink={}, zoom={}".format(*factors)
-                return how + (f", pad=({p.pad_beg}, {p.pad_end})" if p.pad_beg or p.pad_end else "")
-
-            def forward(self, x: torch.Tensor) -> torch.Tensor:
-                height, width = x.shape[2] + p.pad_end, x.shape[3] + p.pad_end
-                x = x[:, :, -p.pad_beg : height, -p.pad_beg : width]
-                size = stated
-                if factors is not None:
-                    shrink, zoom = factors
-                    size = (
-                        (x.shape[2] - 1) // shrink * zoom + 1,
-                        (x.shape[3] - 1) // shrink * zoom + 1,
-                    )
-                return F.interpolate(x, size, mode="bilinear", align_corners=True)
-
-        return InterpModule()
+        return resizing.Interp((p.height or 0, p.width or 0), p.factors(), p.pad_beg, p.pad_end)
 
 
 @dataclass
@@ -189,22 +168,6 @@ class Reorg(LayerType):
         b.op("Reshape", y, b.ints(0, *(known(d) for d in out.shape[1:])), out=out)
 
     def torch(self, node: Node) -> nn.Module:
-        from torch import nn
+        from .torch import resizing
 
-        s, reverse = node.params.stride, node.params.reverse
-
-        class ReorgModule(nn.Module):
-            def extra_repr(self) -> str:
-                return f"stride={s}, reverse={reverse}"
-
-            def forward(self, x: torch.Tensor) -> torch.Tensor:
-                n, c, height, width = x.shape
-                if reverse:
-                    cells = x.reshape(n, s, s, c // (s * s), height, width)
-                    y = cells.permute(0, 3, 4, 1, 5, 2)
-                    return y.reshape(n, c // (s * s), height * s, width * s)
-                cells = x.reshape(n, c // (s * s), height, s, width, s)
-                y = cells.permute(0, 3, 5, 1, 2, 4)
-                return y.reshape(n, c * s * s, height // s, width // s)
-
-        return ReorgModule()
+        return resizing.Reorg(node.params.stride, node.params.reverse)

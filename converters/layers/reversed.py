@@ -110,31 +110,17 @@ class ConvolutionTranspose(Reversed):
         b.op("Pad", full, b.join(before, behind), out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        import torch
-        from torch import nn
-        from torch.nn import functional as F
+        from .torch import reversed
 
-        from ..torch_backend import parameter
-
-        g, group, size = node.params.geometry, node.params.group, stated_plane(node)
-        function = getattr(F, f"conv_transpose{len(g.kernel)}d")
-
-        class Transposed(nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.weight = parameter(node.blobs[0])
-
-            def forward(self, p: torch.Tensor, *like: torch.Tensor) -> torch.Tensor:
-                y = function(p, self.weight, None, g.stride, 0, 0, group, g.dilation)
-                wanted = size if size is not None else (like[0] if like else y).shape[2:]
-                if size is None and not like:
-                    wanted = [n - 2 * pad for n, pad in zip(wanted, g.pad, strict=True)]
-                pads: list[int] = []
-                for n, pad, have in zip(wanted, g.pad, y.shape[2:], strict=True):
-                    pads = [-pad, n + pad - have, *pads]
-                return F.pad(y, pads)
-
-        return Transposed()
+        g = node.params.geometry
+        return reversed.ConvolutionTranspose(
+            node.blobs[0],
+            stride=g.stride,
+            pad=g.pad,
+            dilation=g.dilation,
+            groups=node.params.group,
+            size=stated_plane(node),
+        )
 
 
 @register("InnerProductTranspose")
@@ -154,24 +140,11 @@ class InnerProductTranspose(Reversed):
         b.op("Reshape", y, b.join(*dims, b.ints(*fixed(out.shape[axis:]))), out=out)
 
     def torch(self, node: Node) -> nn.Module:
-        import torch
-        from torch import nn
-
-        from ..torch_backend import parameter
+        from .torch import reversed
 
         axis, transpose = node.params.axis, node.params.transpose
         tail = fixed(node.outputs[0].shape[axis:])
-
-        class Transposed(nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.weight = parameter(node.blobs[0])
-
-            def forward(self, p: torch.Tensor) -> torch.Tensor:
-                weight = self.weight.t() if transpose else self.weight
-                return (p @ weight).reshape(*p.shape[:axis], *tail)
-
-        return Transposed()
+        return reversed.InnerProductTranspose(node.blobs[0], axis, transpose, tail)
 
 
 @register("ReLUMask")
@@ -202,20 +175,9 @@ class ReLUMask(Reversed):
             b.op("Where", above, scalar(1), b.array(node, "slope", slope), out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        import torch
-        from torch import nn
+        from .torch import reversed
 
-        class Mask(nn.Module):
-            slope: torch.Tensor
-
-            def __init__(self, slope: np.ndarray) -> None:
-                super().__init__()
-                self.register_buffer("slope", torch.from_numpy(slope.copy()))
-
-            def forward(self, x: torch.Tensor) -> torch.Tensor:
-                return torch.where(x > 0, torch.ones_like(x), self.slope.expand_as(x))
-
-        return Mask(self.slope(node))
+        return reversed.ReLUMask(self.slope(node))
 
 
 @register("LRNGradient")
@@ -260,27 +222,12 @@ class LRNGradient(Reversed):
         return b.op("Reshape", pooled, b.op("Shape", like))
 
     def torch(self, node: Node) -> nn.Module:
-        import torch
-        from torch import nn
-        from torch.nn import functional as F
+        from .torch import reversed
 
         lrn: LRNParams = node.params.lrn
         within = lrn.norm_region is Region.WITHIN_CHANNEL
-        size, pad, k = lrn.local_size, lrn.local_size // 2, 1.0 if within else lrn.k
-
-        def mean(x: torch.Tensor) -> torch.Tensor:
-            if within:
-                return F.avg_pool2d(x, size, 1, pad)
-            planes = F.avg_pool2d(x.flatten(2)[:, None], (size, 1), 1, (pad, 0))
-            return planes.reshape(x.shape)
-
-        class Gradient(nn.Module):
-            def forward(self, p: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-                base = k + lrn.alpha * mean(x * x)
-                direct = p * base**-lrn.beta
-                return direct - 2 * lrn.alpha * lrn.beta * x * mean(direct * x / base)
-
-        return Gradient()
+        k = 1.0 if within else lrn.k
+        return reversed.LRNGradient(lrn.local_size, lrn.alpha, lrn.beta, k, within)
 
 
 @register("Unflatten")
@@ -295,16 +242,9 @@ class Unflatten(Reversed):
         b.op("Reshape", node.inputs[0], wanted, out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        import torch
-        from torch import nn
+        from .torch import reversed
 
-        dims = [d if isinstance(d, int) else -1 for d in node.outputs[0].shape]
-
-        class UnflattenModule(nn.Module):
-            def forward(self, p: torch.Tensor, *like: torch.Tensor) -> torch.Tensor:
-                return p.reshape(like[0].shape if like else dims)
-
-        return UnflattenModule()
+        return reversed.Unflatten([d if isinstance(d, int) else -1 for d in node.outputs[0].shape])
 
 
 @register("PadAxis")
@@ -318,11 +258,7 @@ class PadAxis(Reversed):
         b.node("Pad", node, b.ints(p.before, p.behind), "", b.ints(p.axis))
 
     def torch(self, node: Node) -> nn.Module:
-        from torch.nn import functional as F
-
-        from .activations import function_module
+        from .torch import reversed
 
         p: PadAxisParams = node.params
-        trailing = len(node.outputs[0].shape) - 1 - p.axis
-        pads = [0, 0] * trailing + [p.before, p.behind]
-        return function_module(f"axis={p.axis}, {p.before}, {p.behind}", lambda x: F.pad(x, pads))
+        return reversed.PadAxis(p.axis, p.before, p.behind)

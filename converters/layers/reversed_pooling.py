@@ -93,22 +93,9 @@ class UnpoolSum(Reversed):
         return b.op("Reshape", numbers, b.ints(1, -1, 1) if axis == 0 else b.ints(1, 1, -1))
 
     def torch(self, node: Node) -> nn.Module:
-        import torch
-        from torch import nn
+        from .torch import reversed_pooling
 
-        size = stated_plane(node)
-
-        class UnpoolSumModule(nn.Module):
-            def forward(
-                self, p: torch.Tensor, mask: torch.Tensor, *like: torch.Tensor
-            ) -> torch.Tensor:
-                wanted = size if size is not None else like[0].shape[2:]
-                n, c = p.shape[:2]
-                flat = p.new_zeros(n, c, wanted[0] * wanted[1])
-                flat = flat.scatter_add(2, mask.reshape(n, c, -1), p.reshape(n, c, -1))
-                return flat.reshape(n, c, *wanted)
-
-        return UnpoolSumModule()
+        return reversed_pooling.UnpoolSum(stated_plane(node))
 
 
 class UnpoolWindows(Reversed):
@@ -159,24 +146,11 @@ class UnpoolWindows(Reversed):
         return b.op("Div", b.op("Cast", hit, to=1), b.op("Cast", extent, to=1))
 
     def torch(self, node: Node) -> nn.Module:
-        import torch
-        from torch import nn
+        from .torch import reversed_pooling
 
-        size, average = stated_plane(node), self.average
-        geometry = [self.geometry(node, axis) for axis in (0, 1)]
-
-        class UnpoolWindowsModule(nn.Module):
-            def forward(self, p: torch.Tensor, *like: torch.Tensor) -> torch.Tensor:
-                wanted = size if size is not None else like[0].shape[2:]
-                tall, wide = (
-                    torch.from_numpy(
-                        unpooling_matrix(wanted[i], p.shape[2 + i], geometry[i], average)
-                    )
-                    for i in (0, 1)
-                )
-                return tall.t().to(p) @ p @ wide.to(p)
-
-        return UnpoolWindowsModule()
+        rows, columns = (self.geometry(node, axis) for axis in (0, 1))
+        windows = (rows, columns) if rows is not None and columns is not None else None
+        return reversed_pooling.UnpoolWindows(stated_plane(node), windows, self.average)
 
 
 @register("UnpoolCentre")

@@ -13,7 +13,6 @@ from prototxt.schema import UInt
 from ..graph import Dim, Node, Shape, Value
 from ..registry import register
 from ..shapes import deconvolved, fixed, is_fixed, text
-from .activations import function_module
 from .inputs import DataLayer, Source
 from .pooling import Windows
 from .unpooling import Unpool, Unpooling
@@ -144,12 +143,11 @@ class Upsample(Unpooling):
         return super().torch_inputs(node, available) if len(node.inputs) == 2 else node.inputs
 
     def torch(self, node: Node) -> nn.Module:
+        from .torch import segnet
+
         if len(node.inputs) == 2:
             return super().torch(node)
-        scale = node.params.scale
-        return function_module(
-            f"scale={scale}", lambda x: x.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
-        )
+        return segnet.Repeat(node.params.scale)
 
 
 @dataclass

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from prototxt.net import LayerDefinition
 from prototxt.schema import UInt
 
+from ..errors import ConversionError
 from ..graph import Dim, Node, Shape
 from ..registry import LayerType, NoParams, register
 from ..reversal import Reverser, Tops, first_top
 from ..shapes import OpenDimension, factored, fixed, is_fixed, known, product, text
-from .activations import function_module
+from .alignment import aligned, alignment
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from ..onnx_backend import OnnxBuilder
@@ -72,19 +74,9 @@ class Concat(LayerType):
         b.node("Concat", node, axis=self.axis(node))
 
     def torch(self, node: Node) -> nn.Module:
-        import torch
-        from torch import nn
+        from .torch import shaping
 
-        axis = self.axis(node)
-
-        class ConcatModule(nn.Module):
-            def extra_repr(self) -> str:
-                return f"axis={axis}"
-
-            def forward(self, *xs: torch.Tensor) -> torch.Tensor:
-                return torch.cat(xs, axis)
-
-        return ConcatModule()
+        return shaping.Concat(self.axis(node))
 
     def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
         """Cut apart again."""
@@ -153,12 +145,9 @@ class Slice(LayerType):
         b.op("Split", node.inputs[0], sizes, axis=self.axis(node), out=node.outputs)
 
     def torch(self, node: Node) -> nn.Module:
-        axis, sizes = self.axis(node), self.sizes(node)
+        from .torch import shaping
 
-        def cut(x: torch.Tensor) -> torch.Tensor:
-            return x.split(sizes, axis) if len(sizes) > 1 else x  # type: ignore[return-value]
-
-        return function_module(f"{sizes}, axis={axis}", cut)
+        return shaping.Slice(self.sizes(node), self.axis(node))
 
     def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
         """Put together again; zeros stand for a top that nothing reached."""
@@ -192,11 +181,9 @@ class Split(LayerType):
             b.op("Identity", node.inputs[0], out=output)
 
     def torch(self, node: Node) -> nn.Module:
-        count = len(node.outputs)
-        return function_module(
-            f"{count} times",
-            lambda x: (x,) * count if count > 1 else x,  # type: ignore[arg-type,return-value]
-        )
+        from .torch import shaping
+
+        return shaping.Split(len(node.outputs))
 
     def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
         """The sum of what reached the tops."""
@@ -352,14 +339,9 @@ class Reshape(LayerType):
         b.op("Reshape", x, b.join(*dims) if dims else b.ints(), out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        start, end = self.span(node)
-        wanted = list(node.params.shape.dim)
+        from .torch import shaping
 
-        def reshape(x: torch.Tensor) -> torch.Tensor:
-            middle = [x.shape[start + i] if d == 0 else d for i, d in enumerate(wanted)]
-            return x.reshape(*x.shape[:start], *middle, *x.shape[end:])
-
-        return function_module(f"dim={wanted}, axis={start}", reshape)
+        return shaping.Reshape(list(node.params.shape.dim), *self.span(node))
 
     def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
         reverse_reshape(node, tops, r)
@@ -400,8 +382,6 @@ class Crop(LayerType):
 
     def notes(self, node: Node) -> list[str]:
         """That an old FCN definition, which states no offset, is meant otherwise."""
-        from .aligned_crop import aligned
-
         own = self.offsets(node)
         meant = aligned(node) if len(node.inputs[0].shape) == 4 and not any(own[1]) else None
         if meant is None or own[0] != 2 or not any(meant):
@@ -422,20 +402,39 @@ class Crop(LayerType):
         b.op("Slice", x, starts, ends, axes, out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        from torch import nn
+        from .torch import shaping
 
-        axis, offsets = self.offsets(node)
+        return shaping.Crop(*self.offsets(node))
 
-        class CropModule(nn.Module):
-            def extra_repr(self) -> str:
-                return f"axis={axis}, offset={offsets}"
 
-            def forward(self, x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-                for index, offset in enumerate(offsets, axis):
-                    x = x.narrow(index, offset, like.shape[index])
-                return x
+@register("AlignedCrop")
+class AlignedCrop(Crop):
+    """The first bottom cut to the second's plane, where the second lies in it (crop_layer.cpp).
 
-        return CropModule()
+    It is what `CROP` means in V1 syntax. The strides and pads of the layers between the two tell
+    the offset, which must come out whole.
+    """
+
+    fork = "FCN (longjon/caffe), DeconvNet (HyeonwooNoh/caffe)"
+    Params: ClassVar[type] = NoParams
+
+    def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> Any:
+        if layer.param("crop_param") is not None:
+            message = f"layer {layer.name!r} (Crop): V1 syntax has no crop_param"
+            raise ConversionError(message, layer.position, 'write `layer` and type: "Crop"')
+        return NoParams()
+
+    def prepare(self, node: Node) -> None:
+        for value in node.inputs:
+            if len(value.shape) != 4:
+                raise node.error(f"needs 4-D inputs, not {text(value.shape)}")
+        self.offsets(node)
+
+    def notes(self, node: Node) -> list[str]:
+        return []
+
+    def offsets(self, node: Node) -> tuple[int, list[int]]:
+        return 2, alignment(node)
 
 
 @dataclass
@@ -474,5 +473,6 @@ class Tile(LayerType):
         b.node("Tile", node, b.ints(*self.repeats(node)))
 
     def torch(self, node: Node) -> nn.Module:
-        repeats = self.repeats(node)
-        return function_module(f"{repeats}", lambda x: x.repeat(repeats))
+        from .torch import shaping
+
+        return shaping.Tile(self.repeats(node))

@@ -13,7 +13,6 @@ from ..shapes import known, product, text
 from .convolution import Engine
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from ..onnx_backend import OnnxBuilder, Operand
@@ -104,22 +103,8 @@ class ArgMax(LayerType):
         b.op("Reshape", stacked, b.ints(0, len(rows), p.top_k, *tail), out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        import torch
-        from torch import nn
+        from .torch import softmax
 
         p, rank = node.params, len(node.inputs[0].shape)
-        axis = 1 if p.axis is None else p.axis % rank
-
-        class ArgMaxModule(nn.Module):
-            def forward(self, x: torch.Tensor) -> torch.Tensor:
-                flat = x if p.axis is not None else x.flatten(1)
-                back = flat.flip(axis)
-                values, places = back.sort(dim=axis, descending=True, stable=True)
-                values, places = (t.narrow(axis, 0, p.top_k) for t in (values, places))
-                index = (flat.shape[axis] - 1 - places).to(x.dtype)
-                if p.axis is not None:
-                    return values if p.out_max_val else index
-                stacked = torch.stack([index, values] if p.out_max_val else [index], 1)
-                return stacked.reshape(*stacked.shape, *[1] * (rank - 3))
-
-        return ArgMaxModule()
+        axis = None if p.axis is None else p.axis % rank
+        return softmax.ArgMax(axis, p.top_k, p.out_max_val)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..graph import Node, Shape
 from ..registry import register
 from ..shapes import text
-from .activations import function_module, scalar
+from .activations import scalar
 from .python import PythonLayer
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ class SpatialDropout(PythonLayer):
     def torch(self, node: Node) -> nn.Module:
         from torch import nn
 
+        from .torch import spatial_dropout
+
         if self.drops(node):
             return nn.Dropout2d(self.share(node))
-        factor = 1 / (1 - self.share(node))
-        return function_module(f"factor={factor:g}", lambda x: x * factor)
+        return spatial_dropout.Scaled(1 / (1 - self.share(node)))

@@ -13,10 +13,9 @@ from ..fillers import Filler
 from ..graph import Node, Shape
 from ..registry import BlobSpec, LayerType, register
 from ..shapes import known
-from .activations import Elementwise, function_module, scalar
+from .activations import Elementwise, scalar
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from ..onnx_backend import OnnxBuilder
@@ -53,8 +52,9 @@ class Permute(LayerType):
         b.node("Transpose", node, perm=self.order(node))
 
     def torch(self, node: Node) -> nn.Module:
-        order = self.order(node)
-        return function_module(f"{order}", lambda x: x.permute(order))
+        from .torch import ssd
+
+        return ssd.Permute(self.order(node))
 
 
 @dataclass
@@ -103,25 +103,9 @@ class Normalize(Elementwise):
         b.op("Mul", b.op("Div", x, norm), scale, out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        from torch import nn
+        from .torch import ssd
 
-        from ..torch_backend import parameter
-
-        axes, eps = self.axes(node), node.params.eps
-
-        class NormalizeModule(nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.weight = parameter(node.blobs[0])
-
-            def extra_repr(self) -> str:
-                return f"axes={axes}, eps={eps:g}"
-
-            def forward(self, x: torch.Tensor) -> torch.Tensor:
-                norm = (x.pow(2).sum(axes, keepdim=True) + eps).sqrt()
-                return x / norm * self.weight.reshape(-1, *[1] * (x.ndim - 2))
-
-        return NormalizeModule()
+        return ssd.Normalize(node.blobs[0], tuple(self.axes(node)), node.params.eps)
 
 
 @dataclass
@@ -227,19 +211,6 @@ class PriorBox(LayerType):
         b.op("Identity", b.array(node, "boxes", self.boxes(node)), out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        import torch
-        from torch import nn
+        from .torch import ssd
 
-        boxes = self.boxes(node)
-
-        class Priors(nn.Module):
-            boxes: torch.Tensor
-
-            def __init__(self) -> None:
-                super().__init__()
-                self.register_buffer("boxes", torch.from_numpy(boxes), persistent=False)
-
-            def forward(self, features: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-                return self.boxes
-
-        return Priors()
+        return ssd.Priors(self.boxes(node))

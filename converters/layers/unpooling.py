@@ -22,7 +22,6 @@ from ..shapes import OpenDimension, fixed, is_fixed, known, pooled, product, tex
 from .pooling import Pooling, WindowParams, Windows
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from ..onnx_backend import OnnxBuilder
@@ -310,40 +309,16 @@ class Unpooling(LayerType):
         return all(low[i] == pooled(plane[i], stride[i], 0, stride[i]) for i in (0, 1))
 
     def torch(self, node: Node) -> nn.Module:
-        import torch
-        from torch import nn
-        from torch.nn import functional as F
-
-        from .pooling_torch import MaxUnpool
+        from .torch import unpooling
 
         plane = node.outputs[0].shape[2:]
         size = (known(plane[0]), known(plane[1])) if is_fixed(*plane) else None
+        w = node.params.windows()
         if node.params.unpool is Unpool.MAX and len(node.inputs) == 2:
-            return MaxUnpool(size, self.disjoint(node), node.params.windows().stride)
+            return unpooling.MaxUnpool(size, self.disjoint(node), w.stride)
         if node.params.unpool is Unpool.MAX:
-
-            class Corners(nn.Module):
-                def __init__(self, mask: np.ndarray) -> None:
-                    super().__init__()
-                    self.register_buffer("mask", torch.from_numpy(mask), persistent=False)
-                    self.unpool = MaxUnpool(size, False, (1, 1))
-
-                def forward(self, x: torch.Tensor) -> torch.Tensor:
-                    return self.unpool(x, self.mask.expand(*x.shape))  # type: ignore[no-any-return]
-
-            return Corners(self.corners(node))
-        w, more = node.params.windows(), self.fit(node)
+            return unpooling.CornerUnpool(self.corners(node), size)
+        rows, columns = self.fit(node)
         average = node.params.unpool is Unpool.AVE
-        weight = self.share(node) if average else np.ones((1, 1, 1, 1), np.float32)
-
-        class Spread(nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.register_buffer("share", torch.from_numpy(weight), persistent=False)
-
-            def forward(self, x: torch.Tensor) -> torch.Tensor:
-                ones = x.new_ones(x.shape[1], 1, *w.kernel)
-                y = F.conv_transpose2d(x * self.share, ones, stride=w.stride, groups=x.shape[1])
-                return F.pad(y, (0, more[1], 0, more[0]))
-
-        return Spread()
+        share = self.share(node) if average else np.ones((1, 1, 1, 1), np.float32)
+        return unpooling.WindowUnpool(share, w.kernel, w.stride, (rows, columns))

@@ -17,7 +17,6 @@ from .convolution import Convolution, ConvolutionParams, Engine, Geometry
 from .pooling import Method, Pooling, PoolingParams
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from ..onnx_backend import OnnxBuilder
@@ -94,23 +93,9 @@ class SPP(LayerType):
         b.op("Concat", *flat, axis=1, out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
-        import torch
-        from torch import nn
+        from .torch import windows
 
-        modules = [Pooling().torch(pool) for pool in self.levels(node)]
-
-        class SPPModule(nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.levels = nn.ModuleList(modules)
-
-            def forward(self, x: torch.Tensor) -> torch.Tensor:
-                pooled = [level(x) for level in self.levels]
-                if len(pooled) == 1:
-                    return pooled[0]
-                return torch.cat([level.flatten(1) for level in pooled], 1)
-
-        return SPPModule()
+        return windows.SPP([Pooling().torch(pool) for pool in self.levels(node)])
 
 
 @register("Im2col", message="convolution_param")
@@ -153,18 +138,7 @@ class Im2col(LayerType):
         )
 
     def torch(self, node: Node) -> nn.Module:
-        from torch import nn
-        from torch.nn import functional as F
+        from .torch import windows
 
         g = self.geometry(node)
-
-        class Im2colModule(nn.Module):
-            def forward(self, x: torch.Tensor) -> torch.Tensor:
-                columns = F.unfold(x, g.kernel, g.dilation, g.pad, g.stride)
-                plane = [
-                    int(convolved(n, g.kernel[i], g.pad[i], g.stride[i], g.dilation[i]))
-                    for i, n in enumerate(x.shape[2:])
-                ]
-                return columns.reshape(*columns.shape[:2], *plane)
-
-        return Im2colModule()
+        return windows.Im2col(g.kernel, g.stride, g.pad, g.dilation)

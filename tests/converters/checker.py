@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -82,10 +83,11 @@ def run_onnx(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[np.nd
 
 
 def run_torch(graph: Graph, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
-    """Rebuild a graph in PyTorch and run it in evaluation mode."""
+    """Rebuild a graph in PyTorch, which must be fit to be saved, and run it in evaluation mode."""
     import torch
 
     module = converters.to_torch(graph).eval()
+    pickle.dumps(module)
     with torch.no_grad():
         result = module(*(torch.from_numpy(feeds[v.name]) for v in graph.inputs))
     return [result[v.name].numpy() for v in graph.outputs]

@@ -124,7 +124,7 @@ def test_every_source_of_an_overlapping_unpool_gets_its_targets_gradient() -> No
     """unpooling_layer.cpp copies the gradient to each source, also where another one won."""
     import torch
 
-    from converters.layers.pooling_torch import MaxUnpool
+    from converters.layers.torch.pooling import MaxUnpool
 
     x = torch.tensor([[[[1.0, 2.0, 3.0]]]], requires_grad=True)
     mask = torch.tensor([[[[4, 1, 4]]]])

@@ -206,10 +206,9 @@ class Times(PythonLayer):
         b.op("Mul", node.inputs[0], np.float32(self.settings(node)["by"]), out=node.outputs[0])
 
     def torch(self, node):
-        from converters.layers.activations import function_module
+        from converters.layers.torch.activations import Power
 
-        by = self.settings(node)["by"]
-        return function_module(f"x {by}", lambda x: x * by)
+        return Power(power=1.0, scale=self.settings(node)["by"], shift=0.0)
 """
 
 

@@ -4,8 +4,8 @@ import ast
 
 import prototxt
 from converters import registry
-from tests import evidence
 from converters.families import recognise
+from tests import evidence
 from zoo.checking import layer_table
 from zoo.paper import architectures
 

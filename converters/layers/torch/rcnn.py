@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .detection_torch import suppress
-from .python import Limits
+from .detection import suppress
 
 
 def rounded(x: torch.Tensor) -> torch.Tensor:
@@ -17,7 +16,7 @@ def rounded(x: torch.Tensor) -> torch.Tensor:
 
 
 class RegionMaximum(nn.Module):
-    """ROIPooling: of each region's bins the maxima; features N×C×H×W, regions R×5."""
+    """ROIPooling: of each region's bins the maxima; N×C×H×W, regions R×5 to R×C×`size`."""
 
     def __init__(self, size: tuple[int, int], scale: float) -> None:
         super().__init__()
@@ -54,7 +53,10 @@ class RegionMaximum(nn.Module):
 
 
 class RegionMean(nn.Module):
-    """PSROIPooling: of each region's bins the means, by sums over all that is above and left."""
+    """PSROIPooling: of each region's bins the means, by sums over all that is above and left.
+
+    Features N×(C size²)×H×W, C the `channels`, regions R×5 to R×C×size×size.
+    """
 
     def __init__(self, channels: int, size: int, scale: float) -> None:
         super().__init__()
@@ -96,17 +98,37 @@ class RegionMean(nn.Module):
 
 
 class Proposals(nn.Module):
-    """Regions by anchors (A×4) and what a proposal network says of each, best first."""
+    """Regions by anchors (A×4) and what a proposal network says of each, best first.
+
+    Inputs: scores 1×2A×H×W, offsets 1×4A×H×W, and the image's height, width and scale (3 numbers).
+    Of the `candidates` best regions, at least `min_size` wide and high before scaling, those stay
+    that overlap no better one by more than `overlap`, and `most` at most: R×5 and, with `tops` 2,
+    their scores R×1.
+    """
 
     anchors: torch.Tensor
 
-    def __init__(self, anchors: np.ndarray, stride: int, limits: Limits, tops: int) -> None:
+    def __init__(
+        self,
+        anchors: np.ndarray,
+        stride: int,
+        *,
+        candidates: int,
+        most: int,
+        overlap: float,
+        min_size: float,
+        tops: int,
+    ) -> None:
         super().__init__()
-        self.stride, self.limits, self.tops = stride, limits, tops
+        self.stride, self.candidates, self.most = stride, candidates, most
+        self.overlap, self.min_size, self.tops = overlap, min_size, tops
         self.register_buffer("anchors", torch.from_numpy(anchors), persistent=False)
 
     def extra_repr(self) -> str:
-        return f"{len(self.anchors)} anchors, stride={self.stride}, {self.limits}"
+        return (
+            f"{len(self.anchors)} anchors, stride={self.stride}, candidates={self.candidates}, "
+            f"most={self.most}, overlap={self.overlap:g}, min_size={self.min_size:g}"
+        )
 
     def boxes(self, offsets: torch.Tensor) -> torch.Tensor:
         """HWA×4 corners from 1×4A×H×W offsets."""
@@ -124,14 +146,14 @@ class Proposals(nn.Module):
     def forward(
         self, scores: torch.Tensor, offsets: torch.Tensor, info: torch.Tensor
     ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-        limits, (high, wide, scale) = self.limits, info.reshape(-1)
+        high, wide, scale = info.reshape(-1)
         front = scores[:, len(self.anchors) :].permute(0, 2, 3, 1).reshape(-1)
         last = torch.stack([wide, high, wide, high]) - 1
         boxes = torch.minimum(self.boxes(offsets), last).clamp(min=0)
-        large = (boxes[:, 2:] - boxes[:, :2] + 1 >= limits.min_size * scale).all(1)
+        large = (boxes[:, 2:] - boxes[:, :2] + 1 >= self.min_size * scale).all(1)
         boxes, front = boxes[large], front[large]
         front, order = front.sort(descending=True, stable=True)
-        boxes, front = boxes[order[: limits.candidates]], front[: limits.candidates]
-        stay = suppress(boxes, limits.overlap, 1.0, limits.most)
+        boxes, front = boxes[order[: self.candidates]], front[: self.candidates]
+        stay = suppress(boxes, self.overlap, 1.0, self.most)
         rois = torch.cat([torch.zeros_like(boxes[stay, :1]), boxes[stay]], 1)
         return rois if self.tops == 1 else (rois, front[stay][:, None])

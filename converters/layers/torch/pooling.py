@@ -6,71 +6,86 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..shapes import pooled
-from .pooling import LOWEST, Windows
+from ...shapes import overhang, pooled
+
+LOWEST = torch.finfo(torch.float32).min
+"""Where Caffe's maximum starts, and what a window outside the image gives."""
 
 
-def sizes(x: torch.Tensor, w: Windows) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The output's height and width, and how far the last windows hang over."""
-    size = (x.shape[2], x.shape[3])
-    rows, columns = (
-        int(pooled(size[i], w.kernel[i], w.pad[i], w.stride[i], w.ceil)) for i in (0, 1)
-    )
-    return (rows, columns), w.overhang(size, (rows, columns))
+class WindowPool(nn.Module):
+    """What both kinds of pooling share: windows over the plane of N×C×H×W, per axis."""
 
-
-class _Pool(nn.Module):
-    def __init__(self, windows: Windows) -> None:
+    def __init__(
+        self, kernel: tuple[int, int], stride: tuple[int, int], pad: tuple[int, int], ceil: bool
+    ) -> None:
         super().__init__()
-        self.windows = windows
+        self.kernel, self.stride, self.pad, self.ceil = kernel, stride, pad, ceil
 
     def extra_repr(self) -> str:
-        w = self.windows
-        return f"kernel_size={w.kernel}, stride={w.stride}, pad={w.pad}, ceil={w.ceil}"
+        return f"kernel_size={self.kernel}, stride={self.stride}, pad={self.pad}, ceil={self.ceil}"
+
+    def sizes(self, x: torch.Tensor) -> tuple[list[int], list[int]]:
+        """The output's height and width, and how far the last windows hang over."""
+        out, over = [], []
+        for size, kernel, pad, stride in zip(
+            x.shape[2:], self.kernel, self.pad, self.stride, strict=True
+        ):
+            windows = pooled(size, kernel, pad, stride, self.ceil)
+            assert not isinstance(windows, str)
+            out.append(windows)
+            over.append(overhang(size, windows, kernel, pad, stride))
+        return out, over
 
 
-class MaxPool(_Pool):
-    """MAX pooling; with `mask`, also each maximum's int64 index h*W + w in its own plane."""
+class MaxPool(WindowPool):
+    """MAX pooling, N×C×h×w; with `mask`, also each maximum's int64 index h*W + w in its plane."""
 
-    def __init__(self, windows: Windows, mask: bool) -> None:
-        super().__init__(windows)
+    def __init__(
+        self,
+        kernel: tuple[int, int],
+        stride: tuple[int, int],
+        pad: tuple[int, int],
+        ceil: bool,
+        mask: bool,
+    ) -> None:
+        super().__init__(kernel, stride, pad, ceil)
         self.mask = mask
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-        w = self.windows
-        (rows, columns), over = sizes(x, w)
+        (rows, columns), over = self.sizes(x)
         height, width = x.shape[2], x.shape[3]
-        if any(w.pad) or any(over):
-            x = F.pad(x, (w.pad[1], over[1], w.pad[0], over[0]), value=float(LOWEST))
-        pooled_x, index = F.max_pool2d(x, w.kernel, w.stride, return_indices=True)
+        pad = self.pad
+        if any(pad) or any(over):
+            x = F.pad(x, (pad[1], over[1], pad[0], over[0]), value=LOWEST)
+        pooled_x, index = F.max_pool2d(x, self.kernel, self.stride, return_indices=True)
         pooled_x = pooled_x[:, :, :rows, :columns]
         if not self.mask:
             return pooled_x
         index = index[:, :, :rows, :columns]
         if x.shape[2:] != (height, width):
-            row, column = index // x.shape[3] - w.pad[0], index % x.shape[3] - w.pad[1]
+            row, column = index // x.shape[3] - pad[0], index % x.shape[3] - pad[1]
             index = row * width + column
         return pooled_x, index
 
 
-class AveragePool(_Pool):
-    """AVE pooling: the divisor counts a window's padding, not what hangs over H + pad."""
+class AveragePool(WindowPool):
+    """AVE pooling, N×C×h×w: the divisor counts a window's padding, not what hangs over H + pad."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        w = self.windows
-        out, over = sizes(x, w)
-        full = F.pad(x, (w.pad[1], max(over[1], w.pad[1]), w.pad[0], max(over[0], w.pad[0])))
-        sums = F.avg_pool2d(full, w.kernel, w.stride, divisor_override=1)
+        out, over = self.sizes(x)
+        kernel, stride, pad = self.kernel, self.stride, self.pad
+        full = F.pad(x, (pad[1], max(over[1], pad[1]), pad[0], max(over[0], pad[0])))
+        sums = F.avg_pool2d(full, kernel, stride, divisor_override=1)
         sums = sums[:, :, : out[0], : out[1]]
         extents = []
         for i in (0, 1):
-            start = torch.arange(out[i], device=x.device) * w.stride[i] - w.pad[i]
-            extents.append((start + w.kernel[i]).clamp(max=x.shape[2 + i] + w.pad[i]) - start)
+            start = torch.arange(out[i], device=x.device) * stride[i] - pad[i]
+            extents.append((start + kernel[i]).clamp(max=x.shape[2 + i] + pad[i]) - start)
         return sums / (extents[0][:, None] * extents[1][None, :])
 
 
 class GlobalPool(nn.Module):
-    """One window over the whole plane."""
+    """One window over the whole plane of N×C×H×W: N×C×1×1; with `mask`, as `MaxPool` has it."""
 
     def __init__(self, maximum: bool, mask: bool) -> None:
         super().__init__()
@@ -84,7 +99,7 @@ class GlobalPool(nn.Module):
 
 
 class MaxUnpool(nn.Module):
-    """Write each value where its switch points, the rest 0.
+    """Write each value of N×C×h×w where its switch (int64) points in N×C×H×W, the rest 0.
 
     The plane is `size`; where that is open, that of `like`, else the input's times `stride`. The
     last write wins where switches coincide (`disjoint` says that they cannot); the gradient of

@@ -1,21 +1,19 @@
-"""Crop of the first FCN forks: its offset is not stated but follows from the layers in between."""
+"""Where a layer's top lies over its bottom, and two blobs of a network over one another.
+
+The Crop of the first FCN forks states no offset; it follows from the layers in between.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, ClassVar
-
-from prototxt.net import LayerDefinition
 
 from ..errors import ConversionError
 from ..graph import Node, Value
-from ..registry import NoParams, find, register
-from ..shapes import OpenDimension, text
+from ..registry import find
+from ..shapes import OpenDimension
 from .activations import Elementwise
 from .convolution import Convolutional
 from .pooling import Pooling
-from .shaping import Crop
 from .unpooling import Unpooling
 
 Map = tuple[Fraction, Fraction]
@@ -28,8 +26,8 @@ SAME = ("Concat", "Dropout", "Eltwise", "LRN", "MVN", "BN", "Slice", "Softmax", 
 def coordinates(node: Node) -> tuple[Map, Map]:
     """From a layer's bottom to its top, of rows and of columns (coords.hpp); or node.error."""
     kind = find(node.type)
-    if isinstance(kind, AlignedCrop):
-        rows, columns = kind.offsets(node)[1]
+    if node.type == "AlignedCrop":
+        rows, columns = alignment(node)
         return (Fraction(1), Fraction(-rows)), (Fraction(1), Fraction(-columns))
     if isinstance(kind, Elementwise) or node.type in SAME:
         return (Fraction(1), Fraction(0)), (Fraction(1), Fraction(0))
@@ -102,33 +100,3 @@ def aligned(node: Node) -> list[int] | None:
         return alignment(node)
     except (ConversionError, OpenDimension):
         return None
-
-
-@register("AlignedCrop")
-class AlignedCrop(Crop):
-    """The first bottom cut to the second's plane, where the second lies in it (crop_layer.cpp).
-
-    It is what `CROP` means in V1 syntax. The strides and pads of the layers between the two tell
-    the offset, which must come out whole.
-    """
-
-    fork = "FCN (longjon/caffe), DeconvNet (HyeonwooNoh/caffe)"
-    Params: ClassVar[type] = NoParams
-
-    def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> Any:
-        if layer.param("crop_param") is not None:
-            message = f"layer {layer.name!r} (Crop): V1 syntax has no crop_param"
-            raise ConversionError(message, layer.position, 'write `layer` and type: "Crop"')
-        return NoParams()
-
-    def prepare(self, node: Node) -> None:
-        for value in node.inputs:
-            if len(value.shape) != 4:
-                raise node.error(f"needs 4-D inputs, not {text(value.shape)}")
-        self.offsets(node)
-
-    def notes(self, node: Node) -> list[str]:
-        return []
-
-    def offsets(self, node: Node) -> tuple[int, list[int]]:
-        return 2, alignment(node)
