@@ -47,11 +47,12 @@ def rate(
     sides = None if size == "own" else options.parse_size(size)
     import runtime
     from prototxt.files import atomic_write
-    from zoo import coding, rates
+    from zoo import coding, extras, rates
     from zoo.commands.evaluate import evaluated_images
     from zoo.console import Printer
     from zoo.hub import locate, open_hub
 
+    extras.require("PIL", "skimage", *(["matplotlib"] if output else []))
     say = Printer(json, quiet)
     names = arch or _networks(open_hub(hub, offline))
     coders = {name: coding.open_coder(locate(name, hub, offline), provider.value) for name in names}
