@@ -25,7 +25,9 @@ class Package:
     @property
     def install(self) -> str:
         """The command that brings it."""
-        return f"pip install '{PROJECT}[{self.extra}]'" if self.extra else f"pip install {self.name}"
+        return (
+            f"pip install '{PROJECT}[{self.extra}]'" if self.extra else f"pip install {self.name}"
+        )
 
 
 PACKAGES = {
@@ -36,6 +38,7 @@ PACKAGES = {
     "onnx": Package("onnx"),
     "onnxruntime": Package("onnxruntime-gpu"),
     "pooch": Package("pooch"),
+    "requests": Package("requests"),
     "rich": Package("rich"),
     "typer": Package("typer"),
     "h5py": Package("h5py", "data"),
