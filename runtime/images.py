@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -24,14 +23,8 @@ __all__ = [
 
 SUFFIXES = frozenset(".jpg .jpeg .png .bmp .tif .tiff .webp .ppm .pgm".split())
 
-SAMPLES = {
-    "astronaut": "astronaut.png",
-    "chelsea": "chelsea.png",
-    "coffee": "coffee.png",
-    "rocket": "rocket.jpg",
-    "motorcycle": "motorcycle_left.png",
-}
-"""Public-domain colour photographs that scikit-image's wheel carries."""
+SAMPLES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
+"""Free colour photographs that come along; `samples/README.md` says whose they are."""
 
 
 def list_images(path: str | Path) -> list[Path]:
@@ -111,12 +104,6 @@ def deprocess(blob: np.ndarray, mean: np.ndarray) -> np.ndarray:
 
 
 def sample_images() -> list[tuple[str, np.ndarray]]:
-    """(name, H×W×3 uint8 BGR) of scikit-image's own photographs; nothing is downloaded."""
-    found = importlib.util.find_spec("skimage")
-    if found is None or found.origin is None:
-        raise InferenceError("scikit-image is not installed", None, "give images with --data")
-    folder = Path(found.origin).parent / "data"
-    samples = [(n, read_image(folder / f)) for n, f in SAMPLES.items() if (folder / f).is_file()]
-    if not samples:
-        raise InferenceError(f"{folder}: no sample photographs", None, "give images with --data")
-    return samples
+    """(name, H×W×3 uint8 BGR) of scikit-image's free photographs, which come with the package."""
+    folder = Path(__file__).parent / "samples"
+    return [(Path(name).stem, read_image(folder / name)) for name in SAMPLES]

@@ -143,6 +143,13 @@ def load(model: str | Path | bytes, provider: str = "auto", threads: int | None 
         )
     import onnxruntime
 
+    if not hasattr(onnxruntime, "InferenceSession"):
+        # onnxruntime and onnxruntime-gpu share their files: removing one takes those of the other.
+        raise InferenceError(
+            "onnxruntime is installed in part only",
+            None,
+            "pip uninstall onnxruntime onnxruntime-gpu, then pip install the one that you want",
+        )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     # A thread that waits by spinning takes its core from whoever works: from its own main thread

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +78,13 @@ def test_a_provider_that_does_not_work_is_refused(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(InferenceError, match="cuda: the provider does not work here"):
         runtime.load(doubling([1, 2]), "cuda")
     assert runtime.load(doubling([1, 2])).note == "no usable CUDA device: running on the CPU"
+
+
+def test_what_is_left_of_two_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder without code, which Python imports as an empty package."""
+    monkeypatch.setitem(sys.modules, "onnxruntime", types.ModuleType("onnxruntime"))
+    with pytest.raises(InferenceError, match="^onnxruntime is installed in part only; pip uninst"):
+        runtime.load(doubling([1, 2]))
 
 
 def test_files_that_are_no_models(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ def main() -> None:
 
 def serve(spec: dict[str, Any], asked: TextIO, answers: TextIO) -> None:
     """Make the contestant, then run it as often as asked."""
+    from zoo.extras import remedy
+
     from .contestants import Absent, make
     from .machine import peak_rss
     from .timing import seconds_per_call
@@ -37,6 +39,9 @@ def serve(spec: dict[str, Any], asked: TextIO, answers: TextIO) -> None:
         keep(call, spec.get("keep"))
     except Absent as error:
         say(absent=str(error))
+        return
+    except ModuleNotFoundError as error:
+        say(absent=remedy(error) or str(error))
         return
     except Exception as error:  # a library's own trouble is a row of the table, not the end of it
         say(absent=f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")

@@ -85,11 +85,11 @@ for _name, _command in (
     ("serve", serve),
     ("bench", bench),
 ):
-    app.command(_name)(guarded(_command))
+    app.command(_name)(guarded(_command, _name))
 
 _data = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=data.__doc__)
 for _step in (data.build, data.mean, data.inspect):
-    _data.command(_step.__name__)(guarded(_step))
+    _data.command(_step.__name__)(guarded(_step, f"data {_step.__name__}"))
 app.add_typer(_data, name="data")
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from prototxt.errors import UsageError, ZooError
+from zoo import extras
 
 FAILED = 1
 USAGE = 2
@@ -32,6 +33,18 @@ def _os_error(error: BaseException) -> str:
     return f"{': '.join([*names, reason])}; check the path, its permissions and the space left"
 
 
+def _internal(error: BaseException) -> str:
+    return (
+        f"internal error: {type(error).__name__}: {error}; "
+        "set ZOO_DEBUG=1 to see where, and report it"
+    )
+
+
+def _not_installed(error: BaseException) -> str:
+    assert isinstance(error, ModuleNotFoundError)
+    return extras.remedy(error) or _internal(error)
+
+
 # First match wins, so the narrower type stands first.
 TABLE: tuple[tuple[type[BaseException], Callable[[BaseException], str], int], ...] = (
     (UsageError, str, USAGE),
@@ -43,14 +56,8 @@ TABLE: tuple[tuple[type[BaseException], Callable[[BaseException], str], int], ..
         FAILED,
     ),
     (KeyboardInterrupt, lambda error: "interrupted", INTERRUPTED),
-    (
-        Exception,
-        lambda error: (
-            f"internal error: {type(error).__name__}: {error}; "
-            "set ZOO_DEBUG=1 to see where, and report it"
-        ),
-        FAILED,
-    ),
+    (ModuleNotFoundError, _not_installed, FAILED),
+    (Exception, _internal, FAILED),
 )
 
 
@@ -67,7 +74,7 @@ def _one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in joined)
 
 
-def _stop(error: BaseException) -> NoReturn:
+def _stop(error: BaseException, name: str) -> NoReturn:
     import typer
 
     from zoo.cli import console
@@ -75,12 +82,17 @@ def _stop(error: BaseException) -> NoReturn:
     if os.environ.get("ZOO_DEBUG", "0") not in ("", "0"):
         console.traceback(error)
     message, status = explain(error)
+    if name and isinstance(error, ModuleNotFoundError) and extras.remedy(error):
+        message = f"zoo {name}: {message}"
     console.error(message)
     raise typer.Exit(status) from None
 
 
-def guarded(command: Callable[P, R]) -> Callable[P, R]:
-    """A command that ends in one line and an exit status instead of a traceback."""
+def guarded(command: Callable[P, R], name: str = "") -> Callable[P, R]:
+    """A command that ends in one line and an exit status instead of a traceback.
+
+    `name` is what follows `zoo` on the command line.
+    """
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -97,7 +109,7 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
         except (Exception, KeyboardInterrupt) as error:
             if _is_typers_own(error):
                 raise
-            _stop(error)
+            _stop(error, name)
 
     return run
 

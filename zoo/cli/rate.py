@@ -47,11 +47,13 @@ def rate(
     sides = None if size == "own" else options.parse_size(size)
     import runtime
     from prototxt.files import atomic_write
+    from zoo import extras
     from zoo.cli.console import Printer
     from zoo.data.sources import evaluated_images
     from zoo.hub import locate, open_hub
     from zoo.paper import coding, rates
 
+    extras.require("PIL", "skimage", *(["matplotlib"] if output else []))
     say = Printer(json, quiet)
     names = arch or _networks(open_hub(hub, offline))
     coders = {name: coding.open_coder(locate(name, hub, offline), provider.value) for name in names}

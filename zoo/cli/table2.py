@@ -38,10 +38,13 @@ def table2(
     """
     import runtime
     from prototxt.files import atomic_write
+    from zoo import extras
     from zoo.cli.console import Printer
     from zoo.data.sources import evaluated_images
     from zoo.paper import table2 as tables
 
+    if output is not None:
+        extras.require("matplotlib")
     say = Printer(json, quiet)
     images, notes, name = evaluated_images(data, held_out)
     table = tables.rows()

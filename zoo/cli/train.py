@@ -112,8 +112,10 @@ def train(
     """
     if (solver is None) == (arch is None):
         raise UsageError("give either SOLVER.prototxt or --arch")
+    from zoo import extras
     from zoo.cli.console import Printer
 
+    extras.require("torch", "matplotlib")
     say = Printer(json, quiet)
     if solver is not None:
         _by_solver(say, solver, data, weights, resume, output, iterations, device, im2col)

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from zoo.checking.pixel_probes import PixelFeed
     from zoo.checking.verification import Blobs, Row
 
+WITHOUT_TORCH = (
+    "PyTorch is not installed: compared with the given outputs alone, and no difference is excused "
+    "as rounding; {install}"
+)
+
 
 def verify(
     net: Annotated[Path, typer.Argument(metavar="NET.prototxt", help="The definition.")],
@@ -63,12 +68,14 @@ def verify(
     they depart, the exit status is 1 and the first blob of the network that departs is named.
     Switches must be equal but where the values that were pooled differ by rounding. A model that
     takes pixels is fed pixels; if it subtracts a mean image, that is read from the file that the
-    data layer names, or --mean.
+    data layer names, or --mean. Where PyTorch is not installed, the model is compared with the
+    outputs of --inputs alone.
     """
     import converters
     import prototxt
     import runtime
     from converters.preprocessing import stated
+    from zoo import extras
     from zoo.checking import comparison, probes
     from zoo.checking.pixel_probes import pixel_feed
     from zoo.checking.verification import Verifier
@@ -98,7 +105,10 @@ def verify(
     ).graph
     graph = _part(whole, part)
     _check_inputs(graph, loaded, net)
-    verifier = Verifier(graph, loaded, model, limit)
+    # Given outputs are something to compare with even where the network cannot be rebuilt.
+    rebuild = not given_out or extras.installed("torch")
+    notes = [] if rebuild else [WITHOUT_TORCH.format(install=extras.PACKAGES["torch"].install)]
+    verifier = Verifier(graph, loaded, model, limit, rebuild)
     if inputs:
         rows = [verifier.check("the given input", given_in, fed, given_out)]
     else:
@@ -129,9 +139,12 @@ def verify(
             ],
             "comparisons": [item.as_dict() for row in rows for item in row.comparisons],
             "first_departure": first.as_dict() if first else None,
+            "notes": notes,
         }
     )
     _show(say, rows, limit, loaded)
+    for note in notes:
+        say.note(note)
     if first is not None:
         raise ZooError(
             f"{model}: {first.sentence()}",

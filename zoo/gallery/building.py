@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from prototxt.files import atomic_write
+from zoo import extras
 from zoo.errors import HubError
 from zoo.gallery import demonstration, pages, vendor
 from zoo.gallery.photographs import read_photographs
@@ -33,6 +34,7 @@ def build(
     which onnxruntime-web is taken from `runtime_web` (its npm tarball), the cache, or npm.
     `on_model` is called after each version of a model.
     """
+    extras.require("jinja2", "markdown_it", "markupsafe")
     hub = Hub(read_index(folder), folder=folder)
     photographs = read_photographs(images) if images is not None else []
     site: dict[str, bytes] = dict(pages.static())

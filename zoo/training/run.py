@@ -17,6 +17,7 @@ import prototxt
 from prototxt import Message, NetDefinition, SolverDefinition, decode
 from prototxt.errors import ZooError
 from prototxt.net import from_message
+from zoo import extras
 from zoo.training.curves import draw_curve
 from zoo.training.distributed import ALONE, Group
 from zoo.training.feeds import MissingSource, beside, layers_feed, npz_feed
@@ -172,6 +173,7 @@ def open_test_feed(
 def train(solver: Solver, say: Callable[[Event], None]) -> Path | None:
     """Run to the end (or to Ctrl-C, after a snapshot), logging to metrics.jsonl beside the
     snapshots and drawing loss.png. Returns the last .solverstate."""
+    extras.require("matplotlib")
     if not solver.group.first:
         for _ in solver.run():
             pass

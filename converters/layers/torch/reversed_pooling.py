@@ -32,7 +32,8 @@ class UnpoolWindows(nn.Module):
     """Values N×C×h×w at their windows' centres, or shared out evenly over them, in N×C×H×W.
 
     H and W are `size`; where that is None, those of a second input. `windows` is for each axis;
-    None is one window over the whole plane. With `average` average pooling's share, else its centre.
+    None is one window over the whole plane. With `average` average pooling's share, else the
+    centre.
     """
 
     def __init__(

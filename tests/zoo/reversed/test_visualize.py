@@ -183,8 +183,8 @@ def test_how_an_image_is_fed(tmp_path, channels) -> None:
         "convolution_param { num_output: 2 kernel_size: 3 } }"
     )
     (tmp_path / "net.prototxt").write_text(text)
-    shape = [f"data=1x{channels}x6x8"]
-    network = networks.read(tmp_path / "net.prototxt", None, "c", shape=shape)
+    shape = {"data": (1, channels, 6, 8)}
+    network = networks.read(tmp_path / "net.prototxt", None, "c", shapes=shape)
     image = np.random.default_rng(0).integers(0, 255, (6, 8, 3)).astype(np.uint8)
     planes = image.transpose(2, 0, 1).astype(np.float32)
     if channels == 1:

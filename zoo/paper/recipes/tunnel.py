@@ -19,7 +19,7 @@ import converters
 import prototxt
 import runtime
 from prototxt.errors import ZooError
-from zoo import __version__
+from zoo import __version__, extras
 from zoo.data.npz import read_npz
 from zoo.paper import architectures
 from zoo.paper.recipes.encoders import Encoder
@@ -301,6 +301,7 @@ def train_arch(
     run: TunnelRun, say: Callable[[Event], None], resume: bool = False
 ) -> dict[str, Any] | None:
     """Train, export, measure, draw; the card, or None where Ctrl-C came first."""
+    extras.require("matplotlib")
     with interruptible(run):
         for event in run.run(resume):
             say(event)
