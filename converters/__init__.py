@@ -9,26 +9,28 @@ if TYPE_CHECKING:
     from .build import build_graph, load_graph
     from .errors import ConversionError, NeedsShape, UnsupportedLayers
     from .graph import Graph, Node, Value
+    from .layer_type import BlobSpec, LayerType
     from .onnx_backend import DEFAULT_OPSET, TARGETS, to_onnx, to_onnx_file
     from .onnx_file import OnnxFile
     from .passes.fold import fold
     from .passes.reverse import Rules, bottleneck, reverse
     from .passes.split import split
     from .pixels import Pixels
-    from .registry import BlobSpec, LayerInfo, LayerType, layer_types, load_plugin, register
+    from .registry import LayerInfo, layer_types, load_plugin, register
     from .torch_backend import to_torch
 
 _HOMES = {
     "build": ("build_graph", "load_graph"),
     "errors": ("ConversionError", "NeedsShape", "UnsupportedLayers"),
     "graph": ("Graph", "Node", "Value"),
+    "layer_type": ("BlobSpec", "LayerType"),
     "onnx_backend": ("DEFAULT_OPSET", "TARGETS", "to_onnx", "to_onnx_file"),
     "onnx_file": ("OnnxFile",),
     "passes.fold": ("fold",),
     "passes.reverse": ("Rules", "bottleneck", "reverse"),
     "passes.split": ("split",),
     "pixels": ("Pixels",),
-    "registry": ("BlobSpec", "LayerInfo", "LayerType", "layer_types", "load_plugin", "register"),
+    "registry": ("LayerInfo", "layer_types", "load_plugin", "register"),
     "torch_backend": ("to_torch",),
 }
 

@@ -15,7 +15,7 @@ from .errors import ConversionError
 from .graph import Shape, Value
 
 if TYPE_CHECKING:
-    from .onnx_backend import OnnxBuilder
+    from .onnx_builder import OnnxBuilder
 
 __all__ = ["Pixels"]
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 class Elementwise(LayerType):
     """Its top is of its bottom's shape."""
 
+    keeps_grid = True
+
     def shapes(self, node: Node) -> list[Shape]:
         return [node.inputs[0].shape]
 

@@ -12,7 +12,6 @@ from ..errors import ConversionError
 from ..graph import Node, Value
 from ..registry import NoParams, find, register
 from ..shapes import OpenDimension, text
-from .activations import Elementwise
 from .convolution import Convolutional
 from .pooling import Pooling
 from .shaping import Crop
@@ -21,9 +20,6 @@ from .unpooling import Unpooling
 Map = tuple[Fraction, Fraction]
 """Where a place of a top lies in a bottom, per axis: factor and offset."""
 
-SAME = ("Concat", "Dropout", "Eltwise", "LRN", "MVN", "BN", "Slice", "Softmax", "Split")
-"""Types, besides the elementwise ones, whose tops lie where their bottoms do."""
-
 
 def coordinates(node: Node) -> tuple[Map, Map]:
     """From a layer's bottom to its top, of rows and of columns (coords.hpp); or node.error."""
@@ -31,7 +27,7 @@ def coordinates(node: Node) -> tuple[Map, Map]:
     if isinstance(kind, AlignedCrop):
         rows, columns = kind.offsets(node)[1]
         return (Fraction(1), Fraction(-rows)), (Fraction(1), Fraction(-columns))
-    if isinstance(kind, Elementwise) or node.type in SAME:
+    if kind is not None and kind.keeps_grid:
         return (Fraction(1), Fraction(0)), (Fraction(1), Fraction(0))
     if isinstance(kind, Convolutional):
         g = kind.geometry(node)

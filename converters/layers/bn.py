@@ -68,6 +68,8 @@ class BN(LayerType):
     fork = "DeconvNet, SegNet; PSPNet (hszhao/PSPNet)"
     tops = (1, 3)
     Params = BNParams
+    has_statistics = True
+    keeps_grid = True
     eps = 1e-9
 
     def prepare(self, node: Node) -> None:
@@ -107,6 +109,8 @@ class BN(LayerType):
     def affine(self, node: Node) -> tuple[np.ndarray, np.ndarray] | None:
         """Factor and offset of each channel (float64); None where the batch decides on them."""
         p: BNParams = node.params
+        if len(node.outputs) > 1:
+            return None
         blobs = [blob.astype(np.float64).ravel() for blob in node.blobs]
         if not p.running():
             return (blobs[0], blobs[1]) if p.bn_mode is Mode.INFERENCE else None

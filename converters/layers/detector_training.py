@@ -23,6 +23,7 @@ class TrainingOnly(Loss):
     bottoms: ClassVar[Any] = (1, None)
     tops: ClassVar[Any] = (1, None)
     reads: ClassVar[tuple[str, ...]] = ()
+    loss_weight: ClassVar[float] = 0.0
 
     def messages(self) -> tuple[str, ...]:
         return (*super().messages(), *self.reads)
@@ -43,6 +44,7 @@ class MultiBoxLoss(TrainingOnly):
 
     fork = "SSD (weiliu89/caffe)"
     reads = ("loss_param",)
+    loss_weight = 1.0
 
 
 @register("DetectionEvaluate", message="detection_evaluate_param")
@@ -165,6 +167,7 @@ class AnnotatedData(DataLayer):
 
     fork = "SSD (weiliu89/caffe)"
     Params = DataParams
+    plain_transform = True
 
     def messages(self) -> tuple[str, ...]:
         return (*super().messages(), "annotated_data_param")

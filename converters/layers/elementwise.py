@@ -40,6 +40,7 @@ class Eltwise(LayerType):
 
     bottoms = (2, None)
     Params = EltwiseParams
+    keeps_grid = True
 
     def prepare(self, node: Node) -> None:
         p: EltwiseParams = node.params

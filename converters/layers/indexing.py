@@ -37,6 +37,7 @@ class Embed(LayerType):
     """A row of weights for each whole number below `input_dim` (embed_layer.cpp)."""
 
     Params = EmbedParams
+    learns = True
 
     def prepare(self, node: Node) -> None:
         if not node.params.num_output or not node.params.input_dim:

@@ -173,6 +173,9 @@ class DataLayer(InputLayer):
     Its batch_size is a matter of training: here one image is a batch, where none is stated.
     """
 
+    plain_transform: ClassVar[bool] = False
+    """It does to an image what data_transformer.cpp does, and nothing else."""
+
     def messages(self) -> tuple[str, ...]:
         return (self.message or "", "transform_param")
 
@@ -194,6 +197,11 @@ class Data(DataLayer):
     """Images of an LMDB or LevelDB."""
 
     Params = DataParams
+    plain_transform = True
+
+    def usual_channels(self, params: Source, index: int) -> int | None:
+        """convert_imageset writes colour unless told otherwise; crop_size is for photographs."""
+        return 3 if params.plane() and not index else None
 
 
 @register("ImageData", message="image_data_param")
@@ -201,6 +209,7 @@ class ImageData(DataLayer):
     """Images named in a list."""
 
     Params = ImageDataParams
+    plain_transform = True
 
 
 @register("WindowData", message="window_data_param")
@@ -231,6 +240,7 @@ class MemoryData(DataLayer):
     """Images and labels handed over by the program."""
 
     Params = MemoryDataParams
+    plain_transform = True
     tops = (2, 2)
 
     def top_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
@@ -245,6 +255,7 @@ class Input(InputLayer):
     """A blob of a stated shape."""
 
     Params = InputParams
+    labelled = False
 
     def top_shape(self, params: InputParams, index: int) -> tuple[int, ...] | None:
         """One shape for all tops, or one for each."""
@@ -264,6 +275,7 @@ class DummyData(InputLayer):
     """Blobs filled once by a filler; here they are inputs."""
 
     Params = DummyDataParams
+    labelled = False
 
     def read(
         self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]

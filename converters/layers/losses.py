@@ -71,6 +71,7 @@ class Loss(LayerType):
 
     bottoms = (2, 2)
     is_loss = True
+    loss_weight = 1.0
 
     def shapes(self, node: Node) -> list[Shape]:
         return [()] * len(node.outputs)
@@ -304,6 +305,8 @@ class Accuracy(Loss):
 
     Params = AccuracyParams
     tops = (1, 2)
+    loss_weight = 0.0
+    is_metric = True
 
     def prepare(self, node: Node) -> None:
         axis = class_axis(node, node.params.axis)

@@ -16,7 +16,7 @@ from prototxt.schema import decode
 
 from ..graph import Node, Shape, Value
 from ..legal import Between, Legal, Whole
-from ..registry import register
+from ..registry import find, register
 from ..shapes import known, product, text
 from .losses import (
     Loss,
@@ -34,6 +34,8 @@ from .losses import (
     torch_divisor,
     torch_rows,
 )
+from .shaping import Flatten, Reshape, Split
+from .softmax import Softmax
 
 if TYPE_CHECKING:
     import torch
@@ -285,9 +287,12 @@ class InfogainLoss(Loss):
 def of_2016(node: Node) -> bool:
     """Whether the first bottom is what a Softmax layer wrote, in whatever shape."""
     value: Value = node.inputs[0]
-    while value.producer is not None and value.producer.type in ("Split", "Flatten", "Reshape"):
+    while value.producer is not None:
+        kind = find(value.producer.type)
+        if not isinstance(kind, (Split, Flatten, Reshape)):
+            return isinstance(kind, Softmax)
         value = value.producer.inputs[0]
-    return value.producer is not None and value.producer.type == "Softmax"
+    return False
 
 
 def axis_of(node: Node) -> int:

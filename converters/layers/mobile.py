@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from prototxt.net import LayerDefinition
 from prototxt.schema import UInt, decode
@@ -189,6 +191,9 @@ class Depthwise(Convolution):
 
     def settle(self, node: Node, channels: int) -> None:
         """Check or set group and num_output."""
+
+    def input_channels(self, params: Any, stored: Sequence[np.ndarray]) -> int | None:
+        return len(stored[0])
 
 
 @register("ConvolutionDepthwise", message="convolution_param")

@@ -18,7 +18,7 @@ from ..fillers import Filler
 from ..graph import Node, Shape
 from ..legal import Legal, Whole
 from ..registry import BlobSpec, LayerType, register
-from ..shapes import known, product, text
+from ..shapes import known, known_product, product, text
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +42,7 @@ class Recurrent(LayerType):
     """What both kinds share: bottoms, shapes, the products that need no state."""
 
     Params = RecurrentParams
+    learns = True
     bottoms = (2, 5)
     tops = (1, 3)
     states: ClassVar[int]
@@ -91,6 +92,13 @@ class Recurrent(LayerType):
             specs.append(BlobSpec("weight_static", (rows, size), p.weight_filler))
         specs.append(BlobSpec("weight_h", (rows, p.num_output), p.weight_filler))
         return specs
+
+    def macs(self, node: Node) -> int:
+        steps, batch = (known_product((dim,)) for dim in node.inputs[0].shape[:2])
+        sizes = [blob.size for blob in node.blobs if blob.ndim == 2]
+        # A bottom that is the same at all times is multiplied once.
+        still = sizes.pop(1) if self.static(node) else 0
+        return int(batch * (steps * sum(sizes) + still))
 
     def inputs(self, node: Node, b: OnnxBuilder) -> Operand:
         """What x and the static input add to every step: T×N×rows."""

@@ -42,6 +42,8 @@ class Concat(LayerType):
 
     bottoms = (1, None)
     Params = ConcatParams
+    passes_values = True
+    keeps_grid = True
 
     def axis(self, node: Node) -> int:
         p: ConcatParams = node.params
@@ -100,6 +102,8 @@ class Slice(LayerType):
 
     tops = (1, None)
     Params = SliceParams
+    passes_values = True
+    keeps_grid = True
 
     def axis(self, node: Node) -> int:
         p: SliceParams = node.params
@@ -145,6 +149,11 @@ class Split(LayerType):
     """The same blob under several names."""
 
     tops = (1, None)
+    passes_values = True
+    keeps_grid = True
+
+    def is_identity(self, node: Node) -> bool:
+        return True
 
     def shapes(self, node: Node) -> list[Shape]:
         return [node.inputs[0].shape] * len(node.outputs)
@@ -177,6 +186,7 @@ class Flatten(LayerType):
     """The axes from one to another as a single one."""
 
     Params = FlattenParams
+    passes_values = True
 
     def span(self, node: Node) -> tuple[int, int]:
         start, end = canonical(node, node.params.axis), canonical(node, node.params.end_axis)
@@ -231,6 +241,7 @@ class Reshape(LayerType):
     """The same numbers under other dimensions; 0 keeps one, -1 takes what is left."""
 
     Params = ReshapeParams
+    passes_values = True
 
     def span(self, node: Node) -> tuple[int, int]:
         """The axes that are replaced: from the first to before the last."""
@@ -323,6 +334,7 @@ class Crop(LayerType):
 
     bottoms = (2, 2)
     Params: ClassVar[type] = CropParams
+    passes_values = True
 
     def offsets(self, node: Node) -> tuple[int, list[int]]:
         axis = canonical(node, node.params.axis)
@@ -395,6 +407,7 @@ class Tile(LayerType):
     """A blob repeated along an axis."""
 
     Params = TileParams
+    passes_values = True
 
     def prepare(self, node: Node) -> None:
         canonical(node, node.params.axis)

@@ -32,6 +32,7 @@ class Softmax(LayerType):
     """Probabilities over one axis, the channels unless it says otherwise."""
 
     Params = SoftmaxParams
+    keeps_grid = True
 
     def shapes(self, node: Node) -> list[Shape]:
         rank, axis = len(node.inputs[0].shape), node.params.axis

@@ -37,6 +37,7 @@ class Permute(LayerType):
 
     fork = FORK
     Params = PermuteParams
+    passes_values = True
 
     def order(self, node: Node) -> list[int]:
         given, rank = node.params.order, len(node.inputs[0].shape)

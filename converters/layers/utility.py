@@ -24,6 +24,7 @@ class Silence(LayerType):
 
     bottoms = (1, None)
     tops = (0, 0)
+    discards = True
 
     def shapes(self, node: Node) -> list[Shape]:
         return []
@@ -54,6 +55,8 @@ class Dropout(LayerType):
     """
 
     Params = DropoutParams
+    passes_values = True
+    keeps_grid = True
 
     def read(
         self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]
@@ -77,6 +80,9 @@ class Dropout(LayerType):
 
     def shapes(self, node: Node) -> list[Shape]:
         return [node.inputs[0].shape]
+
+    def is_identity(self, node: Node) -> bool:
+        return node.phase == "TEST"
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         b.node("Identity", node)

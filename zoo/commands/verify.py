@@ -219,7 +219,7 @@ def drawn(
     of which they are made; a decoder is fed switches that its encoder took of them.
     """
     import converters
-    from converters.legal import legal_inputs
+    from converters.legal_inputs import legal_inputs
     from converters.shapes import fixed
     from zoo import probes
     from zoo.pixel_probes import draw
