@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 Plane = tuple[int, int]
 
-PLAIN = frozenset(("AnnotatedData", "Data", "ImageData", "MemoryData"))
-"""The data layers that do to an image what data_transformer.cpp does, and nothing else."""
-
 
 @dataclass(frozen=True)
 class Transform:
@@ -67,7 +64,7 @@ def stated(net: NetDefinition) -> Transform:
 
 
 def of_layer(layer: LayerDefinition, folder: Path) -> Transform:
-    from converters.layers.inputs import Source
+    from converters.layers.inputs import DataLayer, Source
     from converters.registry import find
 
     kind = find(layer.type)
@@ -82,7 +79,7 @@ def of_layer(layer: LayerDefinition, folder: Path) -> Transform:
         )
     mean, lost = _mean_of(said, folder)
     scale = said.scale if said.scale != 1 else None
-    if layer.type not in PLAIN:
+    if not (isinstance(kind, DataLayer) and kind.plain_transform):
         # Their crops are of another kind (warped windows, labels cut with their images).
         obstacle = f"layer {layer.name!r} ({layer.type}) prepares images in a way of its own"
         return Transform(mean, scale, lost=lost, obstacle=obstacle)

@@ -22,10 +22,14 @@ def stored_shapes(
     Sources are looked for from the current folder, then beside `path`. One that cannot be read is
     a warning: the network may tell its size by itself.
     """
+    from converters.layers.inputs import Data, HDF5Data
+    from converters.registry import find
+
     found: dict[str, tuple[int, ...]] = {}
     for layer in net.layers:
-        message = {"Data": "data_param", "HDF5Data": "hdf5_data_param"}.get(layer.type)
-        source = layer.param(message) if message else None
+        kind = find(layer.type)
+        readable = isinstance(kind, (Data, HDF5Data)) and kind.message
+        source = layer.param(readable) if readable else None
         name = source.last("source") if source is not None else None
         text = getattr(getattr(name, "value", None), "text", "")
         places = [place for place in (Path(text), path.parent / text) if text and place.exists()]
@@ -41,14 +45,15 @@ def stored_shapes(
 
 
 def row_shapes(layer: LayerDefinition, source: Path) -> list[tuple[int, ...]]:
+    from converters.layers.inputs import HDF5Data
     from converters.registry import find
 
     from .records import Decoding, HDF5Records, LMDBRecords
 
-    if layer.type == "HDF5Data":
-        return HDF5Records(source, layer.tops).shapes()
     kind = find(layer.type)
     assert kind is not None
+    if isinstance(kind, HDF5Data):
+        return HDF5Records(source, layer.tops).shapes()
     transform = kind.read(layer, True, lambda _: None).transform
     decoding: Decoding = "native"
     if transform.force_color or transform.force_gray:
