@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import converters
@@ -167,3 +168,46 @@ def test_a_recurrent_layer_multiplies_its_static_input_once(static, expose):
     found = registry.find("RNN")
     assert found is not None
     assert found.macs(node) == batch * (steps * (each - once) + once)
+
+
+def test_stored_weights_fix_the_input_whatever_their_layout():
+    """Depthwise kernels count their channels first, transposed products their inputs."""
+    text = """
+    layer { name: "data" type: "Data" top: "data" data_param { batch_size: 1 } }
+    layer { name: "each" type: "ConvolutionDepthwise" bottom: "data" top: "each"
+      convolution_param { kernel_size: 3 pad: 1 } }
+    layer { name: "all" type: "InnerProduct" bottom: "each" top: "all"
+      inner_product_param { num_output: 5 transpose: true } }
+    """
+    shapes = {"each": [(4, 1, 3, 3), (4,)], "all": [(4 * 7 * 7, 5), (5,)]}
+    weights = {name: [np.ones(s, np.float32) for s in blobs] for name, blobs in shapes.items()}
+    graph = build(text, weights=weights, open_dims=False)
+    assert graph.inputs[0].shape == (1, 4, 7, 7)
+    assert graph.notes == [
+        "input data 4x7x7: plane by the inner product's weights, channels by the weights of each"
+    ]
+
+
+def test_a_bias_layer_may_be_of_any_kind_of_convolution():
+    for kind in ("Convolution", "ConvolutionDepthwise"):
+        text = LEARNED.format(type=kind, param="convolution_param { num_output: 4 kernel_size: 1 }")
+        node = build(text, open_dims=False).nodes[0]
+        found = registry.find(kind)
+        assert found is not None and found.is_bias(node)  # the filler's default is 0
+        node.blobs[0] = node.blobs[0] + 1
+        assert not found.is_bias(node)
+
+
+def test_a_stride_1_deconvolution_is_simplified_into_a_convolution():
+    param = "convolution_param { num_output: 6 kernel_size: 3 pad: 1 }"
+    node = build(LEARNED.format(type="Deconvolution", param=param), open_dims=False).nodes[0]
+    deconvolution, relu = registry.find("Deconvolution"), registry.find("ReLU")
+    assert deconvolution is not None and relu is not None
+    deconvolution.simplify(node)
+    assert (node.type, node.params.pad, node.blobs[0].shape) == (
+        "Convolution",
+        [1, 1],
+        (6, 4, 3, 3),
+    )
+    relu.simplify(node)
+    assert node.type == "Convolution"
