@@ -10,12 +10,13 @@ if TYPE_CHECKING:
     from .conversion import Conversion, convert
     from .errors import ConversionError, NeedsShape, UnsupportedLayers
     from .graph import Graph, Node, Value
+    from .layer_type import BlobSpec, LayerType
     from .onnx_backend import DEFAULT_OPSET, TARGETS, to_onnx, to_onnx_file
     from .onnx_file import OnnxFile
     from .passes.fold import fold
     from .passes.reverse import bottleneck, reverse
     from .passes.split import split
-    from .registry import BlobSpec, LayerInfo, LayerType, layer_types, load_plugin, register
+    from .registry import LayerInfo, layer_types, load_plugin, register
     from .reversal import Rules
     from .torch_backend import to_torch
 
@@ -24,12 +25,13 @@ _HOMES = {
     "conversion": ("Conversion", "convert"),
     "errors": ("ConversionError", "NeedsShape", "UnsupportedLayers"),
     "graph": ("Graph", "Node", "Value"),
+    "layer_type": ("BlobSpec", "LayerType"),
     "onnx_backend": ("DEFAULT_OPSET", "TARGETS", "to_onnx", "to_onnx_file"),
     "onnx_file": ("OnnxFile",),
     "passes.fold": ("fold",),
     "passes.reverse": ("bottleneck", "reverse"),
     "passes.split": ("split",),
-    "registry": ("BlobSpec", "LayerInfo", "LayerType", "layer_types", "load_plugin", "register"),
+    "registry": ("LayerInfo", "layer_types", "load_plugin", "register"),
     "reversal": ("Rules",),
     "torch_backend": ("to_torch",),
 }

@@ -10,7 +10,8 @@ from prototxt.net import ParamSpec
 
 from .fillers import fill
 from .graph import Graph, Node
-from .registry import BlobSpec, find
+from .layer_type import BlobSpec
+from .registry import find
 from .shapes import text
 
 __all__ = ["attach_blobs", "fits"]

@@ -16,7 +16,8 @@ from .blobs import attach_blobs
 from .errors import ConversionError
 from .graph import Graph, Node, Shape, Value
 from .input_shapes import Sizes, own_shapes
-from .registry import LayerType, find, load_plugin
+from .layer_type import LayerType
+from .registry import find, load_plugin
 from .resolve import Record, Version, resolve
 from .shapes import OpenDimension, is_fixed, text
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from .errors import ConversionError, NeedsShape
 from .graph import Graph, Shape
+from .registry import find
 from .resolve import Record, Version
-from .shapes import product
 
 __all__ = ["Sizes", "own_shapes"]
 
@@ -130,9 +130,9 @@ def guess(
         notes.append(f"input {blob} {shown}: as the files of layer {record.layer.name} hold{crop}")
         return shape
     channels, why_channels = guess_channels(sizes, record, version)
-    if channels is None and record.layer.type == "Data" and params.plane() and not version.index:
-        # convert_imageset writes colour unless told otherwise, and crop_size is for photographs.
-        channels, why_channels = 3, "channels taken to be those of colour images"
+    if channels is None and record.kind is not None:
+        channels = record.kind.usual_channels(params, version.index)
+        why_channels = "channels taken to be those of colour images"
     if channels is None or record.layer.bottoms:
         raise NeedsShape(
             blob, f"layer {record.layer.name!r}: nothing fixes the shape of {blob!r}", where
@@ -166,11 +166,11 @@ def guess_channels(sizes: Sizes, record: Record, version: Version) -> tuple[int 
     params = sizes.params[id(record)]
     for reader in sizes.readers(version):
         stored = (sizes.weights or {}).get(reader.layer.name)
-        if reader.layer.type == "Convolution" and stored is not None and len(stored):
-            group = getattr(sizes.params[id(reader)], "group", 1)
-            return int(
-                stored[0].shape[1]
-            ) * group, f"channels by the weights of {reader.layer.name}"
+        if reader.kind is None or not stored:
+            continue
+        channels = reader.kind.input_channels(sizes.params[id(reader)], stored)
+        if channels is not None:
+            return channels, f"channels by the weights of {reader.layer.name}"
     if (channels := params.channels(version.index)) is not None:
         return channels, f"channels by layer {record.layer.name}"
     if (partner := record.partner) is not None:
@@ -181,25 +181,12 @@ def guess_channels(sizes: Sizes, record: Record, version: Version) -> tuple[int 
 def planes(sizes: Sizes) -> list[tuple[int, int, str]]:
     """Heights and widths worth a try, the most telling first."""
     tries: list[tuple[int, int, str]] = []
-    for record in sizes.records:
-        if record.layer.type == "Unpooling":
-            height, width = sizes.params[id(record)].size()
-            if height and width:
-                tries.append((height, width, f"plane by unpool_size of {record.layer.name}"))
-        elif record.layer.type == "Upsample":
-            params = sizes.params[id(record)]
-            height, width = params.upsample_h, params.upsample_w
-            if height and width:
-                # What was pooled to less, and pooled by halves before that.
-                tries += [
-                    (height << n, width << n, f"plane by upsample_h and _w of {record.layer.name}")
-                    for n in range(6)
-                ]
-            if params.pad_out_h or params.pad_out_w:
-                # Only some sizes fit; SegNet's definitions that say so are for CamVid.
-                tries.append((360, 480, f"plane of CamVid by pad_out_h of {record.layer.name}"))
+    kinds = [(record, record.kind) for record in sizes.records if record.kind is not None]
+    for record, kind in kinds:
+        found = kind.likely_planes(sizes.params[id(record)])
+        tries += [(height, width, f"{why} of {record.layer.name}") for height, width, why in found]
     tries.sort(key=lambda t: -t[0] * t[1])
-    if sizes.weights and any(r.layer.type == "InnerProduct" for r in sizes.records):
+    if sizes.weights and any(kind.fixes_plane for _, kind in kinds):
         usual = [224, 227, 299, 256, 128, 112, 96, 64, 48, 32, 28]
         rest = [n for n in range(1, 513) if n not in usual]
         tries += [(n, n, "plane by the inner product's weights") for n in usual + rest]
@@ -209,10 +196,10 @@ def planes(sizes: Sizes) -> list[tuple[int, int, str]]:
 def weights_agree(graph: Graph, weights: Mapping[str, Sequence[np.ndarray]] | None) -> bool:
     """Whether every inner product finds as many inputs as its stored weights have."""
     for node in graph.nodes:
-        stored = (weights or {}).get(node.name)
-        if node.type != "InnerProduct" or not stored:
+        kind, stored = find(node.type), (weights or {}).get(node.name)
+        if kind is None or not kind.fixes_plane or not stored:
             continue
-        if product(node.inputs[0].shape[node.params.axis :]) != stored[0].shape[-1]:
+        if not kind.agrees(node, stored):
             return False
     return True
 
@@ -220,8 +207,9 @@ def weights_agree(graph: Graph, weights: Mapping[str, Sequence[np.ndarray]] | No
 def unpools_agree(graph: Graph) -> bool:
     """Whether every unpooling gives back the plane that its switches were taken from."""
     for node in graph.nodes:
-        if node.type in ("Unpooling", "Upsample") and len(node.inputs) == 2:
-            pool = node.inputs[1].producer
+        kind = find(node.type)
+        for index in kind.mask_bottoms(len(node.inputs)) if kind is not None else ():
+            pool = node.inputs[index].producer
             if pool is not None and pool.inputs[0].shape[2:] != node.outputs[0].shape[2:]:
                 return False
     return True

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .graph import Graph, Node, Value
+from .graph import Node, Value
 
-__all__ = ["Between", "Boxes", "ImageInfo", "Legal", "Regions", "Whole", "legal_inputs"]
+__all__ = ["Between", "Boxes", "ImageInfo", "Legal", "Regions", "Whole"]
 
 
 @dataclass(frozen=True)
@@ -52,28 +52,6 @@ class ImageInfo:
 
 
 Legal = Whole | Between | Regions | Boxes | ImageInfo
-
-UNTOUCHED = frozenset("Concat Crop Dropout Flatten Permute Reshape Slice Split Tile".split())
-"""Layer types that hand numbers on as they are."""
-
-
-def legal_inputs(graph: Graph) -> dict[str, Legal]:
-    """By name, the inputs of a graph that may not be fed just any number."""
-    from .registry import find
-
-    found: dict[int, Legal] = {}
-    for node in reversed(graph.nodes):
-        kind = find(node.type)
-        assert kind is not None
-        needs: dict[int, Legal] = dict(kind.legal(node))
-        if node.type in UNTOUCHED:
-            handed = next((found[id(v)] for v in node.outputs if id(v) in found), None)
-            if handed is not None:
-                needs = {index: handed for index, _ in enumerate(node.inputs)}
-        for index, legal in needs.items():
-            if index < len(node.inputs):
-                found[id(node.inputs[index])] = legal
-    return {value.name: found[id(value)] for value in graph.inputs if id(value) in found}
 
 
 def classes(value: Value, axis: int = 1) -> Whole:

@@ -28,7 +28,7 @@ from .registry import find
 from .shapes import text
 
 if TYPE_CHECKING:
-    from .onnx_backend import OnnxBuilder
+    from .onnx_builder import OnnxBuilder
 
 __all__ = ["cropped_shapes", "emit", "image_input", "stated"]
 

@@ -15,7 +15,8 @@ from prototxt.net import LayerDefinition, NetDefinition
 from prototxt.text import Scalar
 
 from .errors import ConversionError, UnsupportedLayers
-from .registry import LayerType, find
+from .layer_type import LayerType
+from .registry import find
 
 __all__ = ["Record", "Version", "describe", "resolve"]
 
@@ -43,10 +44,21 @@ class Record:
 
     @property
     def prunable(self) -> bool:
-        """A loss or an accuracy, known or (by its name) not."""
+        """A loss or an accuracy. Of a type that nobody registered the name has to tell."""
         if self.kind:
             return self.kind.is_loss
         return type_of(self.layer).removesuffix("Layer").endswith(("Loss", "Accuracy"))
+
+    @property
+    def loss_weights(self) -> list[float]:
+        """Of each top (Layer::SetLossWeights): loss_weight where it is given, else the type's own
+        for the first top. Of a type that nobody registered the name has to tell.
+        """
+        count = len(self.layer.tops)
+        if self.layer.loss_weights:
+            return [*self.layer.loss_weights, *[0.0] * count][:count]
+        named = 1.0 if self.layer.type.endswith("Loss") else 0.0
+        return [self.kind.loss_weight if self.kind else named, *[0.0] * count][:count]
 
     @property
     def is_input(self) -> bool:
@@ -55,18 +67,13 @@ class Record:
 
 def type_of(layer: LayerDefinition) -> str:
     """The name of a layer's type; of a Python layer ``Python:module.Class``."""
-    if layer.type != "Python":
-        return layer.type
-    message = layer.param("python_param")
-    fields = [message.last(name) if message else None for name in ("module", "layer")]
-    names = [f.value.text if f and isinstance(f.value, Scalar) else "" for f in fields]
-    return f"Python:{'.'.join(names)}"
+    kind = find(layer.type)
+    return kind.full_type(layer) if kind is not None else layer.type
 
 
 def kind_of(layer: LayerDefinition) -> LayerType | None:
     """Its layer type; of an unknown Python layer without bottoms that it brings data in."""
-    kind = find(type_of(layer))
-    return find("Python") if kind is None and layer.type == "Python" and not layer.bottoms else kind
+    return find(type_of(layer)) or (None if layer.bottoms else find(layer.type))
 
 
 def describe(layer: LayerDefinition) -> str:
@@ -144,19 +151,20 @@ def find_partners(records: list[Record]) -> None:
             for other in loss.inputs:
                 writer = other.writer
                 while writer is not None and not writer.is_input and writer.partner is None:
-                    count = num_output(writer.layer)
+                    count = num_output(writer)
                     if count is not None:
                         source.partner = (writer.layer.name, count)
                         break
                     writer = writer.inputs[0].writer if writer.inputs else None
 
 
-def num_output(layer: LayerDefinition) -> int | None:
-    for message in ("convolution_param", "inner_product_param"):
-        param = layer.param(message)
-        stated = param.last("num_output") if param is not None else None
-        if stated is not None and isinstance(stated.value, Scalar) and stated.value.text.isdigit():
-            return int(stated.value.text)
+def num_output(record: Record) -> int | None:
+    """As its own parameter message states it, whatever the type."""
+    message = record.kind.message if record.kind is not None else None
+    param = record.layer.param(message) if message else None
+    stated = param.last("num_output") if param is not None else None
+    if stated is not None and isinstance(stated.value, Scalar) and stated.value.text.isdigit():
+        return int(stated.value.text)
     return None
 
 
@@ -189,7 +197,7 @@ def defaults(records: list[Record]) -> list[Version]:
     read: set[int] = set()
     for record in records:
         # What writes to a file (HDF5Output, MatWrite) reads what the network is for.
-        writes = not record.outputs and record.layer.type != "Silence"
+        writes = not record.outputs and not (record.kind and record.kind.discards)
         if id(record) not in training and not record.is_input and not writes:
             read.update(id(v) for v in record.inputs)
     free: list[Version] = []
@@ -216,9 +224,6 @@ def behind_losses(records: list[Record]) -> set[int]:
     return found
 
 
-LEARNING = ("convolution_param", "inner_product_param", "embed_param", "recurrent_param")
-
-
 def made_of_labels(records: list[Record]) -> set[int]:
     """The ids of what a data layer gives beside its images, and of what is made of that alone.
 
@@ -227,13 +232,12 @@ def made_of_labels(records: list[Record]) -> set[int]:
     """
     found: set[int] = set()
     for record in records:
-        if record.is_input:
-            beside = record.outputs[1:] if record.layer.type not in ("Input", "DummyData") else []
-            found.update(map(id, beside))
+        if record.kind is not None and record.kind.is_input:
+            found.update(map(id, record.outputs[1:] if record.kind.labelled else []))
         elif (
             record.inputs
             and all(id(v) in found for v in record.inputs)
-            and all(record.layer.param(message) is None for message in LEARNING)
+            and not (record.kind and record.kind.learns)
         ):
             found.update(map(id, record.outputs))
     return found

@@ -19,6 +19,7 @@ __all__ = [
     "fixed",
     "is_fixed",
     "known",
+    "known_product",
     "overhang",
     "pooled",
     "product",
@@ -55,6 +56,11 @@ def fixed(shape: Shape) -> tuple[int, ...]:
 def product(dims: Shape) -> int:
     """The number of elements; OpenDimension where a dimension is open."""
     return math.prod(fixed(dims))
+
+
+def known_product(dims: Shape) -> int:
+    """The product of those dimensions that are numbers."""
+    return math.prod(dim for dim in dims if isinstance(dim, int))
 
 
 def convolved(dim: Dim, kernel: int, pad: int, stride: int, dilation: int = 1) -> Dim:

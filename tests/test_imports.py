@@ -4,7 +4,7 @@ import ast
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -269,3 +269,81 @@ def test_converting_evaluating_and_listing_never_load_torch(tmp_path):
     assert "torch" not in evaluated
     for arguments in (["layers"], ["inspect", "net.prototxt"], ["inspect", "net.onnx"]):
         assert "torch" not in loaded_by(command(*arguments), tmp_path)
+
+
+def all_modules() -> dict[str, Path]:
+    """Every module of the four packages by its dotted name; a package is its ``__init__``."""
+    found = {}
+    for param in FILES:
+        path = param.values[1]
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imported(name: str, path: Path, known: Container[str]) -> set[str]:
+    """The modules among `known` that one names in its imports, wherever in it they stand.
+
+    ``from .a import b`` means ``a.b`` where that is a module, else ``a``.
+    """
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) + 1 - node.level]
+            base = ".".join([*(above if node.level else []), *filter(None, [node.module])])
+            full = {f"{base}.{alias.name}" for alias in node.names}
+            found |= {one if one in known else base for one in full}
+    return {one for one in found if one in known}
+
+
+def circles(edges: Mapping[str, set[str]]) -> list[set[str]]:
+    """The strongly connected components of more than one module (Tarjan)."""
+    order: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[set[str]] = []
+
+    def visit(one: str) -> None:
+        order[one] = low[one] = len(order)
+        stack.append(one)
+        for other in sorted(edges[one]):
+            if other not in order:
+                visit(other)
+                low[one] = min(low[one], low[other])
+            elif other in stack:
+                low[one] = min(low[one], order[other])
+        if low[one] == order[one]:
+            component = set(stack[stack.index(one) :])
+            del stack[stack.index(one) :]
+            if len(component) > 1:
+                found.append(component)
+
+    for one in edges:
+        if one not in order:
+            visit(one)
+    return found
+
+
+def test_circles_are_found():
+    edges = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": {"e"}, "e": set(), "f": {"e"}}
+    assert circles(edges) == [{"a", "b", "c"}]
+    assert circles({**edges, "e": {"d"}}) == [{"d", "e"}, {"a", "b", "c"}]
+
+
+def test_relative_imports_are_resolved(tmp_path):
+    path = tmp_path / "d.py"
+    path.write_text(
+        "from . import c, nothing\nfrom .. import e\nfrom ..f.g import h\n"
+        "def later():\n    import a.b.c\n    from a import i\n"
+    )
+    known = {"a", "a.b", "a.b.c", "a.e", "a.f.g", "a.i"}
+    assert imported("a.b.d", path, known) == {"a.b", "a.b.c", "a.e", "a.f.g", "a.i"}
+
+
+def test_no_import_circle_even_in_functions_and_for_types():
+    files = all_modules()
+    found = circles({name: imported(name, path, files) for name, path in files.items()})
+    assert found == []

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..fillers import Filler
 from ..graph import Node, Shape
-from ..registry import BlobSpec, LayerType, register
+from ..layer_type import BlobSpec, LayerType
+from ..registry import register
 from ..reversal import Reverser, Tops, first_top
 from ..shapes import known
 from .convolution import Engine
@@ -19,11 +20,13 @@ from .elementwise import EltwiseParams, Operation
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder, Operand
+    from ..onnx_builder import OnnxBuilder, Operand
 
 
 class Elementwise(LayerType):
     """Its top is of its bottom's shape."""
+
+    keeps_grid = True
 
     def shapes(self, node: Node) -> list[Shape]:
         return [node.inputs[0].shape]

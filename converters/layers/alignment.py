@@ -11,7 +11,6 @@ from ..errors import ConversionError
 from ..graph import Node, Value
 from ..registry import find
 from ..shapes import OpenDimension
-from .activations import Elementwise
 from .convolution import Convolutional
 from .pooling import Pooling
 from .unpooling import Unpooling
@@ -19,17 +18,18 @@ from .unpooling import Unpooling
 Map = tuple[Fraction, Fraction]
 """Where a place of a top lies in a bottom, per axis: factor and offset."""
 
-SAME = ("Concat", "Dropout", "Eltwise", "LRN", "MVN", "BN", "Slice", "Softmax", "Split")
-"""Types, besides the elementwise ones, whose tops lie where their bottoms do."""
+
+class Aligned:
+    """A layer type that cuts out what `alignment` tells."""
 
 
 def coordinates(node: Node) -> tuple[Map, Map]:
     """From a layer's bottom to its top, of rows and of columns (coords.hpp); or node.error."""
     kind = find(node.type)
-    if node.type == "AlignedCrop":
+    if isinstance(kind, Aligned):
         rows, columns = alignment(node)
         return (Fraction(1), Fraction(-rows)), (Fraction(1), Fraction(-columns))
-    if isinstance(kind, Elementwise) or node.type in SAME:
+    if kind is not None and kind.keeps_grid:
         return (Fraction(1), Fraction(0)), (Fraction(1), Fraction(0))
     if isinstance(kind, Convolutional):
         g = kind.geometry(node)

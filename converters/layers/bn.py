@@ -11,7 +11,8 @@ import numpy as np
 
 from ..fillers import Filler
 from ..graph import Node, Shape
-from ..registry import BlobSpec, LayerType, register
+from ..layer_type import BlobSpec, LayerType
+from ..registry import register
 from ..reversal import Reverser, Tops
 from ..shapes import known, text
 from .activations import scalar
@@ -21,7 +22,7 @@ from .normalization import reverse_channel_scale
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder
+    from ..onnx_builder import OnnxBuilder
 
 
 class Mode(enum.Enum):
@@ -69,6 +70,8 @@ class BN(LayerType):
     fork = "DeconvNet, SegNet; PSPNet (hszhao/PSPNet)"
     tops = (1, 3)
     Params = BNParams
+    has_statistics = True
+    keeps_grid = True
     eps = 1e-9
 
     def prepare(self, node: Node) -> None:
@@ -108,6 +111,8 @@ class BN(LayerType):
     def affine(self, node: Node) -> tuple[np.ndarray, np.ndarray] | None:
         """Factor and offset of each channel (float64); None where the batch decides on them."""
         p: BNParams = node.params
+        if len(node.outputs) > 1:
+            return None
         blobs = [blob.astype(np.float64).ravel() for blob in node.blobs]
         if not p.running():
             return (blobs[0], blobs[1]) if p.bn_mode is Mode.INFERENCE else None

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from prototxt.files import release
 from prototxt.schema import UInt
 
 from ..fillers import Filler
 from ..graph import Dim, Node, Shape, Value
-from ..registry import BlobSpec, LayerType, register
+from ..layer_type import BlobSpec, LayerType
+from ..registry import register
 from ..reversal import Reverser, Tops
-from ..shapes import convolved, deconvolved, is_fixed, known, text
+from ..shapes import convolved, deconvolved, is_fixed, known, known_product, text
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder, Operand
+    from ..onnx_builder import OnnxBuilder, Operand
 
 
 class Engine(enum.Enum):
@@ -78,6 +80,7 @@ class Convolutional(LayerType):
     bottoms = (1, None)
     tops = (1, None)
     Params = ConvolutionParams
+    learns = True
     out: Callable[..., Dim]
     transposed = False
 
@@ -176,6 +179,12 @@ class Convolutional(LayerType):
         if p.bias_term:
             specs.append(BlobSpec("bias", (p.num_output,), p.bias_filler))
         return specs
+
+    def macs(self, node: Node) -> int:
+        """Each weight is used once for each place, of the top or, turned around, of the bottom."""
+        dims = (node.inputs if self.transposed else node.outputs)[0].shape
+        axis = self.axis(node)
+        return int(node.blobs[0].size) * known_product((*dims[:axis], *dims[axis + 1 :]))
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         g, axis = self.geometry(node), self.axis(node)
@@ -306,6 +315,22 @@ class Convolution(Convolutional):
 
     out = staticmethod(convolved)
 
+    def input_channels(self, params: Any, stored: Sequence[np.ndarray]) -> int | None:
+        return int(stored[0].shape[1]) * int(params.group)
+
+    def absorb(self, node: Node, factor: np.ndarray, offset: np.ndarray) -> bool:
+        if len(node.inputs) > 1 or self.axis(node) != 1:
+            return False
+        absorb_rows(node, factor, offset)
+        return True
+
+    def is_bias(self, node: Node) -> bool:
+        return (
+            len(node.blobs) == 2
+            and node.outputs[0].shape[2:] == node.inputs[0].shape[2:]
+            and not np.any(node.blobs[0])
+        )
+
     def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
         """The transposed convolution by the same weights, without bias."""
         geometry = self.geometry(node)
@@ -333,6 +358,28 @@ class Deconvolution(Convolutional):
 
     out = staticmethod(deconvolved)
     transposed = True
+
+    def simplify(self, node: Node) -> None:
+        """Of stride 1 it is a Convolution with the kernel turned and other padding.
+
+        ONNX Runtime's CPU provider runs that 1.3 to 1.75 times faster.
+        """
+        weights = as_convolution(node)
+        if weights is None or node.shared:
+            return
+        g = self.geometry(node)
+        pads = [d * (k - 1) - p for k, p, d in zip(g.kernel, g.pad, g.dilation, strict=True)]
+        node.params = replace(
+            node.params,
+            pad=pads,
+            pad_h=None,
+            pad_w=None,
+            kernel_size=list(g.kernel),
+            kernel_h=None,
+            kernel_w=None,
+        )
+        node.type = "Convolution"
+        node.blobs = [weights, *node.blobs[1:]]
 
     def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
         """The convolution by the same weights, without bias."""
@@ -375,6 +422,22 @@ def as_convolution(node: Node) -> np.ndarray | None:
     split = weight.reshape(group, inner, outer, *g.kernel).swapaxes(1, 2)
     flipped = np.flip(split, axis=tuple(range(3, split.ndim)))
     return np.ascontiguousarray(flipped.reshape(group * outer, inner, *g.kernel))
+
+
+def absorb_rows(node: Node, factor: np.ndarray, offset: np.ndarray) -> None:
+    """Multiply a factor for each output channel into weights whose first axis counts them, and
+    give the node a bias.
+    """
+    stored = node.blobs[0]
+    weight = stored.astype(np.float64)
+    bias = node.blobs[1].astype(np.float64) if node.params.bias_term else 0.0
+    columns = factor.reshape(-1, *[1] * (weight.ndim - 1))
+    node.params = replace(node.params, bias_term=True)
+    node.blobs = [
+        (weight * columns).astype(np.float32),
+        (bias * factor + offset).astype(np.float32),
+    ]
+    release(stored)
 
 
 @register("BiasLayer")

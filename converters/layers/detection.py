@@ -12,14 +12,15 @@ from prototxt.schema import UInt
 from prototxt.text import Message
 
 from ..graph import Node, Shape
+from ..layer_type import LayerType
 from ..legal import Between, Boxes, Legal
-from ..registry import LayerType, register
+from ..registry import register
 from ..shapes import is_fixed, known, text
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder
+    from ..onnx_builder import OnnxBuilder
 
 LOWEST = np.float32(np.finfo(np.float32).min)
 

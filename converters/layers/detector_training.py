@@ -12,7 +12,8 @@ from prototxt.schema import UInt, decode
 from prototxt.text import Message
 
 from ..graph import Node, Shape
-from ..registry import NoParams, register
+from ..layer_type import NoParams
+from ..registry import register
 from .inputs import DataLayer, DataParams, Source, TransformParams
 from .losses import Loss
 
@@ -23,6 +24,7 @@ class TrainingOnly(Loss):
     bottoms: ClassVar[Any] = (1, None)
     tops: ClassVar[Any] = (1, None)
     reads: ClassVar[tuple[str, ...]] = ()
+    loss_weight: ClassVar[float] = 0.0
 
     def messages(self) -> tuple[str, ...]:
         return (*super().messages(), *self.reads)
@@ -43,6 +45,7 @@ class MultiBoxLoss(TrainingOnly):
 
     fork = "SSD (weiliu89/caffe)"
     reads = ("loss_param",)
+    loss_weight = 1.0
 
 
 @register("DetectionEvaluate", message="detection_evaluate_param")

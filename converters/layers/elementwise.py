@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..graph import Dim, Node, Shape
-from ..registry import LayerType, register
+from ..layer_type import LayerType
+from ..registry import register
 from ..reversal import Reverser, Tops, first_top
 from ..shapes import text
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder, Operand
+    from ..onnx_builder import OnnxBuilder, Operand
 
 
 class Operation(enum.Enum):
@@ -40,6 +41,7 @@ class Eltwise(LayerType):
 
     bottoms = (2, None)
     Params = EltwiseParams
+    keeps_grid = True
 
     def prepare(self, node: Node) -> None:
         p: EltwiseParams = node.params

@@ -9,15 +9,16 @@ from prototxt.schema import UInt
 
 from ..fillers import Filler
 from ..graph import Node, Shape
+from ..layer_type import BlobSpec, LayerType
 from ..legal import Legal, Whole, rows
-from ..registry import BlobSpec, LayerType, register
+from ..registry import register
 from ..shapes import text
 from .inputs import BlobShape
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder
+    from ..onnx_builder import OnnxBuilder
 
 
 @dataclass
@@ -36,6 +37,7 @@ class Embed(LayerType):
     """A row of weights for each whole number below `input_dim` (embed_layer.cpp)."""
 
     Params = EmbedParams
+    learns = True
 
     def prepare(self, node: Node) -> None:
         if not node.params.num_output or not node.params.input_dim:

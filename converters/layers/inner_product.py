@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,14 +12,16 @@ from prototxt.schema import UInt
 
 from ..fillers import Filler
 from ..graph import Node, Shape
-from ..registry import BlobSpec, LayerType, register
+from ..layer_type import BlobSpec, LayerType
+from ..registry import register
 from ..reversal import Reverser, Tops, first_top
-from ..shapes import product, text
+from ..shapes import known_product, product, text
+from .convolution import absorb_rows
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder, Operand
+    from ..onnx_builder import OnnxBuilder, Operand
 
 
 @dataclass
@@ -46,6 +49,8 @@ class InnerProduct(LayerType):
     """A matrix product over all axes from `axis` on, taken as one."""
 
     Params = InnerProductParams
+    learns = True
+    fixes_plane = True
 
     def prepare(self, node: Node) -> None:
         rank, axis = len(node.inputs[0].shape), node.params.axis
@@ -70,6 +75,20 @@ class InnerProduct(LayerType):
         if p.bias_term:
             specs.append(BlobSpec("bias", (p.num_output,), p.bias_filler))
         return specs
+
+    def agrees(self, node: Node, stored: Sequence[np.ndarray]) -> bool:
+        inner = stored[0].shape[-2 if node.params.transpose else -1]
+        return product(node.inputs[0].shape[self.axis(node) :]) == inner
+
+    def macs(self, node: Node) -> int:
+        inner = int(node.blobs[0].size) // node.params.num_output
+        return known_product(node.outputs[0].shape) * inner
+
+    def absorb(self, node: Node, factor: np.ndarray, offset: np.ndarray) -> bool:
+        if self.axis(node) != 1 or node.params.transpose:
+            return False
+        absorb_rows(node, factor, offset)
+        return True
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         axis, x = self.axis(node), node.inputs[0]

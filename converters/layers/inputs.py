@@ -11,7 +11,8 @@ from prototxt.net import LayerDefinition
 from prototxt.schema import UInt, decode
 
 from ..fillers import Filler
-from ..registry import LayerType, register
+from ..layer_type import LayerType
+from ..registry import register
 
 
 @dataclass
@@ -199,6 +200,10 @@ class Data(DataLayer):
     Params = DataParams
     plain_transform = True
 
+    def usual_channels(self, params: Source, index: int) -> int | None:
+        """convert_imageset writes colour unless told otherwise; crop_size is for photographs."""
+        return 3 if params.plane() and not index else None
+
 
 @register("ImageData", message="image_data_param")
 class ImageData(DataLayer):
@@ -251,6 +256,7 @@ class Input(InputLayer):
     """A blob of a stated shape."""
 
     Params = InputParams
+    labelled = False
 
     def top_shape(self, params: InputParams, index: int) -> tuple[int, ...] | None:
         """One shape for all tops, or one for each."""
@@ -270,6 +276,7 @@ class DummyData(InputLayer):
     """Blobs filled once by a filler; here they are inputs."""
 
     Params = DummyDataParams
+    labelled = False
 
     def read(
         self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]

@@ -11,13 +11,14 @@ from prototxt.schema import UInt
 
 from ..fillers import Filler
 from ..graph import Node, Shape
-from ..registry import BlobSpec, LayerType, register
-from ..shapes import convolved, known, text
+from ..layer_type import BlobSpec, LayerType
+from ..registry import register
+from ..shapes import convolved, known, known_product, text
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder
+    from ..onnx_builder import OnnxBuilder
 
 
 @dataclass
@@ -43,6 +44,7 @@ class Local(LayerType):
 
     fork = "happynear/caffe-windows"
     Params = LocalParams
+    learns = True
 
     def prepare(self, node: Node) -> None:
         p: LocalParams = node.params
@@ -73,6 +75,9 @@ class Local(LayerType):
         if p.bias_term:
             specs.append(BlobSpec("bias", (1, 1, p.num_output, height * width), p.bias_filler))
         return specs
+
+    def macs(self, node: Node) -> int:
+        return int(node.blobs[0].size) * known_product(node.outputs[0].shape[:1])
 
     def places(self, node: Node) -> np.ndarray:
         """Of each place of a kernel and of the output, the index in the padded plane: k²×N."""

@@ -13,14 +13,15 @@ from prototxt.net import LayerDefinition
 from prototxt.schema import UInt, decode
 
 from ..graph import Node, Shape, Value
+from ..layer_type import LayerType
 from ..legal import Legal, classes
-from ..registry import LayerType, register
+from ..registry import register
 from ..shapes import is_fixed, known, product, text
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder, Operand
+    from ..onnx_builder import OnnxBuilder, Operand
 
 
 SMALLEST_LOG = np.float32(np.log(np.finfo(np.float32).tiny))
@@ -70,6 +71,7 @@ class Loss(LayerType):
 
     bottoms = (2, 2)
     is_loss = True
+    loss_weight = 1.0
 
     def shapes(self, node: Node) -> list[Shape]:
         return [()] * len(node.outputs)
@@ -262,6 +264,8 @@ class Accuracy(Loss):
 
     Params = AccuracyParams
     tops = (1, 2)
+    loss_weight = 0.0
+    is_metric = True
 
     def prepare(self, node: Node) -> None:
         axis = class_axis(node, node.params.axis)

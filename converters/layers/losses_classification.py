@@ -16,7 +16,7 @@ from prototxt.schema import decode
 
 from ..graph import Node, Shape, Value
 from ..legal import Between, Legal, Whole
-from ..registry import register
+from ..registry import find, register
 from ..shapes import known, product, text
 from .losses import (
     Loss,
@@ -31,11 +31,13 @@ from .losses import (
     same_count,
     size_of,
 )
+from .shaping import Flatten, Reshape, Split
+from .softmax import Softmax
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder
+    from ..onnx_builder import OnnxBuilder
 
 
 SMALLEST_PROBABILITY = np.float32(1e-20)
@@ -237,9 +239,12 @@ class InfogainLoss(Loss):
 def of_2016(node: Node) -> bool:
     """Whether the first bottom is what a Softmax layer wrote, in whatever shape."""
     value: Value = node.inputs[0]
-    while value.producer is not None and value.producer.type in ("Split", "Flatten", "Reshape"):
+    while value.producer is not None:
+        kind = find(value.producer.type)
+        if not isinstance(kind, (Split, Flatten, Reshape)):
+            return isinstance(kind, Softmax)
         value = value.producer.inputs[0]
-    return value.producer is not None and value.producer.type == "Softmax"
+    return False
 
 
 def axis_of(node: Node) -> int:

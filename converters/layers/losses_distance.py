@@ -20,7 +20,7 @@ from .losses import Loss, like_first, same_count, size_of
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder
+    from ..onnx_builder import OnnxBuilder
 
 
 @dataclass

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from prototxt.net import LayerDefinition
 from prototxt.schema import UInt, decode
@@ -12,7 +14,8 @@ from prototxt.text import Message
 
 from ..errors import ConversionError
 from ..graph import Node, Shape
-from ..registry import LayerType, register
+from ..layer_type import LayerType
+from ..registry import register
 from ..shapes import fixed, is_fixed, known, text
 from .activations import Elementwise, ReLUParams, scalar
 from .convolution import Convolution
@@ -20,7 +23,7 @@ from .convolution import Convolution
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder
+    from ..onnx_builder import OnnxBuilder
 
 
 @dataclass
@@ -181,6 +184,9 @@ class Depthwise(Convolution):
 
     def settle(self, node: Node, channels: int) -> None:
         """Check or set group and num_output."""
+
+    def input_channels(self, params: Any, stored: Sequence[np.ndarray]) -> int | None:
+        return len(stored[0])
 
 
 @register("ConvolutionDepthwise", message="convolution_param")

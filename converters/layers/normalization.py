@@ -12,7 +12,8 @@ from prototxt.schema import UInt
 
 from ..fillers import Filler
 from ..graph import Node, Shape
-from ..registry import BlobSpec, LayerType, register
+from ..layer_type import BlobSpec, LayerType
+from ..registry import register
 from ..reversal import Reverser, Tops, first_top
 from ..shapes import fixed, is_fixed, known, text
 from .activations import Elementwise, scalar
@@ -21,7 +22,7 @@ from .convolution import Engine
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder
+    from ..onnx_builder import OnnxBuilder
 
 
 class Region(enum.Enum):
@@ -125,6 +126,7 @@ class BatchNorm(Elementwise):
     """
 
     Params = BatchNormParams
+    has_statistics = True
 
     def channels(self, node: Node) -> int:
         shape = node.inputs[0].shape
@@ -148,6 +150,12 @@ class BatchNorm(Elementwise):
         mean, variance, scale = (blob.astype(np.float64).ravel() for blob in node.blobs)
         share = 0.0 if scale[0] == 0 else 1.0 / scale[0]
         return mean * share, 1.0 / np.sqrt(variance * share + node.params.eps)
+
+    def affine(self, node: Node) -> tuple[np.ndarray, np.ndarray] | None:
+        if not self.stored(node):
+            return None
+        mean, factor = self.statistics(node)
+        return factor, -mean * factor
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         x = node.inputs[0]
@@ -293,6 +301,14 @@ class Scale(Broadcast):
         if p.bias_term:
             specs.append(BlobSpec("bias", self.bias_shape(node), p.bias_filler))
         return specs
+
+    def affine(self, node: Node) -> tuple[np.ndarray, np.ndarray] | None:
+        axis = node.params.axis % len(node.inputs[0].shape)
+        if len(node.inputs) != 1 or axis != 1 or node.blobs[0].ndim != 1 or node.shared:
+            return None
+        factor = node.blobs[0].astype(np.float64)
+        offset = node.blobs[1].astype(np.float64) if len(node.blobs) > 1 else 0 * factor
+        return factor, offset
 
     def bias_shape(self, node: Node) -> tuple[int, ...]:
         return self.operand_shape(node) if len(node.inputs) == 1 else fixed(node.inputs[1].shape)

@@ -11,7 +11,8 @@ from prototxt.net import LayerDefinition
 from prototxt.schema import decode
 
 from ..graph import Node
-from ..registry import NoParams, register
+from ..layer_type import NoParams
+from ..registry import register
 from .inputs import DataLayer, ImageDataParams, InputLayer, Source, TransformParams
 from .python import PythonParams, mapping
 

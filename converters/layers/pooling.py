@@ -11,7 +11,8 @@ import numpy as np
 from prototxt.schema import UInt
 
 from ..graph import Node, Shape, Value
-from ..registry import LayerType, register
+from ..layer_type import LayerType
+from ..registry import register
 from ..reversal import Reverser, Tops, first_top
 from ..shapes import OpenDimension, is_fixed, known, overhang, pooled, text
 from .convolution import Engine
@@ -19,7 +20,7 @@ from .convolution import Engine
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder, Operand
+    from ..onnx_builder import OnnxBuilder, Operand
 
 LOWEST = np.float32(np.finfo(np.float32).min)
 """Where Caffe's maximum starts, and what a window outside the image gives."""

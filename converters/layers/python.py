@@ -16,9 +16,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from prototxt.net import LayerDefinition
+from prototxt.text import Scalar
+
 from ..graph import Node, Shape
+from ..layer_type import LayerType
 from ..legal import Between, ImageInfo, Legal
-from ..registry import LayerType, register
+from ..registry import register
 from ..shapes import is_fixed, known, product, text
 from .inputs import DataLayer
 from .rcnn import DOUBLE, FLOAT
@@ -26,7 +30,7 @@ from .rcnn import DOUBLE, FLOAT
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder
+    from ..onnx_builder import OnnxBuilder
 
 
 @dataclass
@@ -57,6 +61,13 @@ class PythonData(DataLayer):
     """A Python layer without bottoms, whatever it is: its tops are inputs of the network."""
 
     Params = PythonParams
+
+    def full_type(self, layer: LayerDefinition) -> str:
+        """``Python:module.Class``."""
+        message = layer.param("python_param")
+        fields = [message.last(name) if message else None for name in ("module", "layer")]
+        names = [f.value.text if f and isinstance(f.value, Scalar) else "" for f in fields]
+        return f"Python:{'.'.join(names)}"
 
     def top_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
         """Nothing is known of them."""

@@ -10,14 +10,15 @@ import numpy as np
 from prototxt.schema import UInt
 
 from ..graph import Node, Shape
+from ..layer_type import LayerType
 from ..legal import Legal, regions
-from ..registry import LayerType, register
+from ..registry import register
 from ..shapes import known, text
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder
+    from ..onnx_builder import OnnxBuilder
 
 FLOAT, INT64, DOUBLE = 1, 7, 11
 

@@ -15,14 +15,15 @@ from prototxt.schema import UInt
 
 from ..fillers import Filler
 from ..graph import Node, Shape
+from ..layer_type import BlobSpec, LayerType
 from ..legal import Legal, Whole
-from ..registry import BlobSpec, LayerType, register
-from ..shapes import known, product, text
+from ..registry import register
+from ..shapes import known, known_product, product, text
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder, Operand
+    from ..onnx_builder import OnnxBuilder, Operand
 
 
 @dataclass
@@ -40,6 +41,7 @@ class Recurrent(LayerType):
     """What both kinds share: bottoms, shapes, the products that need no state."""
 
     Params = RecurrentParams
+    learns = True
     bottoms = (2, 5)
     tops = (1, 3)
     states: ClassVar[int]
@@ -100,6 +102,13 @@ class Recurrent(LayerType):
             specs.append(BlobSpec("weight_static", (rows, size), p.weight_filler))
         specs.append(BlobSpec("weight_h", (rows, p.num_output), p.weight_filler))
         return specs
+
+    def macs(self, node: Node) -> int:
+        steps, batch = (known_product((dim,)) for dim in node.inputs[0].shape[:2])
+        sizes = [blob.size for blob in node.blobs if blob.ndim == 2]
+        # A bottom that is the same at all times is multiplied once.
+        still = sizes.pop(1) if self.static(node) else 0
+        return int(batch * (steps * sum(sizes) + still))
 
     def inputs(self, node: Node, b: OnnxBuilder) -> Operand:
         """What x and the static input add to every step: T×N×rows."""

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..graph import Node, Shape
-from ..registry import LayerType, register
+from ..layer_type import LayerType
+from ..registry import register
 from ..shapes import text
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder
+    from ..onnx_builder import OnnxBuilder
 
 
 class Operation(enum.Enum):

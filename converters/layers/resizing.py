@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from prototxt.schema import UInt
 
 from ..graph import Dim, Node, Shape
-from ..registry import LayerType, register
+from ..layer_type import LayerType
+from ..registry import register
 from ..shapes import convolved, deconvolved, known, text
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder
+    from ..onnx_builder import OnnxBuilder
 
 
 @dataclass

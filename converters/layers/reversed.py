@@ -16,7 +16,8 @@ from prototxt.net import LayerDefinition
 
 from ..errors import ConversionError
 from ..graph import Node
-from ..registry import BlobSpec, LayerType, register
+from ..layer_type import BlobSpec, LayerType
+from ..registry import register
 from ..shapes import fixed, is_fixed, known
 from .activations import ReLUMaskParams, scalar
 from .convolution import ConvolutionTransposeParams, Geometry
@@ -27,7 +28,7 @@ from .shaping import PadAxisParams
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder
+    from ..onnx_builder import OnnxBuilder
 
 
 class Reversed(LayerType):

@@ -19,7 +19,7 @@ from .reversed import Reversed, spatial_size, stated_plane
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder
+    from ..onnx_builder import OnnxBuilder
 
 
 @register("UnpoolSum")

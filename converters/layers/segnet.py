@@ -20,7 +20,7 @@ from .unpooling import Unpool, Unpooling
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder
+    from ..onnx_builder import OnnxBuilder
 
 
 @dataclass
@@ -91,6 +91,18 @@ class Upsample(Unpooling):
         for pad, scale in zip((p.pad_out_h, p.pad_out_w), p.scales(), strict=True):
             if pad and scale != 2:
                 raise node.error("pad_out_h and pad_out_w need a scale of 2")
+
+    def likely_planes(self, params: UpsampleParams) -> list[tuple[int, int, str]]:
+        height, width = params.upsample_h, params.upsample_w
+        found = []
+        if height and width:
+            # What was pooled to less, and pooled by halves before that.
+            why = "plane by upsample_h and _w"
+            found = [(height << n, width << n, why) for n in range(6)]
+        if params.pad_out_h or params.pad_out_w:
+            # Only some sizes fit; SegNet's definitions that say so are for CamVid.
+            found.append((360, 480, "plane of CamVid by pad_out_h"))
+        return found
 
     def scaled(self, node: Node, height: Dim, width: Dim) -> tuple[Dim, Dim]:
         """The plane of an input of that size by `scale` and `pad_out`."""

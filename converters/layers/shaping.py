@@ -13,15 +13,16 @@ from prototxt.schema import UInt
 
 from ..errors import ConversionError
 from ..graph import Dim, Node, Shape
-from ..registry import LayerType, NoParams, register
+from ..layer_type import LayerType, NoParams
+from ..registry import register
 from ..reversal import Reverser, Tops, first_top
 from ..shapes import OpenDimension, factored, fixed, is_fixed, known, product, text
-from .alignment import aligned, alignment
+from .alignment import Aligned, aligned, alignment
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder
+    from ..onnx_builder import OnnxBuilder
 
 
 def canonical(node: Node, axis: int, rank: int | None = None) -> int:
@@ -46,6 +47,8 @@ class Concat(LayerType):
 
     bottoms = (1, None)
     Params = ConcatParams
+    passes_values = True
+    keeps_grid = True
 
     def axis(self, node: Node) -> int:
         p: ConcatParams = node.params
@@ -113,6 +116,8 @@ class Slice(LayerType):
 
     tops = (1, None)
     Params = SliceParams
+    passes_values = True
+    keeps_grid = True
 
     def axis(self, node: Node) -> int:
         p: SliceParams = node.params
@@ -169,6 +174,11 @@ class Split(LayerType):
     """The same blob under several names."""
 
     tops = (1, None)
+    passes_values = True
+    keeps_grid = True
+
+    def is_identity(self, node: Node) -> bool:
+        return True
 
     def shapes(self, node: Node) -> list[Shape]:
         return [node.inputs[0].shape] * len(node.outputs)
@@ -214,6 +224,7 @@ class Flatten(LayerType):
     """The axes from one to another as a single one."""
 
     Params = FlattenParams
+    passes_values = True
 
     def span(self, node: Node) -> tuple[int, int]:
         start, end = canonical(node, node.params.axis), canonical(node, node.params.end_axis)
@@ -271,6 +282,7 @@ class Reshape(LayerType):
     """The same numbers under other dimensions; 0 keeps one, -1 takes what is left."""
 
     Params = ReshapeParams
+    passes_values = True
 
     def span(self, node: Node) -> tuple[int, int]:
         """The axes that are replaced: from the first to before the last."""
@@ -361,6 +373,7 @@ class Crop(LayerType):
 
     bottoms = (2, 2)
     Params: ClassVar[type] = CropParams
+    passes_values = True
 
     def offsets(self, node: Node) -> tuple[int, list[int]]:
         axis = canonical(node, node.params.axis)
@@ -408,7 +421,7 @@ class Crop(LayerType):
 
 
 @register("AlignedCrop")
-class AlignedCrop(Crop):
+class AlignedCrop(Aligned, Crop):
     """The first bottom cut to the second's plane, where the second lies in it (crop_layer.cpp).
 
     It is what `CROP` means in V1 syntax. The strides and pads of the layers between the two tell
@@ -450,6 +463,7 @@ class Tile(LayerType):
     """A blob repeated along an axis."""
 
     Params = TileParams
+    passes_values = True
 
     def prepare(self, node: Node) -> None:
         canonical(node, node.params.axis)

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 from prototxt.schema import UInt
 
 from ..graph import Node, Shape
-from ..registry import LayerType, register
+from ..layer_type import LayerType
+from ..registry import register
 from ..shapes import known, product, text
 from .convolution import Engine
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder, Operand
+    from ..onnx_builder import OnnxBuilder, Operand
 
 
 @dataclass
@@ -31,6 +32,7 @@ class Softmax(LayerType):
     """Probabilities over one axis, the channels unless it says otherwise."""
 
     Params = SoftmaxParams
+    keeps_grid = True
 
     def shapes(self, node: Node) -> list[Shape]:
         rank, axis = len(node.inputs[0].shape), node.params.axis

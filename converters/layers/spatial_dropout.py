@@ -13,7 +13,7 @@ from .python import PythonLayer
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder
+    from ..onnx_builder import OnnxBuilder
 
 
 @register("Python:spatial_dropout.SpatialDropoutLayer", message="python_param")

@@ -11,14 +11,15 @@ from prototxt.schema import UInt
 
 from ..fillers import Filler
 from ..graph import Node, Shape
-from ..registry import BlobSpec, LayerType, register
+from ..layer_type import BlobSpec, LayerType
+from ..registry import register
 from ..shapes import known
 from .activations import Elementwise, scalar
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder
+    from ..onnx_builder import OnnxBuilder
 
 FORK = "SSD (weiliu89/caffe)"
 
@@ -36,6 +37,7 @@ class Permute(LayerType):
 
     fork = FORK
     Params = PermuteParams
+    passes_values = True
 
     def order(self, node: Node) -> list[int]:
         given, rank = node.params.order, len(node.inputs[0].shape)

@@ -9,22 +9,23 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from prototxt.schema import UInt
 
 from ..graph import Dim, Node, Shape, Value
+from ..layer_type import LayerType
 from ..legal import Legal, plane
-from ..registry import LayerType, register
+from ..registry import find, register
 from ..shapes import OpenDimension, fixed, is_fixed, known, pooled, product, text
 from .pooling import Pooling, WindowParams, Windows
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder
+    from ..onnx_builder import OnnxBuilder
 
 
 class Unpool(enum.Enum):
@@ -71,6 +72,13 @@ class Unpooling(LayerType):
         if len(node.inputs) == 2:
             self.check_mask(node)
 
+    def mask_bottoms(self, count: int) -> list[int]:
+        return [1] if count == 2 else []
+
+    def likely_planes(self, params: Any) -> list[tuple[int, int, str]]:
+        height, width = params.size()
+        return [(height, width, "plane by unpool_size")] if height and width else []
+
     def check_mask(self, node: Node) -> None:
         shape, mask = (v.shape for v in node.inputs)
         pairs = zip(shape, mask, strict=False)
@@ -80,7 +88,8 @@ class Unpooling(LayerType):
     def pool(self, node: Node) -> Node | None:
         """The Pooling that made the mask, where it is in the graph."""
         producer = node.inputs[1].producer if len(node.inputs) == 2 else None
-        return producer if producer is not None and producer.type == "Pooling" else None
+        made = producer is not None and isinstance(find(producer.type), Pooling)
+        return producer if made else None
 
     def stated(self, node: Node) -> tuple[Dim, Dim]:
         """The plane that the prototxt states."""

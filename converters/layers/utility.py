@@ -10,13 +10,14 @@ from prototxt.net import LayerDefinition
 
 from ..errors import ConversionError
 from ..graph import Node, Shape
-from ..registry import LayerType, register
+from ..layer_type import LayerType
+from ..registry import register
 from ..reversal import Reverser, Tops, first_top
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder
+    from ..onnx_builder import OnnxBuilder
 
 
 @register("Silence")
@@ -25,6 +26,7 @@ class Silence(LayerType):
 
     bottoms = (1, None)
     tops = (0, 0)
+    discards = True
 
     def shapes(self, node: Node) -> list[Shape]:
         return []
@@ -55,6 +57,8 @@ class Dropout(LayerType):
     """
 
     Params = DropoutParams
+    passes_values = True
+    keeps_grid = True
 
     def read(
         self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]
@@ -78,6 +82,9 @@ class Dropout(LayerType):
 
     def shapes(self, node: Node) -> list[Shape]:
         return [node.inputs[0].shape]
+
+    def is_identity(self, node: Node) -> bool:
+        return node.phase == "TEST"
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         b.node("Identity", node)

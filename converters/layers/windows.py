@@ -11,7 +11,8 @@ import numpy as np
 from prototxt.schema import UInt
 
 from ..graph import Node, Shape, Value
-from ..registry import LayerType, register
+from ..layer_type import LayerType
+from ..registry import register
 from ..shapes import convolved, known, text
 from .convolution import Convolution, ConvolutionParams, Engine, Geometry
 from .pooling import Method, Pooling, PoolingParams
@@ -19,7 +20,7 @@ from .pooling import Method, Pooling, PoolingParams
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_backend import OnnxBuilder
+    from ..onnx_builder import OnnxBuilder
 
 
 @dataclass

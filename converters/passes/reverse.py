@@ -15,9 +15,10 @@ import numpy as np
 
 from ..errors import ConversionError
 from ..graph import Graph, Node, Value
+from ..layer_type import LayerType, NoParams
 from ..layers.activations import PowerParams
 from ..layers.elementwise import EltwiseParams
-from ..registry import LayerType, NoParams, find, layer_types
+from ..registry import find, layer_types
 from ..reversal import METHODS, ReLURule, Reverser, Rules, Tops
 from ..shapes import OpenDimension, text
 

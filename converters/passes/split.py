@@ -6,10 +6,9 @@ What crosses the cut besides masks is passed as well, unless it carries nothing:
 
 from __future__ import annotations
 
-import numpy as np
-
 from ..errors import ConversionError
 from ..graph import Graph, Node, Value
+from ..registry import find
 
 __all__ = ["split"]
 
@@ -19,18 +18,20 @@ def split(graph: Graph) -> tuple[Graph, Graph]:
 
     Raises ConversionError where the graph has no mask that an Unpooling reads.
     """
-    masks = {
-        id(node.inputs[1])
-        for node in graph.nodes
-        if node.type in ("Unpooling", "Upsample") and len(node.inputs) == 2
-    }
-    if not masks:
+    if not any(masks_of(node) for node in graph.nodes):
         raise ConversionError(
             f"{graph.name}: nothing to split: no Unpooling reads a mask",
             None,
             "--split is for networks with Pooling masks and Unpooling",
         )
     return encoder(graph.clone(), graph), decoder(graph.clone())
+
+
+def masks_of(node: Node) -> list[Value]:
+    """The masks by which a node puts values back."""
+    kind = find(node.type)
+    assert kind is not None
+    return [node.inputs[index] for index in kind.mask_bottoms(len(node.inputs))]
 
 
 def decoder(graph: Graph) -> Graph:
@@ -58,9 +59,7 @@ def cut_values(graph: Graph) -> list[Value]:
     masks: list[Value] = []
     behind: set[int] = set()
     for node in graph.nodes:
-        masked = node.type in ("Unpooling", "Upsample") and len(node.inputs) == 2
-        if masked and not any(v is node.inputs[1] for v in masks):
-            masks.append(node.inputs[1])
+        masks += [mask for mask in masks_of(node) if not any(v is mask for v in masks)]
     order = {id(v): i for i, v in enumerate(graph.values())}
     masks.sort(key=lambda v: order[id(v)])
     # The encoder is what the masks depend on; everything else that is needed lies behind the cut.
@@ -99,13 +98,8 @@ def shape_only(graph: Graph, cut: list[Value]) -> None:
 
 
 def is_bias_layer(node: Node) -> bool:
-    """A 1×1 convolution that passes no feature: all its weights are zero."""
-    return (
-        node.type == "Convolution"
-        and len(node.blobs) == 2
-        and node.outputs[0].shape[2:] == node.inputs[0].shape[2:]
-        and not np.any(node.blobs[0])
-    )
+    kind = find(node.type)
+    return kind is not None and kind.is_bias(node)
 
 
 def encoder(graph: Graph, whole: Graph) -> Graph:

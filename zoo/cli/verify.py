@@ -232,7 +232,7 @@ def drawn(
     of which they are made; a decoder is fed switches that its encoder took of them.
     """
     import converters
-    from converters.legal import legal_inputs
+    from converters.legal_inputs import legal_inputs
     from converters.shapes import fixed
     from zoo.checking import probes
     from zoo.checking.pixel_probes import draw

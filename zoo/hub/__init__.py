@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .index import Entry, Index, Metric
-    from .places import Hub, open_hub
+    from .opening import open_hub
+    from .places import Hub
     from .publishing import publish
     from .pulling import locate, locate_file, pull
 
 _HOMES = {
     "index": "Entry Index Metric",
-    "places": "Hub open_hub",
+    "opening": "open_hub",
+    "places": "Hub",
     "publishing": "publish",
     "pulling": "locate locate_file pull",
 }

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from zoo.errors import HubError
 from zoo.hub import index as schema
@@ -40,21 +40,6 @@ class Hub:
         return f"{self.url}/{'/'.join(quote(part) for part in entry.path(file).split('/'))}"
 
 
-def open_hub(hub: str | Path | None = None, offline: bool = False) -> Hub:
-    """The hub at a URL or in a folder; by default the one that ZOO_HUB names, else the embedded.
-
-    `offline` takes the index of a URL as it was last fetched. Raises HubError in one line.
-    """
-    given = str(hub or os.environ.get("ZOO_HUB") or EMBEDDED)
-    url = _url(given)
-    if url is not None:
-        from zoo.hub.fetching import fetch_index
-
-        return Hub(fetch_index(url, offline), url=url)
-    folder = Path(given)
-    return Hub(read_index(folder), folder=folder)
-
-
 def read_index(folder: Path) -> Index:
     """The index in a hub's folder; HubError where there is none or where it is damaged."""
     path = folder / schema.FILE
@@ -76,21 +61,6 @@ def read_index(folder: Path) -> Index:
     except OSError as error:
         raise HubError(f"{path}: cannot be read: {error.strerror or error}") from None
     return schema.read(text, str(path))
-
-
-def _url(given: str) -> str | None:
-    """The hub's URL without what follows its folder; None where a folder is meant."""
-    if "://" not in given:
-        return None
-    try:
-        parts = urlsplit(given)
-        host = parts.hostname
-        _ = parts.port
-    except ValueError:
-        host, parts = None, urlsplit("")
-    if parts.scheme not in ("http", "https") or not host or not given.isprintable():
-        raise HubError(f"hub {given!r}: not an address", hint="give https://HOST/PATH or a folder")
-    return given.partition("#")[0].partition("?")[0].removesuffix(schema.FILE).rstrip("/")
 
 
 def cache_folder() -> Path:

@@ -15,7 +15,8 @@ from pathlib import Path
 from prototxt.errors import ZooError
 from zoo.errors import HubError
 from zoo.hub.index import ARCH, Entry, File, Index, version_key
-from zoo.hub.places import Hub, cache_folder, kept_in, locked, open_hub
+from zoo.hub.opening import open_hub
+from zoo.hub.places import Hub, cache_folder, kept_in, locked
 
 OnBytes = Callable[[int], object]
 

@@ -123,31 +123,11 @@ def blob_name(value: Any, names: set[str]) -> str:
 
 
 def macs(node: Any) -> int:
-    """Multiply-adds of one layer: for weighted layers each weight is used once for each place.
+    """Multiply-adds of one layer; where only the run tells how many (regions), they are for one."""
+    from converters.registry import find
 
-    Where only the run tells how many (regions), they are for one.
-    """
-    if not node.blobs:
-        return 0
-    weights, source, top = node.blobs[0], node.inputs[0].shape, node.outputs[0].shape
-    if node.type in _CONVOLUTIONS:
-        return int(weights.size * known_product(top[:1]) * known_product(top[2:]))
-    if node.type == "Deconvolution":
-        return int(weights.size * known_product(source[:1]) * known_product(source[2:]))
-    if node.type == "InnerProduct":
-        return int(known_product(top) * weights.size // max(node.params.num_output, 1))
-    if node.type == "Local":
-        return int(weights.size * known_product(top[:1]))
-    if node.type in ("LSTM", "RNN"):
-        steps, images = known_product(source[:1]), known_product(source[1:2])
-        matrices = [blob for blob in node.blobs if blob.ndim == 2]
-        # A bottom that is the same at all times is multiplied once.
-        still = matrices.pop(1).size if len(node.inputs) > 2 else 0
-        return int(images * (steps * sum(blob.size for blob in matrices) + still))
-    return 0
-
-
-_CONVOLUTIONS = ("Convolution", "ConvolutionDepthwise", "DepthwiseConvolution", "DepthwiseConv")
+    kind = find(node.type)
+    return kind.macs(node) if kind is not None else 0
 
 
 def nbytes(value: Any) -> int:

@@ -22,9 +22,6 @@ UNPOOLS = ("nearest", "bilinear", "bicubic")
 CHUNK = 16
 """Filters decoded at a time, so that memory stays small."""
 
-KEPT = ("ReLU", "PReLU", "LRN", "Dropout", "Split", "Bias", "Flatten", "Reshape")
-"""What a filter passes through as it is; Flatten and Reshape between a plane and inner products."""
-
 
 def filters(graph: Graph, layer: str, unpool: str = "bicubic") -> np.ndarray:
     """Every filter of a layer in the input's space: filters × channels × height × width, float32.
@@ -43,7 +40,12 @@ def filters(graph: Graph, layer: str, unpool: str = "bicubic") -> np.ndarray:
 
 def find_layer(graph: Graph, layer: str) -> Node:
     """The node of that name, which must have filters."""
-    names = [n.name for n in graph.nodes if n.type in ("Convolution", "InnerProduct")]
+    from converters.layers.convolution import Convolution
+    from converters.layers.inner_product import InnerProduct
+    from converters.registry import find
+
+    kinds = Convolution, InnerProduct
+    names = [n.name for n in graph.nodes if isinstance(find(n.type), kinds)]
     for node in graph.nodes:
         if node.name == layer and layer in names:
             return node
@@ -67,10 +69,11 @@ def kernels(node: Node) -> np.ndarray:
 
     Of an inner product over an input that is no plane: filters × channels × 1 × 1.
     """
-    from converters.layers.inner_product import flat_weights
+    from converters.layers.inner_product import InnerProduct, flat_weights
+    from converters.registry import find
     from converters.shapes import fixed
 
-    if node.type == "InnerProduct":
+    if isinstance(find(node.type), InnerProduct):
         tail = fixed(node.inputs[0].shape[1:])
         weight = flat_weights(node)
         if node.params.axis % len(node.inputs[0].shape) != 1 or len(tail) not in (1, 3):
@@ -99,30 +102,40 @@ def decode(own: np.ndarray, below: list[Node], unpool: str) -> np.ndarray:
 
 
 def step(node: Node, values: np.ndarray, unpool: str) -> np.ndarray:
-    """Filters over a node's output as filters over its input."""
-    if node.type == "Convolution":
+    """Filters over a node's output as filters over its input; what is linear and the same for all
+    of a channel multiplies, a rectifier, a bias or LRN passes them as they are.
+    """
+    from converters.layers.activations import Power, PReLU, ReLU
+    from converters.layers.bn import BN
+    from converters.layers.convolution import Convolution
+    from converters.layers.inner_product import InnerProduct
+    from converters.layers.normalization import LRN, BatchNorm, Bias, Scale
+    from converters.layers.pooling import Pooling
+    from converters.layers.shaping import Flatten, Reshape
+    from converters.layers.utility import Dropout
+    from converters.registry import find
+    from converters.shapes import fixed
+
+    kind = find(node.type)
+    assert kind is not None
+    if isinstance(kind, Convolution):
         strides, dilations = geometry(node)
         return substitute(values, kernels(node), strides, dilations)
-    if node.type == "InnerProduct":
+    if isinstance(kind, InnerProduct):
         return substitute(values, kernels(node), (1, 1), (1, 1))
-    if node.type == "Pooling":
+    if isinstance(kind, Pooling):
         return upsample(node, values, unpool)
-    if node.type in ("BatchNorm", "BN", "Scale"):
-        from converters.passes.fold import channel_affine
-
-        affine = channel_affine(node)
-        if affine is None:
-            raise node.error("cannot be decoded: it does not only scale channels")
+    if (affine := kind.affine(node)) is not None:
         return values * affine[0].astype(np.float32).reshape(1, -1, 1, 1)
-    if node.type == "Power" and node.params.power == 1:
+    if isinstance(kind, (BatchNorm, BN, Scale)):
+        raise node.error("cannot be decoded: it does not only scale channels")
+    if isinstance(kind, Power) and node.params.power == 1:
         return values * np.float32(node.params.scale)
-    if node.type in ("Flatten", "Reshape"):
-        from converters.shapes import fixed
-
+    if isinstance(kind, (Flatten, Reshape)):
         tail = fixed(node.inputs[0].shape[1:])
         if len(tail) == 3 and int(np.prod(tail)) == values[0].size:
             return values.reshape(len(values), *tail)
-    elif node.type in KEPT:
+    elif isinstance(kind, (ReLU, PReLU, LRN, Dropout, Bias)) or kind.is_identity(node):
         return values
     raise node.error("cannot be decoded")
 
@@ -222,14 +235,16 @@ def placement(nodes: list[Node]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """By how many pixels the windows of the first node are apart, and where the first begins."""
     from converters.layers.convolution import Convolution
     from converters.layers.pooling import Pooling
+    from converters.registry import find
 
     strides, starts = [1, 1], [0, 0]
     for node in nodes:
+        kind = find(node.type)
         step, pad = (1, 1), (0, 0)
-        if node.type == "Convolution":
+        if isinstance(kind, Convolution):
             g = Convolution().geometry(node)
             step, pad = (g.stride[0], g.stride[1]), (g.pad[0], g.pad[1])
-        elif node.type == "Pooling":
+        elif isinstance(kind, Pooling):
             w = Pooling().windows(node)
             step, pad = w.stride, w.pad
         starts = [start * s - p for start, s, p in zip(starts, step, pad, strict=True)]

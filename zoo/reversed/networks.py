@@ -166,13 +166,16 @@ def drawn(graph: Graph, seed: int) -> Graph:
 
     The paper's control: what of a picture is the network's structure, and what it has learnt.
     """
+    from converters.registry import find
+
     graph = graph.clone()
     rng = np.random.default_rng(seed)
     twins: dict[int, np.ndarray] = {}
     for node in graph.nodes:
+        kind = find(node.type)
+        if kind is not None and kind.has_statistics:
+            continue
         for index, blob in enumerate(node.blobs):
-            if node.type in ("BatchNorm", "BN"):
-                continue
             if id(blob) not in twins:
                 deviation = float(blob.std()) if blob.ndim > 1 else 0.0
                 twins[id(blob)] = rng.normal(0, deviation, blob.shape).astype(np.float32)

@@ -32,8 +32,12 @@ BLOB = 0.25
 
 def before_softmax(graph: Graph) -> str:
     """The blob that the last softmax reads, or the last float blob where there is none."""
+    from converters.layers.losses import SoftmaxWithLoss
+    from converters.layers.softmax import Softmax
+    from converters.registry import find
+
     for node in reversed(graph.nodes):
-        if node.type in ("Softmax", "SoftmaxWithLoss"):
+        if isinstance(find(node.type), (Softmax, SoftmaxWithLoss)):
             return node.inputs[0].name.partition("/")[0]
     return next(v.name for n in reversed(graph.nodes) for v in n.outputs if v.dtype == "float32")
 
@@ -48,16 +52,23 @@ class Convolutional:
     weights: dict[str, list[np.ndarray]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        from converters.layers.inner_product import InnerProduct
+        from converters.layers.shaping import Flatten, Reshape
+        from converters.registry import find
+
         layers = {node.name: node for node in self.network.graph.nodes}
         changed: list[LayerDefinition] = []
         for layer in self.definition.layers:
             node = layers.get(layer.name)
-            if node is not None and node.type in ("Flatten", "Reshape"):
-                raise node.error("stands in the way of a fully convolutional pass", "give --plain")
             if node is not None:
+                kind = find(node.type)
+                if isinstance(kind, (Flatten, Reshape)):
+                    raise node.error(
+                        "stands in the way of a fully convolutional pass", "give --plain"
+                    )
                 self.weights[node.name] = list(node.blobs)
-            if node is not None and node.type == "InnerProduct":
-                layer, self.weights[node.name] = as_convolution(layer, node)
+                if isinstance(kind, InnerProduct):
+                    layer, self.weights[node.name] = as_convolution(layer, node)
             changed.append(layer)
         self.definition = dataclasses.replace(self.definition, layers=changed)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 import prototxt
 from converters.fillers import Filler, fill
-from converters.layers.inputs import TransformParams
+from converters.layers.inputs import Data, DummyData, HDF5Data, ImageData, TransformParams
 from converters.registry import find
 from prototxt import LayerDefinition, NetDefinition
 from prototxt.errors import ZooError
@@ -22,9 +22,10 @@ __all__ = ["MissingSource", "beside", "layers_feed", "npz_feed", "read_blobs"]
 
 
 def read_blobs(net: NetDefinition) -> list[str]:
-    """The blobs that input layers write and some layer other than Silence reads."""
+    """The blobs that input layers write and some layer reads that does not discard them."""
     made = [top for layer in net.layers if not layer.bottoms for top in layer.tops]
-    read = {b for layer in net.layers if layer.type != "Silence" for b in layer.bottoms}
+    kinds = [(layer, find(layer.type)) for layer in net.layers]
+    read = {b for layer, kind in kinds if not (kind and kind.discards) for b in layer.bottoms}
     return [blob for blob in dict.fromkeys(made) if blob in read]
 
 
@@ -73,7 +74,7 @@ def layers_feed(
     for layer in net.layers:
         if layer.bottoms or not wanted & set(layer.tops):
             continue
-        if layer.type == "DummyData":
+        if isinstance(find(layer.type), DummyData):
             sources.append(ConstantSource(layer, seed))
         else:
             sources.append(LayerSource(layer, path, data, net.phase == "TRAIN", seed))
@@ -118,7 +119,7 @@ class LayerSource:
         self, layer: LayerDefinition, path: Path, data: Path | None, train: bool, seed: int
     ) -> None:
         kind = find(layer.type)
-        if kind is None or layer.type not in ("Data", "ImageData", "HDF5Data"):
+        if not isinstance(kind, (Data, ImageData, HDF5Data)):
             raise ZooError(
                 f"layer {layer.name!r} ({layer.type}): training cannot read it",
                 layer.position,
@@ -134,7 +135,7 @@ class LayerSource:
         source = data or source_of(layer, own.source, path)
         self.transform = Transform(params.transform, layer, path, train)
         self.records: Records
-        if layer.type == "HDF5Data":
+        if isinstance(kind, HDF5Data):
             if layer.param("transform_param") is not None:
                 raise ZooError(
                     f"layer {layer.name!r} (HDF5Data): does not transform its rows",
@@ -142,7 +143,7 @@ class LayerSource:
                     "leave transform_param out; Caffe refuses it too",
                 )
             self.records = HDF5Records(source, layer.tops)
-        elif layer.type == "ImageData" and data is None:
+        elif isinstance(kind, ImageData) and data is None:
             if bool(own.new_height) != bool(own.new_width):
                 raise ZooError(
                     f"layer {layer.name!r} (ImageData): new_height and new_width go together",
@@ -156,7 +157,7 @@ class LayerSource:
             self.records = LMDBRecords(source, False, decoding(layer, t.force_color, t.force_gray))
         self.shuffled, self.seed = getattr(own, "shuffle", False), seed
         self.order: tuple[int, np.ndarray] = -1, np.empty(0)
-        self.source, self.images = source, layer.type != "HDF5Data"
+        self.source, self.images = source, not isinstance(kind, HDF5Data)
         self.shape: tuple[int, ...] | None = None
         self.shape = self.row(0)[0].shape
 

@@ -12,6 +12,8 @@ import torch
 from torch import nn
 
 from converters import Graph, Value
+from converters.layers.activations import ReLU
+from converters.registry import find
 
 __all__ = ["follow_overwritten_blobs"]
 
@@ -55,7 +57,7 @@ def follow_overwritten_blobs(graph: Graph, module: nn.Module) -> None:
     """Replace, in a rebuilt network, each ReLU whose blob is overwritten later (in place)."""
     last = {value.name: value for value in graph.values()}
     for node in graph.nodes:
-        if node.type != "ReLU":
+        if not isinstance(find(node.type), ReLU):
             continue
         blob = blob_of(node.outputs[0])
         if blob != blob_of(node.inputs[0]) or blob == node.outputs[0].name:

@@ -11,7 +11,7 @@ from torch import nn
 
 import converters
 from converters.registry import find
-from converters.resolve import Record, connect
+from converters.resolve import connect
 from prototxt import NetDefinition, ParamSpec
 from prototxt.errors import ZooError
 from zoo.training.inplace import follow_overwritten_blobs
@@ -122,18 +122,10 @@ def objective(net: NetDefinition) -> tuple[dict[str, float], list[str]]:
     losses: dict[str, float] = {}
     shown: list[str] = []
     for record in records:
-        for version, weight in zip(record.outputs, loss_weights(record), strict=True):
+        for version, weight in zip(record.outputs, record.loss_weights, strict=True):
             unweighted = net.phase == "TEST" and record.prunable and version.index == 0
             if weight:
                 losses[version.blob] = weight
-            elif record.layer.type == "Accuracy" or unweighted:
+            elif (record.kind and record.kind.is_metric) or unweighted:
                 shown.append(version.blob)
     return losses, shown
-
-
-def loss_weights(record: Record) -> list[float]:
-    given, count = record.layer.loss_weights, len(record.layer.tops)
-    if given:
-        return [*given, *[0.0] * count][:count]
-    default = 1.0 if record.layer.type.endswith("Loss") else 0.0
-    return [default, *[0.0] * count][:count]

@@ -10,7 +10,8 @@ from onnx import numpy_helper
 import converters
 import prototxt
 import runtime
-from converters.legal import Between, Boxes, ImageInfo, Regions, Whole, legal_inputs
+from converters.legal import Between, Boxes, ImageInfo, Regions, Whole
+from converters.legal_inputs import legal_inputs
 from tests.converters.checker import Case
 from tests.converters.forks import build
 from tests.converters.test_fork_networks import NETWORKS
