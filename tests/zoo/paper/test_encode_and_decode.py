@@ -279,6 +279,6 @@ def test_another_runtime_decodes_the_same(tmp_path):
         for level, mask in enumerate(masks, 1)
     )
     assert differing <= 1e-4 * sum(mask.size for mask in masks)
-    ours = coder.halves.decode(masks, 96, 160)
+    ours = coder.network.decode(masks, 96, 160)
     scale = np.abs(ours).max()
     np.testing.assert_allclose(found["deconv1_2"].numpy(), ours, rtol=0, atol=1e-5 * scale)
