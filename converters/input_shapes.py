@@ -135,7 +135,10 @@ def guess(
         why_channels = "channels taken to be those of colour images"
     if channels is None or record.layer.bottoms:
         raise NeedsShape(
-            blob, f"layer {record.layer.name!r}: nothing fixes the shape of {blob!r}", where
+            blob,
+            f"nothing fixes the shape of {blob!r}",
+            subject=f"layer {record.layer.name!r}",
+            position=where,
         )
     size = params.plane()
     if size is not None:
@@ -153,7 +156,10 @@ def guess(
             notes.append(f"input {blob} {channels}x{height}x{width}: {why}, {why_channels}")
             return shape
     error = NeedsShape(
-        blob, f"layer {record.layer.name!r}: nothing fixes the height and width of {blob!r}", where
+        blob,
+        f"nothing fixes the height and width of {blob!r}",
+        subject=f"layer {record.layer.name!r}",
+        position=where,
     )
     if not sizes.any_plane or blob in sizes.given:
         raise error

@@ -22,6 +22,7 @@ __all__ = [
     "Argument",
     "FormatError",
     "Function",
+    "Note",
     "Position",
     "Sentence",
     "UsageError",
@@ -57,10 +58,11 @@ class Function:
     """A function of the library, by its dotted name, with the arguments to call it with."""
 
     name: str
-    arguments: tuple[Argument, ...] = ()
+    arguments: tuple[str | Argument, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.name}({', '.join(map(str, self.arguments)) or '...'})"
+        shown = [repr(a) if isinstance(a, str) else str(a) for a in self.arguments]
+        return f"{self.name}({', '.join(shown) or '...'})"
 
 
 class Sentence(str):
@@ -88,12 +90,29 @@ class Sentence(str):
         return "".join(part if isinstance(part, str) else spell(part) for part in self.parts)
 
 
+class Note(Sentence):
+    """What a person should know of a result, and what to do where that will not do."""
+
+    __slots__ = ("message", "remedy")
+    message: str
+    remedy: str | None
+
+    def __new__(cls, message: str, remedy: str | None = None) -> Note:
+        self = super().__new__(cls, message, *(("; ", remedy) if remedy else ()))
+        assert isinstance(self, Note)
+        self.message, self.remedy = message, remedy
+        return self
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return self.message, self.remedy
+
+
 class ZooError(Exception):
     """A problem with the input.
 
     Args:
         message: what is wrong.
-        subject: what it is about: a file, ``layer 'conv1' (Convolution)``, an input.
+        subject: what it is about: a file, ``layer 'conv1' (Convolution)``, an argument.
         position: the place in a text file.
         remedy: what to do about it.
     """
@@ -102,15 +121,16 @@ class ZooError(Exception):
         self,
         message: str,
         *,
-        subject: str | os.PathLike[str] | None = None,
+        subject: str | os.PathLike[str] | Argument | None = None,
         position: Position | None = None,
         remedy: str | None = None,
     ) -> None:
         self.message, self.position, self.remedy = message, position, remedy
         self.subject = None if subject is None else str(subject)
-        places = [f"{place}: " for place in (position, self.subject) if place is not None]
-        advice = ["; ", remedy] if remedy else []
-        self.sentence = Sentence(*places, message, *advice)
+        parts: list[str | Argument] = [] if position is None else [f"{position}: "]
+        if subject is not None:
+            parts += [subject if isinstance(subject, Argument) else str(subject), ": "]
+        self.sentence = Sentence(*parts, message, *(("; ", remedy) if remedy else ()))
         super().__init__(self.sentence)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -184,7 +184,9 @@ def read_mean(
     text = str(spec)
     if numbers := parse_numbers(text):
         if len(numbers) not in (1, channels) or not np.isfinite(numbers).all():
-            raise error(f"mean {text}: give {channels} numbers", None, "as in 104,117,123")
+            raise error(
+                f"give {channels} numbers", subject=f"mean {text}", remedy="as in 104,117,123"
+            )
         return np.resize(np.array(numbers, np.float32), channels).reshape(channels, 1, 1)
     if text.endswith(".npy"):
         stored = read_array(Path(text), error)
@@ -199,7 +201,7 @@ def read_mean(
         mean = mean.reshape(channels, 1, 1)
     if mean.ndim != 3 or mean.shape[0] != channels:
         shown = "x".join(map(str, mean.shape))
-        raise error(f"{text}: the mean is {shown}, not {channels}xHxW")
+        raise error(f"the mean is {shown}, not {channels}xHxW", subject=text)
     return mean
 
 
@@ -210,8 +212,8 @@ def read_array(path: Path, error: type[ZooError] = FormatError) -> np.ndarray:
     try:
         return np.asarray(np.load(path, allow_pickle=False))
     except FileNotFoundError:
-        raise error(f"{path}: no such file") from None
+        raise error("no such file", subject=path) from None
     except OSError as problem:
-        raise error(f"{path}: cannot be read: {problem.strerror or problem}") from None
+        raise error(f"cannot be read: {problem.strerror or problem}", subject=path) from None
     except (ValueError, EOFError):
-        raise error(f"{path}: not a plain .npy array") from None
+        raise error("not a plain .npy array", subject=path) from None

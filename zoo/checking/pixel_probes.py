@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prototxt.errors import ZooError
+from prototxt.errors import Argument, Sentence, ZooError
 from prototxt.preprocessing import Preprocessing
 from zoo.checking import probes
 
@@ -45,8 +45,9 @@ class PixelFeed:
             # The metadata have only its average.
             if not isinstance(stated.mean, str) or not Path(stated.mean).is_file():
                 raise ZooError(
-                    f"{model.source}: subtracts the mean image {how.mean_file}",
-                    hint="give it by --mean",
+                    f"subtracts the mean image {how.mean_file}",
+                    subject=model.source,
+                    remedy=Sentence("give it by ", Argument("mean")),
                 )
             how = stated
         self.mean = how.mean_values(self.channels)
@@ -84,8 +85,9 @@ class PixelFeed:
         rank = array.ndim == 4 and array.shape[3] == self.channels
         if not (rank and number) or not np.array_equal(array, np.clip(np.rint(array), 0, 255)):
             raise ZooError(
-                f"{path}: {self.name!r} is no pixels",
-                hint=f"the model takes uint8 N×H×W×{self.channels}, RGB or grey",
+                f"{self.name!r} is no pixels",
+                subject=path,
+                remedy=f"the model takes uint8 N×H×W×{self.channels}, RGB or grey",
             )
         return np.ascontiguousarray(array.astype(np.uint8))
 

@@ -182,4 +182,6 @@ def refuse_overwriting(output: Path, inputs: Sequence[Path | None]) -> None:
     """UsageError where the output is one of the files that are read."""
     for path in inputs:
         if path is not None and output.exists() and path.exists() and output.samefile(path):
-            raise UsageError(f"{output}: would overwrite its own input", hint="give another -o")
+            raise UsageError(
+                "would overwrite its own input", subject=output, remedy="give another -o"
+            )

@@ -37,7 +37,9 @@ class Network:
     ) -> None:
         self.losses, others = objective(net)
         if net.phase == "TRAIN" and not self.losses:
-            raise ZooError(f"{net.path}: nothing to minimise: no loss layer in the TRAIN phase")
+            raise ZooError(
+                "nothing to minimise: no loss layer in the TRAIN phase", subject=net.path
+            )
         conversion = converters.convert(
             net,
             weights,
@@ -106,8 +108,8 @@ class Network:
                 if source.shape != tensor.shape:
                     ours, trained = ("x".join(map(str, t.shape)) for t in (tensor, source))
                     raise ZooError(
-                        f"layer {layer!r}: blob {index} is {ours} in the TEST phase, "
-                        f"{trained} in the TRAIN phase"
+                        f"blob {index} is {ours} in the TEST phase, {trained} in the TRAIN phase",
+                        subject=f"layer {layer!r}",
                     )
                 tensor.copy_(source)
 
