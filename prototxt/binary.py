@@ -19,6 +19,7 @@ from .errors import FormatError
 from .files import atomic_write, map_bytes, release
 from .hdf5 import SIGNATURE, read_blobs, read_state
 from .schema_pb import message_class
+from .shapes import shape_text
 from .upgrade import V0_TYPES, V1_NUMBERS, V1_TYPES
 from .wire import Unfit, strip
 
@@ -185,7 +186,9 @@ def array_of(blob: Any, where: str, runs: Runs | None) -> np.ndarray:
     else:
         shape = tuple(blob.shape.dim)
     if any(d < 0 for d in shape):
-        raise FormatError(f"negative dimension in its shape {shown(shape)}", subject=where)
+        raise FormatError(
+            f"negative dimension in its shape {shape_text(shape, '()')}", subject=where
+        )
     count = math.prod(shape)
     if runs is not None:
         for field, dtype in (("data", "<f4"), ("double_data", "<f8")):
@@ -197,15 +200,11 @@ def array_of(blob: Any, where: str, runs: Runs | None) -> np.ndarray:
     numbers = blob.data or blob.double_data
     if len(numbers) != count:
         raise FormatError(
-            f"{len(numbers)} numbers for a shape of {shown(shape)} ({count})",
+            f"{len(numbers)} numbers for a shape of {shape_text(shape, '()')} ({count})",
             subject=where,
             remedy="the file is damaged",
         )
     return np.array(numbers, np.float32).reshape(shape)
-
-
-def shown(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape)) or "()"
 
 
 def fill_blob(blob: Any, array: np.ndarray, legacy: bool = False) -> None:
@@ -307,14 +306,17 @@ def parse_datum(data: bytes, where: str = "datum") -> Datum:
         return Datum(None, datum.data, datum.label)
     shape = (datum.channels, datum.height, datum.width)
     if any(d < 0 for d in shape):
-        raise FormatError(f"negative dimension in its shape {shown(shape)}", subject=where)
+        raise FormatError(
+            f"negative dimension in its shape {shape_text(shape, '()')}", subject=where
+        )
     count = math.prod(shape)
     if datum.data and len(datum.data) == count:
         return Datum(np.frombuffer(datum.data, np.uint8).reshape(shape), b"", datum.label)
     if len(datum.float_data) == count:
         return Datum(np.array(datum.float_data, np.float32).reshape(shape), b"", datum.label)
     raise FormatError(
-        f"{len(datum.data) or len(datum.float_data)} numbers for a shape of {shown(shape)}",
+        f"{len(datum.data) or len(datum.float_data)} numbers for a shape of "
+        f"{shape_text(shape, '()')}",
         subject=where,
     )
 

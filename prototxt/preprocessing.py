@@ -24,14 +24,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import FormatError, ZooError
+from .shapes import Plane, parse_plane, shape_text
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Plane", "Preprocessing", "parse_plane", "read_array", "read_mean"]
-
-Plane = tuple[int, int]
-"""Height and width, pixels."""
+__all__ = ["Plane", "Preprocessing", "read_array", "read_mean"]
 
 
 @dataclass(frozen=True)
@@ -111,12 +109,12 @@ class Preprocessing:
         order = "GRAY" if channels == 1 else self.channel_order or "BGR"
         found = {"zoo.channel_order": order}
         if self.input_size is not None:
-            found["zoo.input_size"] = plane_text(self.input_size)
+            found["zoo.input_size"] = shape_text(self.input_size)
         if channels is not None:
             found["zoo.resize"] = "bilinear"
         for key, plane in (("zoo.resize_size", self.resize), ("zoo.crop", self.crop)):
             if plane is not None:
-                found[key] = plane_text(plane)
+                found[key] = shape_text(plane)
         if self.scale is not None:
             found["zoo.scale"] = f"{self.scale:.9g}"
         if self.mean is not None:
@@ -149,17 +147,6 @@ class Preprocessing:
             input_size=parse_plane(properties.get("zoo.input_size")),
             in_model="zoo.input" in properties,
         )
-
-
-def plane_text(plane: Plane) -> str:
-    """``HEIGHTxWIDTH``."""
-    return f"{plane[0]}x{plane[1]}"
-
-
-def parse_plane(text: str | None) -> Plane | None:
-    """The plane of ``HEIGHTxWIDTH``; None of anything else."""
-    height, x, width = (text or "").partition("x")
-    return (int(height), int(width)) if x and height.isdecimal() and width.isdecimal() else None
 
 
 def parse_numbers(text: str) -> tuple[float, ...]:
@@ -200,7 +187,7 @@ def read_mean(
     if mean.ndim == 1 and mean.size == channels:
         mean = mean.reshape(channels, 1, 1)
     if mean.ndim != 3 or mean.shape[0] != channels:
-        shown = "x".join(map(str, mean.shape))
+        shown = shape_text(mean.shape)
         raise error(f"the mean is {shown}, not {channels}xHxW", subject=text)
     return mean
 

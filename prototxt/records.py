@@ -10,6 +10,7 @@ import numpy as np
 
 from .binary import parse_datum
 from .errors import ZooError
+from .shapes import shape_text
 
 Decoding = Literal["color", "gray", "native"]
 
@@ -78,7 +79,7 @@ class LMDBRecords:
     def row(self, number: int) -> list[np.ndarray]:
         array, label = self.image(number)
         if self.one_size and array.shape != self.shape:
-            ours, first = ("x".join(map(str, s)) for s in (array.shape, self.shape))
+            ours, first = (shape_text(s) for s in (array.shape, self.shape))
             raise ZooError(
                 f"{self.name(number)} is {ours}, the first is {first}",
                 remedy="a batch takes images of one size",

@@ -1,7 +1,6 @@
 """A whole network's two halves, cut out of its ONNX file: image to switches, switches to image.
 
 What crosses the cut is masks and nothing else. The decoder's further inputs are sizes, which follow
-from prototxt.errors import Argument, Sentence
 from the picture's; a bias layer (a 1×1 convolution whose weights are zero) becomes its constant.
 """
 

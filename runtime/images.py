@@ -8,6 +8,7 @@ import numpy as np
 
 from prototxt import preprocessing
 from prototxt.files import read_bytes
+from prototxt.shapes import shape_text
 
 from .errors import InferenceError
 
@@ -80,7 +81,7 @@ def read_mean(spec: str | Path | None, channels: int = 3) -> np.ndarray:
 def fitted(mean: np.ndarray, height: int, width: int) -> np.ndarray:
     """The mean (C×1×1 or C×H×W) at an image's size; one of another size is resized."""
     if mean.ndim != 3:
-        shown = "x".join(map(str, mean.shape))
+        shown = shape_text(mean.shape)
         raise InferenceError(
             f"the mean is {shown}, not CxHxW", remedy="runtime.read_mean makes one"
         )

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from prototxt.errors import Argument, Sentence
+from prototxt.shapes import shape_text
 
 from .errors import InferenceError
 
@@ -115,7 +116,7 @@ class Model:
             for dim, size in zip(wanted.shape, array.shape, strict=True)
         )
         if not fits:
-            shown = "x".join(map(str, wanted.shape))
+            shown = shape_text(wanted.shape)
             raise InferenceError(
                 f"input {wanted.name!r} must be {shown}, "
                 f"not {'x'.join(map(str, array.shape)) or 'a scalar'}",

@@ -13,6 +13,7 @@ import numpy as np
 
 from prototxt.errors import Argument, Sentence, ZooError
 from prototxt.preprocessing import Preprocessing
+from prototxt.shapes import shape_text
 from zoo.checking import probes
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class PixelFeed:
             images = images[..., ::-1]
         found = images.transpose(0, 3, 1, 2).astype(np.float32)
         if self.mean.shape[1:] not in ((1, 1), found.shape[2:]):
-            theirs, ours = ("x".join(map(str, dims)) for dims in (found.shape, self.mean.shape))
+            theirs, ours = (shape_text(dims) for dims in (found.shape, self.mean.shape))
             raise ZooError(f"the mean image is {ours}, the images of {self.name!r} are {theirs}")
         found = found - self.mean
         if self.crop is not None:

@@ -17,6 +17,7 @@ import prototxt
 from prototxt import Datum
 from prototxt.errors import ZooError
 from prototxt.records import LMDBRecords
+from prototxt.shapes import shape_text
 
 from .lists import Entry
 
@@ -186,7 +187,7 @@ def describe(database: Path) -> dict[str, Any]:
     sums = np.zeros(records.shape[0])
     for index in range(len(records)):
         image, label = records.image(index)
-        shown = "x".join(map(str, image.shape))
+        shown = shape_text(image.shape)
         shapes[shown] = shapes.get(shown, 0) + 1
         labels[label] = labels.get(label, 0) + 1
         if image.shape[0] == len(sums):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from prototxt.errors import Argument, Sentence, ZooError
+from prototxt.shapes import shape_text
 
 if TYPE_CHECKING:
     from converters import Graph, Node, Rules
@@ -206,7 +207,7 @@ def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
 
     mask = np.asarray(runtime.read_image(path)).any(axis=2)
     if mask.shape != size:
-        shown = "x".join(map(str, mask.shape))
+        shown = shape_text(mask.shape)
         raise ZooError(f"is {shown}, its image {size[0]}x{size[1]}", subject=path)
     return mask
 

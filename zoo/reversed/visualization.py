@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from prototxt.errors import Argument, Sentence, ZooError
+from prototxt.shapes import shape_text
 
 if TYPE_CHECKING:
     from converters import Rules
@@ -68,7 +69,7 @@ def parse_place(text: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     place = [int(part) for part in parts]
     place += [0] * sum(size == 1 for size in shape[len(place) :])
     if len(place) != len(shape) or any(i >= n for i, n in zip(place, shape, strict=True)):
-        shown = "x".join(map(str, shape))
+        shown = shape_text(shape)
         raise ZooError(
             f"not in the blob, which is {shown}",
             subject=Argument("neuron", text),

@@ -14,6 +14,7 @@ from prototxt import LayerDefinition, NetDefinition
 from prototxt.errors import Argument, Sentence, ZooError
 from prototxt.files import find_beside
 from prototxt.records import Decoding, HDF5Records, LMDBRecords, Records
+from prototxt.shapes import shape_text
 from zoo.data.lists import ImageRecords, from_list
 from zoo.data.npz import read_npz
 from zoo.training.solver import Feed
@@ -189,7 +190,7 @@ class LayerSource:
         rng = np.random.default_rng((self.seed, number, 1))
         array = self.transform(first, rng, self.source)
         if self.shape not in (None, array.shape):
-            ours, usual = ("x".join(map(str, s)) for s in (array.shape, self.shape))
+            ours, usual = (shape_text(s) for s in (array.shape, self.shape))
             raise ZooError(
                 f"{self.records.name(place)} is {ours}, the first is {usual}",
                 remedy="a batch takes images of one size",
@@ -254,12 +255,12 @@ class Transform:
 
     def check(self, shape: tuple[int, ...], source: Path) -> None:
         """ZooError where the mean or the crop does not fit an image of that shape."""
-        shown, where = "x".join(map(str, shape)), self.layer.position
+        shown, where = shape_text(shape), self.layer.position
         if self.mean is not None:
             channels, *plane = self.mean.shape
             wanted = (1, shape[0]) if plane == [1, 1] else (shape[0],)
             if channels not in wanted or tuple(plane) not in ((1, 1), shape[1:]):
-                its = "x".join(map(str, self.mean.shape))
+                its = shape_text(self.mean.shape)
                 raise ZooError(f"its images are {shown}, the mean is {its}", subject=source)
         if self.crop > min(shape[1:]):
             raise ZooError(

@@ -14,6 +14,7 @@ from converters.registry import find
 from converters.resolve import connect
 from prototxt import NetDefinition, ParamSpec
 from prototxt.errors import ZooError
+from prototxt.shapes import shape_text
 from zoo.training.inplace import follow_overwritten_blobs
 
 __all__ = ["Network"]
@@ -106,7 +107,7 @@ class Network:
             for layer, index, tensor, _ in self.blobs:
                 source = theirs.get((layer, index), tensor)
                 if source.shape != tensor.shape:
-                    ours, trained = ("x".join(map(str, t.shape)) for t in (tensor, source))
+                    ours, trained = (shape_text(t.shape) for t in (tensor, source))
                     raise ZooError(
                         f"blob {index} is {ours} in the TEST phase, {trained} in the TRAIN phase",
                         subject=f"layer {layer!r}",

@@ -14,6 +14,7 @@ import torch
 import prototxt
 from prototxt import SolverDefinition, SolverState
 from prototxt.errors import ZooError
+from prototxt.shapes import shape_text
 from zoo.training.distributed import ALONE, Group
 from zoo.training.network import Network
 from zoo.training.optimizers import make_optimizer
@@ -242,8 +243,8 @@ class Solver:
                 continue
             matched = True
             if index >= len(stored) or stored[index].size != tensor.numel():
-                theirs = "x".join(map(str, stored[index].shape)) if index < len(stored) else "none"
-                ours = "x".join(map(str, tensor.shape))
+                theirs = shape_text(stored[index].shape) if index < len(stored) else "none"
+                ours = shape_text(tensor.shape)
                 raise ZooError(
                     f"blob {index} is {theirs}, the network's is {ours}",
                     subject=f"{source}: layer {layer!r}",
