@@ -307,4 +307,6 @@ def check_counts(layer: LayerDefinition, params: Any, counts: list[int]) -> Any:
 def raise_at(layer: LayerDefinition, message: str) -> None:
     from ..errors import ConversionError
 
-    raise ConversionError(f"layer {layer.name!r} ({layer.type}): {message}", layer.position)
+    raise ConversionError(
+        f"{message}", subject=f"layer {layer.name!r} ({layer.type})", position=layer.position
+    )

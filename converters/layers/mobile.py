@@ -43,8 +43,12 @@ class ReLU6(Elementwise):
     def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> object:
         other = layer.param("relu_param")
         if other is not None and decode(other, ReLUParams, name="relu_param").negative_slope:
-            message = f"layer {layer.name!r} (ReLU6): negative_slope of relu_param is not read"
-            raise ConversionError(message, layer.position, "say it in relu6_param")
+            raise ConversionError(
+                "negative_slope of relu_param is not read",
+                subject=f"layer {layer.name!r} (ReLU6)",
+                position=layer.position,
+                remedy="say it in relu6_param",
+            )
         return super().read(layer, lenient, warn)
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:

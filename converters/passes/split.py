@@ -6,6 +6,8 @@ What crosses the cut besides masks is passed as well, unless it carries nothing:
 
 from __future__ import annotations
 
+from prototxt.errors import Argument, Sentence
+
 from ..errors import ConversionError
 from ..graph import Graph, Node, Value
 from ..registry import find
@@ -20,9 +22,9 @@ def split(graph: Graph) -> tuple[Graph, Graph]:
     """
     if not any(masks_of(node) for node in graph.nodes):
         raise ConversionError(
-            f"{graph.name}: nothing to split: no Unpooling reads a mask",
-            None,
-            "--split is for networks with Pooling masks and Unpooling",
+            "nothing to split: no Unpooling reads a mask",
+            subject=graph.name,
+            remedy=Sentence(Argument("split"), " is for networks with Pooling masks and Unpooling"),
         )
     return encoder(graph.clone(), graph), decoder(graph.clone())
 

@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from prototxt.errors import Sentence
 from zoo import formatting
+from zoo.cli.spelling import spelled
 
 Advance = Callable[..., None]
 """Called once a step, or with how many steps were done."""
@@ -46,14 +48,15 @@ class Printer:
 
     def line(self, text: str = "") -> None:
         if self.for_people:
-            print(text, flush=True)
+            print(spelled(text), flush=True)
 
     def note(self, text: str) -> None:
         """Something a person should know about the result."""
-        self.line(f"note: {text}")
+        self.line(Sentence("note: ", text))
 
     def warn(self, text: str) -> None:
         """A warning, to stderr; kept in `warnings` for the JSON object."""
+        text = spelled(text)
         self.warnings.append(text)
         if not self.quiet:
             print(f"warning: {text}", file=sys.stderr, flush=True)
@@ -66,7 +69,8 @@ class Printer:
         for name, value in pairs:
             values = value if isinstance(value, list | tuple) else [value]
             for number, item in enumerate(values):
-                print(f"{name if number == 0 else '':<{width}}  {item}")
+                shown = spelled(item) if isinstance(item, str) else item
+                print(f"{name if number == 0 else '':<{width}}  {shown}")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """A table; columns whose every value is a number are set to the right."""
@@ -103,7 +107,7 @@ class Printer:
 
 def text(content: str) -> None:
     """A document, as it is, to stdout."""
-    sys.stdout.write(content)
+    sys.stdout.write(spelled(content))
     sys.stdout.flush()
 
 
@@ -133,7 +137,7 @@ def _cell(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return formatting.count(value)
-    return str(value)
+    return spelled(value) if isinstance(value, str) else str(value)
 
 
 def _plain(value: Any) -> Any:
@@ -143,6 +147,8 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, Sentence):
+        return spelled(value)
     if isinstance(value, Path):
         return str(value)
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a numpy scalar

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from prototxt.shapes import shape_text
 from zoo.cli import options
 
 
@@ -79,7 +80,7 @@ def mean(
         average = builder.mean(database, output, advance)
     channels = [round(float(v), 3) for v in average.mean((1, 2))]
     say.result({"mean": str(output), "shape": list(average.shape), "channel_means": channels})
-    shape = "x".join(map(str, average.shape))
+    shape = shape_text(average.shape)
     say.fields([("wrote", f"{output} ({shape})"), ("channels", ", ".join(map(str, channels)))])
 
 

@@ -118,8 +118,9 @@ def verify(
             rows.append(verifier.check(kind, feeds, fed))
     if not any(row.comparisons for row in rows):
         raise ZooError(
-            f"{inputs or model}: no output blob that both sides have",
-            hint=f"the model's are {', '.join(spec.name for spec in loaded.outputs)}",
+            "no output blob that both sides have",
+            subject=f"{inputs or model}",
+            remedy=f"the model's are {', '.join(spec.name for spec in loaded.outputs)}",
         )
     first = next((row.first for row in rows if row.first is not None), None)
     say.result(
@@ -147,8 +148,9 @@ def verify(
         say.note(note)
     if first is not None:
         raise ZooError(
-            f"{model}: {first.sentence()}",
-            hint="the model was not made of this definition and these weights, or is wrong",
+            f"{first.sentence()}",
+            subject=model,
+            remedy="the model was not made of this definition and these weights, or is wrong",
         )
 
 
@@ -200,8 +202,9 @@ def feeds_and_expected(
     missing = [name for name in names if name not in feeds]
     if missing:
         raise ZooError(
-            f"{path}: has no blob for the model's input {', '.join(missing)}",
-            hint=f"its blobs are {', '.join(arrays)}",
+            f"has no blob for the model's input {', '.join(missing)}",
+            subject=path,
+            remedy=f"its blobs are {', '.join(arrays)}",
         )
     return feeds, expected
 
@@ -220,8 +223,9 @@ def _check_inputs(graph: Graph, model: Model, net: Path) -> None:
     theirs = sorted(spec.name for spec in model.inputs)
     if ours != theirs:
         raise ZooError(
-            f"{net}: its inputs are {', '.join(ours)}, the model's {', '.join(theirs)}",
-            hint="give the model that was converted from it",
+            f"its inputs are {', '.join(ours)}, the model's {', '.join(theirs)}",
+            subject=net,
+            remedy="give the model that was converted from it",
         )
 
 

@@ -12,12 +12,12 @@ from zoo.errors import HubError
     ("error", "line", "status"),
     [
         (
-            FormatError("no colon", Position("a.prototxt", 3, 5), "add one"),
+            FormatError("no colon", position=Position("a.prototxt", 3, 5), remedy="add one"),
             "a.prototxt:3:5: no colon; add one",
             1,
         ),
         (ZooError("plain"), "plain", 1),
-        (HubError("not at hand", hint="give --model"), "not at hand; give --model", 1),
+        (HubError("not at hand", remedy="give --model"), "not at hand; give --model", 1),
         (UsageError("--a with --b"), "--a with --b", 2),
         (
             FileNotFoundError(2, "No such file or directory", "x.png"),
