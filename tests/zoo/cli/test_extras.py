@@ -120,8 +120,8 @@ sys.path.insert(0, {root!r})
 for name in {modules!r}:
     sys.modules[name] = None
 sys.argv = ["zoo", *{arguments!r}]
-import zoo.cli
-zoo.cli.main()
+import zoo.cli.app
+zoo.cli.app.main()
 """
 
 
