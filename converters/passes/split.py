@@ -6,6 +6,8 @@ What crosses the cut besides masks is passed as well, unless it carries nothing:
 
 from __future__ import annotations
 
+from typing import Any
+
 from prototxt.errors import Argument, Sentence
 
 from ..errors import ConversionError
@@ -29,7 +31,7 @@ def split(graph: Graph) -> tuple[Graph, Graph]:
     return encoder(graph.clone(), graph), decoder(graph.clone())
 
 
-def masks_of(node: Node) -> list[Value]:
+def masks_of(node: Node[Any]) -> list[Value]:
     """The masks by which a node puts values back."""
     kind = find(node.type)
     assert kind is not None
@@ -99,7 +101,7 @@ def shape_only(graph: Graph, cut: list[Value]) -> None:
         cut.remove(value)
 
 
-def is_bias_layer(node: Node) -> bool:
+def is_bias_layer(node: Node[Any]) -> bool:
     kind = find(node.type)
     return kind is not None and kind.is_bias(node)
 
