@@ -32,9 +32,8 @@ def check_net(net: Path, weights: Path | None, command: str) -> None:
             hint="`zoo inspect` shows what is in it, `zoo verify` compares it with its network, "
             "`zoo eval --model` measures it",
         )
-    if second in ("definition", "onnx"):
-        what = "an ONNX model" if second == "onnx" else "a definition"
-        raise ZooError(f"{weights}: is {what}, and holds no weights of Caffe's")
+    if second == "onnx":
+        raise ZooError(f"{weights}: is an ONNX model, and holds no weights of Caffe's")
 
 
 def hint_for(argument: str, options: list[str]) -> str | None:
