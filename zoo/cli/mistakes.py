@@ -19,21 +19,23 @@ def check_net(net: Path, weights: Path | None, command: str) -> None:
     if first == "weights" and second == "definition":
         raise UsageError(
             f"{net} holds weights and {weights} is the definition",
-            hint=f"did you mean zoo {command} {weights} --weights {net}?",
+            remedy=f"did you mean zoo {command} {weights} --weights {net}?",
         )
     if first == "weights":
         raise ZooError(
-            f"{net}: holds weights, and no definition",
-            hint=f"give zoo {command} NET.prototxt --weights {net}",
+            "holds weights, and no definition",
+            subject=net,
+            remedy=f"give zoo {command} NET.prototxt --weights {net}",
         )
     if first == "onnx":
         raise ZooError(
-            f"{net}: is an ONNX model already",
-            hint="`zoo inspect` shows what is in it, `zoo verify` compares it with its network, "
+            "is an ONNX model already",
+            subject=net,
+            remedy="`zoo inspect` shows what is in it, `zoo verify` compares it with its network, "
             "`zoo eval --model` measures it",
         )
     if second == "onnx":
-        raise ZooError(f"{weights}: is an ONNX model, and holds no weights of Caffe's")
+        raise ZooError("is an ONNX model, and holds no weights of Caffe's", subject=weights)
 
 
 def hint_for(argument: str, options: list[str]) -> str | None:
