@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from prototxt.errors import Argument, Sentence
 from prototxt.files import read_bytes
 
 from .errors import InferenceError
@@ -115,7 +116,7 @@ class EncoderDecoder:
 
     def _error(self, what: str) -> InferenceError:
         return InferenceError(
-            f"{self.source}: {what}", None, "give a network of the paper, whole and trained"
+            what, subject=self.source, remedy="give a network of the paper, whole and trained"
         )
 
     def _known(self, mask: str, channels: int | str) -> int:
@@ -242,13 +243,15 @@ class Signature:
         self.outputs = [spec(o) for o in model.graph.output]
         if len(self.inputs) != 1 or len(self.inputs[0].shape) != 4:
             raise InferenceError(
-                f"{source}: does not take one image", None, "give a network whole, not its half"
+                "does not take one image",
+                subject=source,
+                remedy="give a network whole, not its half",
             )
         if self.inputs[0].dtype != "float32":
             raise InferenceError(
-                f"{source}: takes {self.inputs[0].dtype} pixels, not the blob that they make",
-                None,
-                "convert it without --fold-preprocessing",
+                f"takes {self.inputs[0].dtype} pixels, not the blob that they make",
+                subject=source,
+                remedy=Sentence("convert it without ", Argument("fold_preprocessing")),
             )
 
 
@@ -267,8 +270,10 @@ def load_encoder_decoder(
         model = onnx.load_model_from_string(data)
         onnx.load_external_data_for_model(model, str(path.parent))
     except Exception as error:
-        raise InferenceError(f"{path}: cannot be loaded", None, "is it an ONNX model?") from error
+        raise InferenceError(
+            "cannot be loaded", subject=path, remedy="is it an ONNX model?"
+        ) from error
     if not model.graph.node:
-        raise InferenceError(f"{path}: cannot be loaded", None, "is it an ONNX model?")
+        raise InferenceError("cannot be loaded", subject=path, remedy="is it an ONNX model?")
     digest = hashlib.sha256(data).hexdigest()
     return EncoderDecoder(model, str(path), digest, provider, threads)

@@ -7,6 +7,10 @@ layer (a 1×1 convolution whose weights are zero) needs only the size of its inp
 
 from __future__ import annotations
 
+from typing import Any
+
+from prototxt.errors import Argument, Sentence
+
 from ..errors import ConversionError
 from ..graph import Graph, Node, Value
 from ..registry import find
@@ -21,15 +25,15 @@ def split(graph: Graph) -> tuple[Graph, Graph]:
     """
     if not any(masks_of(node) for node in graph.nodes):
         raise ConversionError(
-            f"{graph.name}: nothing to split: no Unpooling reads a mask",
-            None,
-            "--split is for networks with Pooling masks and Unpooling",
+            "nothing to split: no Unpooling reads a mask",
+            subject=graph.name,
+            remedy=Sentence(Argument("split"), " is for networks with Pooling masks and Unpooling"),
         )
     behind = decoder(graph.clone())
     return encoder(graph.clone(), [value.name for value in behind.inputs]), behind
 
 
-def masks_of(node: Node) -> list[Value]:
+def masks_of(node: Node[Any]) -> list[Value]:
     """The masks by which a node puts values back."""
     kind = find(node.type)
     assert kind is not None
@@ -99,7 +103,7 @@ def shape_only(graph: Graph, cut: list[Value]) -> None:
         cut.remove(value)
 
 
-def is_bias_layer(node: Node) -> bool:
+def is_bias_layer(node: Node[Any]) -> bool:
     kind = find(node.type)
     return kind is not None and kind.is_bias(node)
 

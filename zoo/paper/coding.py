@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from prototxt.errors import Argument, Note, Sentence
+
 if TYPE_CHECKING:
     from runtime import Feeder
     from runtime.codec import Header, Written
@@ -63,10 +65,9 @@ class Coder:
         size, fixed = self.header(height, width).padded, self.network.fixed
         if fixed not in (None, size):
             raise InferenceError(
-                f"{self.network.source}: takes images of {fixed[0]}x{fixed[1]} only, not "
-                f"{height}x{width}",
-                None,
-                "convert it again without --shape",
+                f"takes images of {fixed[0]}x{fixed[1]} only, not {height}x{width}",
+                subject=self.network.source,
+                remedy=Sentence("convert it again without ", Argument("shapes")),
             )
         return size
 
@@ -78,11 +79,11 @@ def open_coder(model: Path, provider: str = "auto") -> Coder:
     from runtime.encoder_decoder import load_encoder_decoder
 
     network = load_encoder_decoder(model, provider)
-    # No --mean: who decodes must come to the same, from the model alone.
+    # No mean is taken: who decodes must come to the same, from the model alone.
     how, _, resolved = runtime.resolve(network.metadata)
     said = (*resolved, network.note, untrained(network.metadata))
-    # The notes tell of --mean, which neither command has.
-    notes = tuple(note.partition("; give --mean")[0] for note in said if note)
+    # What the notes advise is a mean of one's own, which is not taken here.
+    notes = tuple(note.message if isinstance(note, Note) else note for note in said if note)
     return Coder(network, how.mean_values(3), notes)
 
 
@@ -104,17 +105,19 @@ def decode(coder: Coder, path: Path) -> np.ndarray:
     header = read_header(path)
     if header.sha256 != coder.sha256:
         raise InferenceError(
-            f"{path}: was made by {named(header.arch, header.sha256)}, not by "
+            f"was made by {named(header.arch, header.sha256)}, not by "
             f"{coder.network.source}, which is {named(coder.arch, coder.sha256)}",
-            None,
-            "give the model that made it, or leave --model out and name its hub",
+            subject=path,
+            remedy=Sentence(
+                "give the model that made it, or leave ", Argument("model"), " out and name its hub"
+            ),
         )
     if header != coder.header(header.height, header.width, header.raw):
         raise InferenceError(
-            f"{path}: tells of levels of {', '.join(map(str, header.levels))} channels, unlike its "
+            f"tells of levels of {', '.join(map(str, header.levels))} channels, unlike its "
             "own model",
-            None,
-            "encode the image again",
+            subject=path,
+            remedy="encode the image again",
         )
     return coder.picture(list(read_masks(path)), header.height, header.width)
 
@@ -134,9 +137,11 @@ def model_of(header: Header, path: Path, hub: str | None, offline: bool) -> Path
         if file.network and file.network.part == "whole"
     )  # fmt: skip
     raise HubError(
-        f"{path}: was made by {named(header.arch, header.sha256)}, which is not in "
-        f"{opened.name}{has}",
-        hint="give it with --model M.onnx, or its hub with --hub",
+        f"was made by {named(header.arch, header.sha256)}, which is not in {opened.name}{has}",
+        subject=path,
+        remedy=Sentence(
+            "give it with ", Argument("model", "M.onnx"), ", or its hub with ", Argument("hub")
+        ),
     )
 
 
