@@ -72,7 +72,7 @@ def evaluate(
     say = Printer(json, quiet)
     loaded = runtime.load(model, provider.value)
     arch = _agreed_arch(arch, loaded, model)
-    fixed = runtime.fixed_plane(loaded)
+    fixed = runtime.fixed_size(loaded)
     how, plane, said = runtime.resolve(loaded.metadata, mean=mean, size=sides, fixed=fixed)
     images, notes, data_name = evaluated_images(data, held_out)
     images = images[:limit]

@@ -47,7 +47,7 @@ def reconstruct(
 
     say = Printer(json, quiet)
     loaded = runtime.load(path, provider.value)
-    fixed = runtime.fixed_plane(loaded)
+    fixed = runtime.fixed_size(loaded)
     how, plane, said = runtime.resolve(loaded.metadata, mean=mean, size=sides, fixed=fixed)
     average = how.mean_values(3)
     paths = [path for item in images for path in runtime.list_images(item)]
