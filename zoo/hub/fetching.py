@@ -34,15 +34,15 @@ TIMEOUT = (10.0, 60.0)
 """Seconds to connect, and to wait for the next bytes."""
 
 CHUNK = 1 << 16
-PASSING = (408, 425, 429, 500, 502, 503, 504)
+TRANSIENT_STATUSES = (408, 425, 429, 500, 502, 503, 504)
 """HTTP states that may be better in a moment."""
 
 
-class Passing(Exception):
+class TransientError(Exception):
     """A failure that may not happen again; its text is what a person reads if it does."""
 
 
-class Bounded:
+class BoundedWriter:
     """A file that refuses more bytes than it was promised, counting them as they come."""
 
     def __init__(
@@ -54,7 +54,9 @@ class Bounded:
     def write(self, data: bytes) -> None:
         self.count += len(data)
         if self.count > self._most:
-            raise Passing(f"{self._url}: gives more than the {self._most} bytes that it may have")
+            raise TransientError(
+                f"{self._url}: gives more than the {self._most} bytes that it may have"
+            )
         self._file.write(data)
         if self._on_bytes:
             self._on_bytes(len(data))
@@ -79,10 +81,10 @@ def fetch_index(url: str, offline: bool = False) -> Index:
 
     def attempt() -> bytes:
         file = io.BytesIO()
-        download(address, Bounded(file, schema.LARGEST_INDEX, address, None))
+        download(address, BoundedWriter(file, schema.LARGEST_INDEX, address, None))
         return file.getvalue()
 
-    text = tried(attempt, address)
+    text = with_retries(attempt, address)
     index = schema.read(text, address)
     keep(kept, text)
     return index
@@ -125,10 +127,10 @@ def fetch_file(
 
         def downloader(address: str, target: str, _: Any) -> None:
             with open(target, "wb") as opened:
-                bounded = Bounded(opened, file.size, address, count)
+                bounded = BoundedWriter(opened, file.size, address, count)
                 download(address, bounded)
                 if bounded.count < file.size:
-                    raise Passing(
+                    raise TransientError(
                         f"{address}: cut short: {bounded.count} of {file.size} bytes came"
                     )
                 opened.flush()
@@ -140,7 +142,7 @@ def fetch_file(
             )
             came = 0
         except ValueError:  # how pooch says that the hash differs
-            raise Passing(
+            raise TransientError(
                 f"{url}: its sha256 is not the one in the index; "
                 "the file or the index was damaged or tampered with"
             ) from None
@@ -148,20 +150,20 @@ def fetch_file(
             if on_bytes and came:
                 on_bytes(-came)
 
-    tried(attempt, str(path.parent))
+    with_retries(attempt, str(path.parent))
     # pooch leaves the mode of a temporary file, which nobody else may read.
     umask = os.umask(0)
     os.umask(umask)
     path.chmod(0o666 & ~umask)
 
 
-def tried(attempt: Callable[[], T], where: str) -> T:
+def with_retries(attempt: Callable[[], T], where: str) -> T:
     """Call until it succeeds or `ATTEMPTS` are used up; HubError in one line where it fails."""
     pause = PAUSE
     for number in range(1, ATTEMPTS + 1):
         try:
             return attempt()
-        except Passing as error:
+        except TransientError as error:
             if number == ATTEMPTS:
                 raise HubError(str(error), remedy=f"tried {ATTEMPTS} times") from None
         except OSError as error:
@@ -174,8 +176,8 @@ def tried(attempt: Callable[[], T], where: str) -> T:
     raise AssertionError("the last attempt returns or raises")
 
 
-def download(url: str, output: Bounded) -> None:
-    """Fetch once. Raises Passing for what may be better in a moment, HubError for the rest."""
+def download(url: str, output: BoundedWriter) -> None:
+    """Fetch once. Raises TransientError for what may be better in a moment, HubError for the rest."""
     import pooch
     import requests
 
@@ -195,10 +197,14 @@ def download(url: str, output: Bounded) -> None:
     except requests.exceptions.SSLError:
         raise HubError("the server's certificate is not trusted", subject=url) from None
     except requests.exceptions.ChunkedEncodingError:
-        raise Passing(f"{url}: cut short: the connection ended before the file did") from None
+        raise TransientError(
+            f"{url}: cut short: the connection ended before the file did"
+        ) from None
     except (requests.ConnectionError, requests.Timeout):
         why = "no more bytes came" if output.count else "no answer"
-        raise Passing(f"{url}: {why}; is the address right, and the network there?") from None
+        raise TransientError(
+            f"{url}: {why}; is the address right, and the network there?"
+        ) from None
     except requests.RequestException as error:
         raise HubError(f"cannot be fetched: {type(error).__name__}", subject=url) from None
     finally:
@@ -211,7 +217,7 @@ def _refuse_status(url: str, error: requests.HTTPError) -> None:
     if error.response is not None:
         status = error.response.status_code
         error.response.close()
-    if status in PASSING:
-        raise Passing(f"{url}: the server answered {status}") from None
+    if status in TRANSIENT_STATUSES:
+        raise TransientError(f"{url}: the server answered {status}") from None
     hint = "is it the address of a hub?" if status in (404, 410) else None
     raise HubError(f"the server answered {status}", subject=url, remedy=hint) from None
