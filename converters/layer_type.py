@@ -168,7 +168,7 @@ class LayerType(Generic[P]):
         return []
 
     def agrees(self, node: Node[P], stored: Sequence[np.ndarray]) -> bool:
-        """Whether the caffemodel's blobs fit the bottoms, asked of types that `fixes_input_size`."""
+        """Whether the caffemodel's blobs fit the bottoms, where it `fixes_input_size`."""
         return True
 
     def macs(self, node: Node[P]) -> int:
