@@ -29,12 +29,8 @@ class Local(nn.Module):
         super().__init__()
         self.weight = parameter(weight)
         self.bias = None if bias is None else parameter(bias)
-        self.kernel_size, self.stride, self.pad, self.output_size = (
-            kernel_size,
-            stride,
-            pad,
-            output_size,
-        )
+        self.kernel_size, self.stride, self.pad = kernel_size, stride, pad
+        self.output_size = output_size
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, pad={self.pad}"
