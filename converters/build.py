@@ -200,8 +200,8 @@ def opened(
 ) -> dict[str, Shape]:
     """The inputs' shapes with batch, height and width left open where nobody fixed them.
 
-    Inputs of one size share one symbol; another size gets a symbol of its own, and so do `unbatched`,
-    whose length is always open.
+    Inputs of one size share one symbol; another size gets a symbol of its own, and so
+    do `unbatched`, whose length is always open.
     """
     symbols: dict[tuple[str, object], str] = {}
 
