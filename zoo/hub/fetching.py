@@ -177,7 +177,7 @@ def with_retries(attempt: Callable[[], T], where: str) -> T:
 
 
 def download(url: str, output: BoundedWriter) -> None:
-    """Fetch once. Raises TransientError for what may be better in a moment, HubError for the rest."""
+    """Fetch once. Raises TransientError where it may be better soon, else HubError."""
     import pooch
     import requests
 
