@@ -53,7 +53,7 @@ from prototxt.errors import Argument, Function, Sentence
 
 from .errors import InferenceError
 
-__all__ = ["Header", "Written", "read_header", "read_masks", "write_switches"]
+__all__ = ["CodeSize", "Header", "read_header", "read_masks", "write_switches"]
 
 MAGIC = b"\x89ZSW"
 VERSION = 1
