@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from prototxt.errors import Function, Sentence
 from prototxt.net import LayerDefinition, NetDefinition
 from prototxt.text import Scalar
 
@@ -187,9 +186,7 @@ def named(
             raise ConversionError(
                 f"no blob {name!r} to output",
                 subject=net.path,
-                remedy=f"did you mean {close[0]!r}?"
-                if close
-                else Sentence(Function("zoo.inspection.inspect"), " lists the blobs"),
+                remedy=f"did you mean {close[0]!r}?" if close else "`zoo inspect` lists the blobs",
             )
         wanted.append(known[name])
     return wanted

@@ -50,7 +50,7 @@ def atomic_write_all(contents: Sequence[tuple[str | Path, Content]]) -> None:
         for path, data in ((Path(p), d) for p, d in contents):
             if path.is_dir():
                 raise FormatError("is a directory", subject=path, remedy="name a file")
-            handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent or ".")
+            handle, temporary = tempfile.mkstemp(".part", f".{path.name}.", path.parent or ".")
             staged.append((temporary, path))
             fill(handle, data)
         for temporary, path in staged:

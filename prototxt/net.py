@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .errors import FormatError, Function, Position, Sentence
+from .errors import FormatError, Position
 from .schema import decode
 from .text import Field, Message, Scalar, format_text, parse_text, read_text
 
@@ -166,12 +166,7 @@ def from_message(
         raise FormatError(
             "this is a solver definition",
             subject=path,
-            remedy=Sentence(
-                "train with ",
-                Function("zoo.training.run.open_solver"),
-                ", or look at it with ",
-                Function("zoo.inspection.inspect"),
-            ),
+            remedy="train with `zoo train`, or look at it with `zoo inspect`",
         )
     for item in message.fields:
         if item.name in NET_FIELDS:

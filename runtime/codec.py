@@ -49,7 +49,6 @@ from typing import BinaryIO, Protocol
 import numpy as np
 
 import prototxt
-from prototxt.errors import Argument, Function, Sentence
 
 from .errors import InferenceError
 
@@ -243,10 +242,7 @@ def _verified(file: BinaryIO, source: str) -> Header:
         raise InferenceError(
             "not a .switches file",
             subject=source,
-            remedy=Sentence(
-                Function("zoo.paper.coding.encode", ("IMAGE", Argument("path", "FILE.switches"))),
-                " makes one",
-            ),
+            remedy="`zoo encode IMAGE -o FILE.switches` makes one",
         )
     if len(start) > len(MAGIC) and start[4] != VERSION:
         raise InferenceError(

@@ -103,7 +103,7 @@ def evaluate(
             try:
                 image = pixels(item)
             except ZooError as error:
-                skipped.append((label, error.message.rpartition(": ")[2]))
+                skipped.append((label, error.message))
                 continue
             labels.append(label)
             yield resize(image, *size)

@@ -28,7 +28,6 @@ OPTIONS = {
     "offline": "--offline",
     "output": "-o",
     "outputs": "--output",
-    "path": "-o",
     "phase": "--phase",
     "plain": "--plain",
     "plugins": "--plugin",
@@ -44,13 +43,8 @@ OPTIONS = {
 """From an argument to its option."""
 
 COMMANDS = {
-    "converters.layer_types": "layers",
     "zoo.hub.publish": "publish",
-    "zoo.hub.pull": "pull",
-    "zoo.inspection.inspect": "inspect",
-    "zoo.paper.coding.encode": "encode",
     "zoo.paper.recipes.images.load_images": "train",
-    "zoo.training.run.open_solver": "train",
 }
 """From a function to the command that calls it."""
 

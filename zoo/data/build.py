@@ -95,6 +95,7 @@ def build(
 
 
 def reason(error: Exception) -> str:
+    """The system's words: LMDB's own text begins with the call, or the path, that failed."""
     text = getattr(error, "strerror", None) or str(error)
     return text.rpartition(": ")[2]
 
@@ -146,7 +147,7 @@ def put(
     try:
         image = runtime.read_image(entry.path)
     except ZooError as error:
-        result.skipped.append((entry.name, error.message.rpartition(": ")[2]))
+        result.skipped.append((entry.name, error.message))
         return
     if encoded and size is None:
         datum = Datum(None, entry.path.read_bytes(), entry.label)

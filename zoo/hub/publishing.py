@@ -8,11 +8,9 @@ may be mended by publishing the same files again.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 from prototxt.errors import Argument, Sentence, UsageError
 from prototxt.files import atomic_write
@@ -178,26 +176,16 @@ def _mended(old: Entry, new: Entry) -> Entry:
 
 def _put(target: Path, file: File, source: Path | None, made: list[Path]) -> None:
     """Copy a file into the hub unless it is there already."""
-    from zoo.hub.pulling import is_good
+    from zoo.hub.pulling import copier, is_good
 
     if is_good(target, file):
         return
     if source is None:
         raise HubError("in the index, but not there", subject=target, remedy="publish it again")
 
-    def copy(output: BinaryIO) -> None:
-        digest = hashlib.sha256()
-        with source.open("rb") as opened:
-            while chunk := opened.read(1 << 20):
-                digest.update(chunk)
-                output.write(chunk)
-        if digest.hexdigest() != file.sha256:
-            raise HubError(
-                "changed while it was published", subject=source, remedy="publish it again"
-            )
-
+    changed = HubError("changed while it was published", subject=source, remedy="publish it again")
     fresh = not target.exists()
-    atomic_write(target, copy)
+    atomic_write(target, copier(source, file, changed))
     if fresh:
         made.append(target)
 

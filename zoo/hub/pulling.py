@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import os
+import hashlib
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from prototxt.errors import Argument, Function, Sentence, ZooError
+from prototxt.errors import Argument, FormatError, Sentence, ZooError
 from zoo.errors import HubError
 from zoo.hub.index import ARCH, Entry, File, Index, version_key
 from zoo.hub.opening import open_hub
@@ -134,9 +133,7 @@ def _place(hub: Hub) -> str:
 def _what_is_there(index: Index, name: str) -> str:
     names = index.names()
     if not names:
-        return Sentence(
-            "there are no models in it yet; ", Function("zoo.hub.publish"), " puts some there"
-        )
+        return "there are no models in it yet; `zoo publish` puts some there"
     close = difflib.get_close_matches(name, names, 3, 0.75) if not re.fullmatch(ARCH, name) else []
     if close:
         return f"did you mean {', '.join(close)}?"
@@ -184,7 +181,7 @@ def at_hand(
         raise HubError(
             Sentence("not in the cache, and ", Argument("offline"), " forbids to fetch it"),
             subject=entry.label,
-            remedy=Sentence(Function("zoo.hub.pull", (entry.label,)), " fetches it"),
+            remedy=f"`zoo pull {entry.label}` fetches it",
         )
     from zoo.hub.fetching import fetch_file
 
@@ -253,29 +250,32 @@ def copied(found: Sequence[Pulled], output: Path, entry: Entry) -> list[Pulled]:
     return result
 
 
+def copier(source: Path, file: File, changed: HubError) -> Callable[[BinaryIO], None]:
+    """What writes a copy, for `atomic_write`; raises `changed` where it is not the index's file."""
+
+    def copy(output: BinaryIO) -> None:
+        digest = hashlib.sha256()
+        with source.open("rb") as opened:
+            while chunk := opened.read(1 << 20):
+                digest.update(chunk)
+                output.write(chunk)
+        if digest.hexdigest() != file.sha256:
+            raise changed
+
+    return copy
+
+
 def _copy(pulled: Pulled, target: Path) -> None:
-    """Write beside, check, sync, rename."""
-    for leftover in target.parent.glob(f".{target.name}.*.part"):
+    from prototxt.files import atomic_write
+
+    for leftover in target.parent.glob(f".{target.name}.*.part"):  # of a process that was killed
         leftover.unlink(missing_ok=True)
-    temporary = ""
+    changed = HubError("changed while it was read", subject=pulled.path, remedy="pull it again")
     try:
-        handle, temporary = tempfile.mkstemp(".part", f".{target.name}.", target.parent)
-        with os.fdopen(handle, "wb") as file, pulled.path.open("rb") as source:
-            shutil.copyfileobj(source, file, 1 << 20)
-            file.flush()
-            os.fsync(file.fileno())
-        if not is_good(Path(temporary), pulled.file):
-            raise HubError("changed while it was read", subject=pulled.path, remedy="pull it again")
-        shutil.copymode(pulled.path, temporary)
-        os.replace(temporary, target)
-        temporary = ""
-    except OSError as error:
+        atomic_write(target, copier(pulled.path, pulled.file, changed))
+    except FormatError as error:
         raise HubError(
-            f"cannot be written: {error.strerror or error}",
-            subject=target,
+            error.message,
+            subject=error.subject,
             remedy=Sentence("give another ", Argument("output")),
         ) from None
-    finally:
-        if temporary:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)

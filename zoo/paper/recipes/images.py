@@ -68,7 +68,7 @@ def load_images(
             try:
                 image = source.read(place)
             except ZooError as error:
-                skipped.append((source.names[place], error.message.rpartition(": ")[2]))
+                skipped.append((source.names[place], error.message))
                 continue
             finally:
                 on_progress()
