@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def attach_blobs(
 
     A blob that is shared (`param { name: "w" }`) is its first owner's very array.
     """
-    owners: dict[str, tuple[Node, int]] = {}
+    owners: dict[str, tuple[Node[Any], int]] = {}
     drawn: list[str] = []
     for node in graph.nodes:
         kind = find(node.type)
@@ -70,7 +71,7 @@ def attach_blobs(
         graph.notes.append(f"{which} drawn by the prototxt's fillers, seed {seed}")
 
 
-def remedy(node: Node, weights: Mapping[str, Sequence[np.ndarray]]) -> str:
+def remedy(node: Node[Any], weights: Mapping[str, Sequence[np.ndarray]]) -> str:
     names = [name for name, blobs in weights.items() if blobs]
     shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
     return Sentence(
@@ -80,7 +81,7 @@ def remedy(node: Node, weights: Mapping[str, Sequence[np.ndarray]]) -> str:
     )
 
 
-def draw(node: Node, index: int, spec: BlobSpec, seed: int) -> np.ndarray:
+def draw(node: Node[Any], index: int, spec: BlobSpec, seed: int) -> np.ndarray:
     try:
         return fill(spec.filler, spec.shape, seed, node.name, index)
     except ValueError as error:
@@ -88,7 +89,7 @@ def draw(node: Node, index: int, spec: BlobSpec, seed: int) -> np.ndarray:
 
 
 def take(
-    node: Node, stored: Sequence[np.ndarray], index: int, wanted: Sequence[BlobSpec]
+    node: Node[Any], stored: Sequence[np.ndarray], index: int, wanted: Sequence[BlobSpec]
 ) -> np.ndarray:
     spec = wanted[index]
     # HDF5 leaves out what another layer owns.
@@ -112,7 +113,7 @@ def take(
     return array.reshape(spec.shape)
 
 
-def shared(node: Node, index: int, spec: BlobSpec, owner: Node, place: int) -> np.ndarray:
+def shared(node: Node[Any], index: int, spec: BlobSpec, owner: Node[Any], place: int) -> np.ndarray:
     array = owner.blobs[place]
     if array.shape == spec.shape:
         return array

@@ -6,6 +6,7 @@ import difflib
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -279,7 +280,9 @@ def infer_shapes(
     return graph.without_dead_nodes(), found
 
 
-def make_node(kind: LayerType, layer: LayerDefinition, params: object, phase: str) -> Node:
+def make_node(
+    kind: LayerType[Any], layer: LayerDefinition, params: object, phase: str
+) -> Node[Any]:
     return Node(
         layer.name,
         kind.type,
@@ -293,7 +296,7 @@ def make_node(kind: LayerType, layer: LayerDefinition, params: object, phase: st
     )
 
 
-def check_positive(node: Node, shapes: Sequence[Shape]) -> None:
+def check_positive(node: Node[Any], shapes: Sequence[Shape]) -> None:
     for shape in shapes:
         if any(isinstance(d, int) and d <= 0 for d in shape):
             size = text(node.inputs[0].shape) if node.inputs else "()"

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from prototxt.errors import Argument, Sentence
 
@@ -45,15 +45,15 @@ class LayerInfo:
     reversible: bool = False
 
 
-_types: dict[str, LayerType] = {}
+T = TypeVar("T", bound=builtins.type[LayerType[Any]])
+
+_types: dict[str, LayerType[Any]] = {}
 
 
-def register(
-    *names: str, message: str | None = None
-) -> Callable[[builtins.type[Any]], builtins.type[Any]]:
+def register(*names: str, message: str | None = None) -> Callable[[T], T]:
     """Register a LayerType class under its Caffe name(s); a name that is taken is refused."""
 
-    def decorate(cls: builtins.type[Any]) -> builtins.type[Any]:
+    def decorate(cls: T) -> T:
         for name in names:
             if name in _types:
                 taken = builtins.type(_types[name])
@@ -82,7 +82,7 @@ def _load_families() -> None:
         importlib.import_module(f"converters.layers.{family}")
 
 
-def find(name: str) -> LayerType | None:
+def find(name: str) -> LayerType[Any] | None:
     """The layer type of that Caffe name, or None."""
     _load_families()
     return _types.get(name)

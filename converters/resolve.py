@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from prototxt.net import LayerDefinition, NetDefinition
 from prototxt.text import Scalar
@@ -36,7 +37,7 @@ class Record:
     """A layer with its blobs resolved."""
 
     layer: LayerDefinition
-    kind: LayerType | None
+    kind: LayerType[Any] | None
     inputs: list[Version] = field(default_factory=list)
     outputs: list[Version] = field(default_factory=list)
     partner: tuple[str, int] | None = None
@@ -71,7 +72,7 @@ def type_of(layer: LayerDefinition) -> str:
     return kind.full_type(layer) if kind is not None else layer.type
 
 
-def kind_of(layer: LayerDefinition) -> LayerType | None:
+def kind_of(layer: LayerDefinition) -> LayerType[Any] | None:
     """Its layer type; of an unknown Python layer without bottoms that it brings data in."""
     return find(type_of(layer)) or (None if layer.bottoms else find(layer.type))
 

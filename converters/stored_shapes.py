@@ -9,7 +9,7 @@ from prototxt.errors import Sentence, ZooError
 from prototxt.files import find_beside
 from prototxt.net import LayerDefinition, NetDefinition
 
-from .layers.inputs import Data, HDF5Data, Source
+from .layers.inputs import Data, HDF5Data
 from .registry import find
 
 __all__ = ["stored_shapes"]
@@ -50,7 +50,7 @@ def row_shapes(
 
     if isinstance(kind, HDF5Data):
         return HDF5Records(source, layer.tops).shapes()
-    params: Source = kind.read(layer, True, lambda _: None)
+    params = kind.read(layer, True, lambda _: None)
     decoding: Decoding = "native"
     if params.transform.force_color or params.transform.force_gray:
         decoding = "color" if params.transform.force_color else "gray"

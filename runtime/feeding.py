@@ -197,5 +197,6 @@ def own_mean(model: Model, how: Preprocessing, channels: int) -> np.ndarray:
         found = model.initializer(f"{model.inputs[0].name}.mean")
         if found is None:
             raise InferenceError("its mean image is not in it", subject=model.source)
-        return found[0]
+        mean: np.ndarray = found[0]
+        return mean
     return how.mean_values(channels, InferenceError)

@@ -103,7 +103,8 @@ def preprocess(image: np.ndarray, mean: np.ndarray, size: tuple[int, int]) -> np
 def deprocess(blob: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """The inverse: C×H×W float32 -> H×W×3 uint8 BGR, rounded and clipped."""
     values = blob + fitted(mean, *blob.shape[1:])
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8).transpose(1, 2, 0)
+    rounded: np.ndarray = np.clip(np.rint(values), 0, 255)
+    return rounded.astype(np.uint8).transpose(1, 2, 0)
 
 
 def sample_images() -> list[tuple[str, np.ndarray]]:

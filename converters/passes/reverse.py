@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -146,7 +147,7 @@ def reversible_types() -> list[str]:
     return sorted(kind.type for kind in own)
 
 
-def layer_type(node: Node) -> LayerType:
+def layer_type(node: Node[Any]) -> LayerType[Any]:
     """The behaviour of a node's type."""
     kind = find(node.type)
     assert kind is not None
@@ -160,12 +161,12 @@ class ReversePass(Reverser):
         self.forward, self.end, self.rules = forward, end, rules
         self.value_names = {v.name for v in forward.values()}
         self.node_names = {n.name for n in forward.nodes}
-        self.nodes: list[Node] = []
+        self.nodes: list[Node[Any]] = []
         self.parts: dict[int, list[Value]] = {}
         """Id of a forward value -> what has reached it so far."""
         self.size_input: dict[int, int] = {}
         """Id of a node -> the index of the input that it reads for its size only."""
-        self.producers: dict[int, Node] = {}
+        self.producers: dict[int, Node[Any]] = {}
         """Id of a value at which the passes were cut apart -> the forward node that makes it."""
 
     def check(self) -> None:
@@ -208,10 +209,10 @@ class ReversePass(Reverser):
         nodes = [*self.forward.nodes, *self.nodes]
         return Graph(f"{self.forward.name}_reversed", inputs, nodes, outputs)
 
-    def first_reader(self, value: Value) -> Node:
+    def first_reader(self, value: Value) -> Node[Any]:
         return self.forward.consumers(value)[0]
 
-    def reverse(self, node: Node, tops: Tops) -> None:
+    def reverse(self, node: Node[Any], tops: Tops) -> None:
         """Hand what reached the tops of `node` on to its bottoms."""
         try:
             layer_type(node).reverse(node, tops, self)
@@ -220,7 +221,7 @@ class ReversePass(Reverser):
                 f"its reverse needs to know the size {error}", Sentence("give ", Argument("shapes"))
             ) from None
 
-    def total(self, value: Value, near: Node) -> Value | None:
+    def total(self, value: Value, near: Node[Any]) -> Value | None:
         """The sum of what reached a value; None where nothing did."""
         parts = self.parts.pop(id(value), [])
         if len(parts) < 2:
@@ -233,7 +234,7 @@ class ReversePass(Reverser):
     def add(
         self,
         kind: str,
-        node: Node,
+        node: Node[Any],
         inputs: Sequence[Value],
         like: Value,
         params: object,
@@ -253,7 +254,12 @@ class ReversePass(Reverser):
         return self.new_output(added, like, f"{like.name}/{suffix}")
 
     def add_split(
-        self, kind: str, node: Node, inputs: Sequence[Value], likes: Sequence[Value], params: object
+        self,
+        kind: str,
+        node: Node[Any],
+        inputs: Sequence[Value],
+        likes: Sequence[Value],
+        params: object,
     ) -> list[Value]:
         added = self.new_node(kind, node, inputs, params, "reversed")
         self.nodes.append(added)
@@ -262,7 +268,7 @@ class ReversePass(Reverser):
     def add_forward(
         self,
         kind: str,
-        node: Node,
+        node: Node[Any],
         inputs: Sequence[Value],
         like: Value,
         params: object,
@@ -275,14 +281,14 @@ class ReversePass(Reverser):
         self.forward.nodes.insert(self.forward.nodes.index(node) + 1, added)
         return self.new_output(added, like, f"{node.name}/{suffix}")
 
-    def scale(self, node: Node, value: Value, like: Value, factor: float) -> Value:
+    def scale(self, node: Node[Any], value: Value, like: Value, factor: float) -> Value:
         if factor == 1:
             return value
         return self.add("Power", node, [value], like, PowerParams(scale=factor), suffix="scaled")
 
     def new_node(
-        self, kind: str, node: Node, inputs: Sequence[Value], params: object, suffix: str
-    ) -> Node:
+        self, kind: str, node: Node[Any], inputs: Sequence[Value], params: object, suffix: str
+    ) -> Node[Any]:
         """A node without outputs, named after the forward layer and what it does."""
         name, count = f"{node.name}/{suffix}", 1
         while name in self.node_names:
@@ -291,7 +297,7 @@ class ReversePass(Reverser):
         self.node_names.add(name)
         return Node(name, kind, params, list(inputs), [], position=node.position)
 
-    def new_output(self, node: Node, like: Value, name: str) -> Value:
+    def new_output(self, node: Node[Any], like: Value, name: str) -> Value:
         """A further output of `node`, of the shape of `like`."""
         output = Value(self.unique_name(name), like.shape, node, nominal=like.nominal)
         node.outputs.append(output)

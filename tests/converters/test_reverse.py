@@ -411,9 +411,19 @@ PLUGIN = '''
 from dataclasses import dataclass
 
 import numpy as np
+from torch import nn
 
 from converters import LayerType, register
 from converters.reversal import first_top
+
+
+class Mirrored(nn.Module):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return self.factor * x.flip(3)
 
 
 @dataclass
@@ -434,13 +444,7 @@ class Mirror(LayerType):
         b.op("Mul", y, np.array(node.params.factor, np.float32), out=node.outputs[0])
 
     def torch(self, node):
-        from torch import nn
-
-        class Mirrored(nn.Module):
-            def forward(self, x):
-                return node.params.factor * x.flip(3)
-
-        return Mirrored()
+        return Mirrored(node.params.factor)
 
     def reverse(self, node, tops, r):
         bottom = node.inputs[0]

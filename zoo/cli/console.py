@@ -5,11 +5,12 @@ Results go to stdout. Errors, warnings and progress go to stderr, progress only 
 """
 
 import contextlib
+import functools
 import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -17,8 +18,19 @@ from prototxt.errors import Sentence
 from zoo import formatting
 from zoo.cli.spelling import spelled
 
-Advance = Callable[..., None]
-"""Called once a step, or with how many steps were done."""
+
+class Bar:
+    """A progress bar, if anybody sees it: called once a step, or with how many were done."""
+
+    def __init__(self, update: Callable[..., object] = lambda **_: None) -> None:
+        self._update = update
+
+    def __call__(self, steps: int = 1) -> None:
+        self._update(advance=steps)
+
+    def reach(self, done: int, total: int) -> None:
+        """As `zoo.progress.OnProgress`."""
+        self._update(completed=done, total=total)
 
 
 class Printer:
@@ -54,6 +66,23 @@ class Printer:
         """Something a person should know about the result."""
         self.line(Sentence("note: ", text))
 
+    def notes(self, texts: Iterable[str]) -> None:
+        """Several of them."""
+        for text in texts:
+            self.note(text)
+
+    def wrote(self, paths: Iterable[Path]) -> None:
+        """The files that were written, a line each."""
+        for path in paths:
+            self.line(f"wrote {path}")
+
+    def left_out(self, skipped: Sequence[tuple[str, str]], most: int | None = None) -> None:
+        """Warn of images (name, reason) that could not be read: name `most`, count the others."""
+        for name, reason in skipped[:most]:
+            self.warn(f"{name}: left out: {reason}")
+        if most is not None and len(skipped) > most:
+            self.warn(f"{len(skipped) - most} more images left out")
+
     def warn(self, text: str) -> None:
         """A warning, to stderr; kept in `warnings` for the JSON object."""
         text = spelled(text)
@@ -87,12 +116,14 @@ class Printer:
             _plain_table(columns, cells, numeric)
 
     @contextlib.contextmanager
-    def progress(self, what: str, total: int | None, in_bytes: bool = False) -> Iterator[Advance]:
-        """A progress bar on stderr while the block runs; the block calls the result once a step, or
-        with the number of steps. `in_bytes` shows sizes and speed.
+    def progress(
+        self, what: str, total: int | None = None, in_bytes: bool = False
+    ) -> Iterator[Bar]:
+        """A progress bar on stderr while the block runs, which tells it how far it is; `in_bytes`
+        shows sizes and speed.
         """
         if self.quiet or not _is_terminal(sys.stderr):
-            yield lambda steps=1: None
+            yield Bar()
             return
         from rich import progress
         from rich.console import Console
@@ -102,11 +133,16 @@ class Printer:
             columns[2:] = [progress.DownloadColumn(), progress.TransferSpeedColumn()]
         with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(what, total=total)
-            yield lambda steps=1: bar.advance(task, steps)
+            yield Bar(functools.partial(bar.update, task))
 
 
-def text(content: str) -> None:
-    """A document, as it is, to stdout."""
+def text(content: str, output: Path | None = None) -> None:
+    """A document, as it is, to a file or stdout."""
+    if output is not None:
+        from prototxt.files import atomic_write
+
+        atomic_write(output, content)
+        return
     sys.stdout.write(spelled(content))
     sys.stdout.flush()
 

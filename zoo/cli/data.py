@@ -7,6 +7,7 @@ import typer
 
 from prototxt.shapes import shape_text
 from zoo.cli import options
+from zoo.cli.page import Entry, Page
 
 
 def build(
@@ -106,3 +107,27 @@ def inspect(
             ("keys", f"{found['first_key']} to {found['last_key']}"),
         ]
     )
+
+
+class DataPage(Page):
+    """`zoo data --help`."""
+
+    path = "data"
+    sections = (
+        (
+            "Commands",
+            (
+                Entry("build", "data:build", "Write an LMDB that Caffe and `zoo train` read."),
+                Entry("mean", "data:mean", "Write the mean image of a database."),
+                Entry("inspect", "data:inspect", "Say what is in a database."),
+            ),
+        ),
+    )
+
+
+app = typer.Typer(cls=DataPage, rich_markup_mode=None, add_completion=False)
+
+
+@app.callback()
+def _data() -> None:
+    """Databases of images: Caffe's convert_imageset and compute_image_mean."""
