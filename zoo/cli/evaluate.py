@@ -11,6 +11,7 @@ import typer
 from prototxt.errors import ZooError
 from zoo.cli import options
 from zoo.cli.options import Provider
+from zoo.cli.spelling import spelled
 
 if TYPE_CHECKING:
     from runtime import Model
@@ -106,7 +107,7 @@ def evaluate(
         "provider": loaded.provider,
         "seconds": round(outcome.seconds, 3),
         "images_per_second": round(outcome.images_per_second, 1),
-        "notes": notes,
+        "notes": [spelled(note) for note in notes],
     }
     if report is not None:
         from zoo.paper.report import write_report

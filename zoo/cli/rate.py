@@ -9,6 +9,7 @@ import typer
 from prototxt.errors import ZooError
 from zoo.cli import options
 from zoo.cli.options import Provider
+from zoo.cli.spelling import spelled
 
 if TYPE_CHECKING:
     from zoo.hub import Hub
@@ -66,8 +67,8 @@ def rate(
             try:
                 pixels = runtime.pixels(item)
             except ZooError as error:
-                skipped.append(str(error))
-                say.warn(f"left out: {error}")
+                skipped.append(spelled(error.sentence))
+                say.warn(f"left out: {skipped[-1]}")
                 continue
             yield runtime.resize(pixels, *sides) if sides else pixels
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prototxt.errors import Sentence
+
 if TYPE_CHECKING:
     from converters import Conversion
     from converters.graph import Shape
@@ -101,7 +103,7 @@ def unbuilt(net: NetDefinition, phase: str, error: Exception) -> dict[str, Any]:
         }
         for layer in net.layers
     ]
-    note = f"no shapes: {error}"
+    note = Sentence("no shapes: ", error.sentence)
     return {
         "kind": "net",
         "name": net.name,
