@@ -26,7 +26,8 @@ class Coder:
     @property
     def arch(self) -> str:
         """As the model states it; empty where it does not."""
-        return self.halves.metadata.get("zoo.arch", "")
+        arch: str = self.halves.metadata.get("zoo.arch", "")
+        return arch
 
     def header(self, height: int, width: int, raw: bool = False) -> Header:
         from runtime.codec import Header

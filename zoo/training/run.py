@@ -221,7 +221,7 @@ class Stoppable(Protocol):
 def convolving_as_caffe(wanted: bool) -> Iterator[None]:
     """On CPUs: im2col and one product of matrices, which rounds as Caffe does; far slower."""
     before = torch.backends.mkldnn.enabled
-    torch.backends.mkldnn.enabled = before and not wanted
+    torch.backends.mkldnn.enabled = before and not wanted  # type: ignore[assignment]
     try:
         yield
     finally:

@@ -41,7 +41,7 @@ class Decoder(nn.Module):
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
             self.add_module(name, layer)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(
         self,
