@@ -12,7 +12,7 @@ import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -282,12 +282,12 @@ def build_known(
     shapes: Mapping[str, Shape] | None,
     *,
     open_dims: bool,
-    **how: object,
+    **how: Any,
 ) -> Graph:
     """The graph; where nothing in the files fixes the input's size, a known network's usual one."""
 
     def build(given: Mapping[str, Shape] | None) -> Graph:
-        return build_graph(net, weights, shapes=given, open_dims=open_dims, **how)  # type: ignore[arg-type]
+        return build_graph(net, weights, shapes=given, open_dims=open_dims, **how)
 
     try:
         return build(shapes)

@@ -79,8 +79,9 @@ def of_layer(layer: LayerDefinition, path: Path) -> Preprocessing:
     own = getattr(source.own, "new_height", 0), getattr(source.own, "new_width", 0)
     resize = own if all(own) else plane if plane != crop else None
     obstacle = None
-    if getattr(said, "resize_param", None) is not None and said.resize_param.resize_mode.value != 1:  # type: ignore[attr-defined]
-        obstacle = f"layer {layer.name!r} resizes by {said.resize_param.resize_mode.name}"  # type: ignore[attr-defined]
+    how = getattr(said, "resize_param", None)
+    if how is not None and how.resize_mode.value != 1:
+        obstacle = f"layer {layer.name!r} resizes by {how.resize_mode.name}"
     return dataclasses.replace(found, crop=crop, resize=resize, obstacle=obstacle)
 
 

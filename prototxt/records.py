@@ -83,7 +83,7 @@ class LMDBRecords:
                 f"{self.name(number)} is {ours}, the first is {first}",
                 hint="a batch takes images of one size",
             )
-        return [array.astype(np.float32), np.float32(label)]  # type: ignore[list-item]
+        return [array.astype(np.float32), np.array(label, np.float32)]
 
 
 def decoded(data: bytes, decoding: Decoding) -> np.ndarray | None:

@@ -406,7 +406,7 @@ class Deconvolution(Convolutional):
                 r.accumulate(bottom, value)
 
 
-def as_convolution(node: Node[Any]) -> np.ndarray | None:
+def as_convolution(node: Node[ConvolutionParams]) -> np.ndarray | None:
     """The weights of the Convolution that equals a stride-1 Deconvolution, None where none does.
 
     The kernel is turned by half a circle and its channel axes exchanged within each group.

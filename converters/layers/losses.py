@@ -235,7 +235,7 @@ class SoftmaxWithLoss(Loss[SoftmaxLossParams]):
     def torch(self, node: Node[SoftmaxLossParams]) -> nn.Module:
         from .torch import losses
 
-        loss: LossParams = node.params.loss
+        loss = node.params.loss
         return losses.SoftmaxLoss(
             class_axis(node, node.params.axis),
             loss.ignore_label,
