@@ -89,8 +89,9 @@ class Conversion:
 
     @functools.cached_property
     def parts(self) -> dict[str, Graph]:
-        """What is written, folded where that was asked for: ``whole``, or ``encoder`` and
-        ``decoder``.
+        """What is written, folded where that was asked for, by name.
+
+        That is ``whole``, or ``encoder`` and ``decoder``.
         """
         from .passes.fold import fold
         from .passes.split import split
@@ -184,6 +185,7 @@ def convert(
         shapes: inputs by blob name, as N×C×H×W; a text in place of a number leaves it open.
         outputs: the blobs to give out; default: those that no layer reads, and every mask.
         open_dims: leave batch, height and width open as far as the network allows.
+        seed: of the fillers.
         preprocessing: what is known of how images become the input; overrides what the data layers
             state.
         fold_preprocessing: let the model take uint8 N×H×W×C images and do it all itself, but for

@@ -37,8 +37,9 @@ FLOAT = 1
 
 
 def stated(net: NetDefinition) -> Preprocessing:
-    """What the data layers of a definition say. Mean files are looked for from the current folder,
-    as Caffe does, then beside the definition.
+    """What the data layers of a definition say.
+
+    Mean files are looked for from the current folder, as Caffe does, then beside the definition.
     """
     found = Preprocessing()
     for layer in net.layers:
@@ -94,8 +95,9 @@ def image_input(graph: Graph) -> Value | None:
 def cropped_shapes(
     graph: Graph, how: Preprocessing, given: Mapping[str, Shape] | None
 ) -> dict[str, Shape] | None:
-    """The shapes to build the graph with instead, where images are cut: what is cut out is all
-    that the network sees, however large the images. None where the graph is as it must be.
+    """The shapes to build the graph with instead, where images are cut; None where they are not.
+
+    What is cut out is all that the network sees, however large the images.
     """
     value = image_input(graph)
     if value is None or how.crop is None or value.shape[2:] == how.crop:

@@ -29,6 +29,8 @@ SMALLEST_LOG = np.float32(np.log(np.finfo(np.float32).tiny))
 
 
 class Normalization(enum.Enum):
+    """LossParameter.NormalizationMode: what the sum of losses is divided by."""
+
     FULL = 0
     VALID = 1
     BATCH_SIZE = 2

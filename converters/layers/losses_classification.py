@@ -69,10 +69,13 @@ def one_label_an_image(node: Node[Any]) -> None:
 
 
 def clash(a: int | str, b: int | str) -> bool:
+    """Whether two dimensions are known to differ."""
     return isinstance(a, int) and isinstance(b, int) and a != b
 
 
 class Norm(enum.Enum):
+    """HingeLossParameter.Norm: margins as they are, or squared."""
+
     L1 = 1
     L2 = 2
 
@@ -254,15 +257,18 @@ def of_2016(node: Node[InfogainLossParams]) -> bool:
 
 
 def axis_of(node: Node[InfogainLossParams]) -> int:
+    """The axis of the classes, 1 where none is stated."""
     return class_axis(node, 1 if node.params.axis is None else node.params.axis)
 
 
 def class_count(node: Node[InfogainLossParams]) -> int:
+    """How many classes there are: the matrix has as many rows and columns."""
     shape = node.inputs[0].shape
     return product(shape[1:]) if of_2016(node) else known(shape[axis_of(node)])
 
 
 def matrix_of(node: Node[InfogainLossParams]) -> np.ndarray:
+    """The matrix of `source`, classes×classes float32."""
     classes = class_count(node)
     return np.array(node.params.matrix, np.float32).reshape(classes, classes)
 
@@ -282,6 +288,7 @@ def read_matrix(node: Node[InfogainLossParams]) -> np.ndarray:
 
 
 def check_matrix(node: Node[Any], size: int, classes: int) -> None:
+    """Raise `node.error` where a matrix is not classes×classes."""
     if size != classes * classes:
         raise node.error(f"an infogain matrix of {size} numbers for {classes} classes")
 

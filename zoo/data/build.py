@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -79,7 +78,7 @@ def build(
                 f"{output}: none of the {len(entries)} images can be read: {result.skipped[0][1]}"
             )
         (partial / STATE).unlink()
-        os.rename(partial, output)
+        partial.rename(output)
     except (lmdb.Error, OSError) as error:
         raise ZooError(
             f"{output}: cannot be written: {reason(error)}",

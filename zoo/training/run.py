@@ -172,7 +172,8 @@ def open_test_feed(
 
 def train(solver: Solver, say: Callable[[Event], None]) -> Path | None:
     """Run to the end (or to Ctrl-C, after a snapshot), logging to metrics.jsonl beside the
-    snapshots and drawing loss.png. Returns the last .solverstate."""
+    snapshots and drawing loss.png. Returns the last .solverstate.
+    """
     extras.require("matplotlib")
     if not solver.group.first:
         for _ in solver.run():

@@ -50,7 +50,8 @@ class Decoder(nn.Module):
     ) -> torch.Tensor:
         """Each level's positions, or with a way back to what chose them (`Soft`).
 
-        `masks` are where the encoder's ReLUs passed something (see `bottleneck`)."""
+        `masks` are where the encoder's ReLUs passed something (see `bottleneck`).
+        """
         return self._walk(switches, masks, calibrate=False)
 
     @torch.no_grad()
