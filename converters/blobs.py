@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from prototxt.errors import Argument, Sentence
 from prototxt.net import ParamSpec
 
 from .fillers import fill
@@ -46,10 +47,10 @@ def attach_blobs(
             and not stored
             and not all(node.specs[i].name in owners for i in range(len(wanted)))
         ):
-            error = node.error("the caffemodel has no weights for it", hint(node, weights))
+            error = node.error("the caffemodel has no weights for it", remedy(node, weights))
             if not lenient:
                 raise error
-            warn(str(error))
+            warn(error.sentence)
         for index, spec in enumerate(wanted):
             share = node.specs[index].name
             if share and share in owners:
@@ -70,10 +71,14 @@ def attach_blobs(
         graph.notes.append(f"{which} drawn by the prototxt's fillers, seed {seed}")
 
 
-def hint(node: Node[Any], weights: Mapping[str, Sequence[np.ndarray]]) -> str:
+def remedy(node: Node[Any], weights: Mapping[str, Sequence[np.ndarray]]) -> str:
     names = [name for name, blobs in weights.items() if blobs]
     shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
-    return f"the file has {shown or 'no weights at all'}; --lenient draws them by the fillers"
+    return Sentence(
+        f"the file has {shown or 'no weights at all'}; ",
+        Argument("lenient", True),
+        " draws them by the fillers",
+    )
 
 
 def draw(node: Node[Any], index: int, spec: BlobSpec, seed: int) -> np.ndarray:
@@ -101,7 +106,9 @@ def take(
         raise node.error(
             f"{spec.name} is {text(array.shape)} in the caffemodel, "
             f"{text(spec.shape)} by the prototxt",
-            "the two files are not of the same network, or --shape differs",
+            Sentence(
+                "the two files are not of the same network, or ", Argument("shapes"), " differs"
+            ),
         )
     return array.reshape(spec.shape)
 

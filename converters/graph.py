@@ -67,9 +67,14 @@ class Node(Generic[P]):
     shared: dict[int, tuple[str, int]] = field(default_factory=dict)
     """Blob index -> (layer, index) of the owner, where a `param { name }` shares it."""
 
-    def error(self, message: str, hint: str | None = None) -> ConversionError:
+    def error(self, message: str, remedy: str | None = None) -> ConversionError:
         """A ConversionError that names this layer, its type and its place."""
-        return ConversionError(f"layer {self.name!r} ({self.type}): {message}", self.position, hint)
+        return ConversionError(
+            message,
+            subject=f"layer {self.name!r} ({self.type})",
+            position=self.position,
+            remedy=remedy,
+        )
 
     def __repr__(self) -> str:
         return f"Node({self.name!r}, {self.type}, {self.inputs} -> {self.outputs})"

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from prototxt.errors import Argument, Sentence
+
 from .errors import ConversionError
 from .layer_type import LayerType
 
@@ -111,7 +113,11 @@ def load_plugin(path: str | Path) -> None:
     path = Path(path)
     spec = importlib.util.spec_from_file_location(f"zoo_plugin_{path.stem}", path)
     if spec is None or spec.loader is None or not path.is_file():
-        raise ConversionError(f"{path}: not a Python file", None, "--plugin takes FILE.py")
+        raise ConversionError(
+            "not a Python file",
+            subject=path,
+            remedy=Sentence(Argument("plugins"), " takes FILE.py"),
+        )
     module = importlib.util.module_from_spec(spec)
     # dataclasses looks its classes' module up there, and pickle too.
     sys.modules[spec.name] = module
@@ -121,4 +127,4 @@ def load_plugin(path: str | Path) -> None:
         del sys.modules[spec.name]
         if isinstance(error, ConversionError):
             raise
-        raise ConversionError(f"{path}: the plugin failed: {error!r}") from error
+        raise ConversionError(f"the plugin failed: {error!r}", subject=path) from error

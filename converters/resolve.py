@@ -108,7 +108,7 @@ def resolve(
     for record in needed:
         check_counts(record)
     if not any(not r.is_input for r in needed) and not outputs:
-        raise ConversionError(f"{net.path}: the network has no layers besides its inputs")
+        raise ConversionError("the network has no layers besides its inputs", subject=net.path)
     return needed, wanted
 
 
@@ -131,9 +131,10 @@ def connect(net: NetDefinition) -> tuple[list[Record], dict[str, Version]]:
                     else ""
                 )
                 raise ConversionError(
-                    f"{describe(layer)}: top {name!r} is written already{where}",
-                    layer.position,
-                    "give it another name, or make it the bottom as well to work in place",
+                    f"top {name!r} is written already{where}",
+                    subject=describe(layer),
+                    position=layer.position,
+                    remedy="give it another name, or make it the bottom as well to work in place",
                 )
             seen.add(name)
             record.outputs.append(Version(name, record, index))
@@ -186,9 +187,9 @@ def named(
         if name not in known:
             close = difflib.get_close_matches(name, known, 1)
             raise ConversionError(
-                f"{net.path}: no blob {name!r} to output",
-                None,
-                f"did you mean {close[0]!r}?" if close else "`zoo inspect` lists the blobs",
+                f"no blob {name!r} to output",
+                subject=net.path,
+                remedy=f"did you mean {close[0]!r}?" if close else "`zoo inspect` lists the blobs",
             )
         wanted.append(known[name])
     return wanted
@@ -268,18 +269,22 @@ def reach(records: list[Record], wanted: list[Version]) -> list[Record]:
 def missing(record: Record, blob: str, records: list[Record]) -> ConversionError:
     layer = record.layer
     writers = [r.layer for r in records if blob in r.layer.tops]
-    message = f"{describe(layer)}: bottom {blob!r} is not there"
     if writers:
         later = writers[0]
-        message = (
-            f"{describe(layer)}: bottom {blob!r} is written only later, "
-            f"by {describe(later)}{line_of(later)}"
+        return ConversionError(
+            f"bottom {blob!r} is written only later, by {describe(later)}{line_of(later)}",
+            subject=describe(layer),
+            position=layer.position,
+            remedy="a cycle, or layers out of order",
         )
-        return ConversionError(message, layer.position, "a cycle, or layers out of order")
     above = {v.blob for r in records[: records.index(record)] for v in r.outputs}
     close = difflib.get_close_matches(blob, above, 1)
-    hint = f"did you mean {close[0]!r}?" if close else "no layer of this phase writes it"
-    return ConversionError(message, layer.position, hint)
+    return ConversionError(
+        f"bottom {blob!r} is not there",
+        subject=describe(layer),
+        position=layer.position,
+        remedy=f"did you mean {close[0]!r}?" if close else "no layer of this phase writes it",
+    )
 
 
 def check_counts(record: Record) -> None:
@@ -299,5 +304,7 @@ def check_counts(record: Record) -> None:
                 else (f"{least} to {most}")
             )
             raise ConversionError(
-                f"{describe(layer)}: has {count} {what}s, needs {span}", layer.position
+                f"has {count} {what}s, needs {span}",
+                subject=describe(layer),
+                position=layer.position,
             )

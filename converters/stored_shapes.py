@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from prototxt.errors import ZooError
+from prototxt.errors import Sentence, ZooError
 from prototxt.files import find_beside
 from prototxt.net import LayerDefinition, NetDefinition
 
@@ -37,7 +37,7 @@ def stored_shapes(
         try:
             rows = row_shapes(layer, kind, place)
         except ZooError as error:
-            warn(f"layer {layer.name!r}: {error}")
+            warn(Sentence(f"layer {layer.name!r}: ", error.sentence))
             continue
         found.update({top: row for top, row in zip(layer.tops, rows, strict=False) if row})
     return found

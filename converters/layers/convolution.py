@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from prototxt.errors import Argument, Sentence
 from prototxt.files import release
 from prototxt.schema import UInt
 
@@ -168,7 +169,7 @@ class Convolutional(LayerType[ConvolutionParams]):
                 raise node.error(
                     f"kernel {text(g.kernel)} with dilation {text(g.dilation)} is larger than "
                     f"its {text(value.shape[axis + 1 :])} input padded by {text(g.pad)}",
-                    "give a larger --shape",
+                    Sentence("give a larger ", Argument("shapes")),
                 )
             result.append((*value.shape[:axis], node.params.num_output, *dims))
         return result
@@ -457,7 +458,7 @@ class BiasLayer(LayerType[NoParams]):
     Not a type of Caffe's: a decoder that stands alone has it in place of the paper's bias layer.
     """
 
-    fork = "caffe-zoo (made by --split)"
+    fork = Sentence("caffe-zoo (made by ", Argument("split"), ")")
 
     def blobs(self, node: Node[NoParams]) -> list[BlobSpec]:
         return [BlobSpec("weight", node.blobs[0].shape), BlobSpec("bias", node.blobs[1].shape)]

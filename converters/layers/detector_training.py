@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from prototxt.errors import Argument, Sentence
 from prototxt.net import LayerDefinition
 from prototxt.schema import UInt, decode
 from prototxt.text import Message
@@ -35,7 +36,9 @@ class TrainingOnly(Loss[NoParams]):
     def shapes(self, node: Node[NoParams]) -> list[Shape]:
         raise node.error(
             "is for training alone and is not converted",
-            "leave it out of --output; the layers before it are converted",
+            Sentence(
+                "leave it out of ", Argument("outputs"), "; the layers before it are converted"
+            ),
         )
 
 

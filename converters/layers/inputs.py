@@ -317,4 +317,6 @@ def raise_at(layer: LayerDefinition, message: str) -> NoReturn:
     """Raise a ConversionError that names a layer and its place."""
     from ..errors import ConversionError
 
-    raise ConversionError(f"layer {layer.name!r} ({layer.type}): {message}", layer.position)
+    raise ConversionError(
+        f"{message}", subject=f"layer {layer.name!r} ({layer.type})", position=layer.position
+    )

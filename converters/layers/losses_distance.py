@@ -102,9 +102,10 @@ class SmoothL1Loss(Loss[SmoothL1LossParams]):
     ) -> SmoothL1LossParams:
         if layer.param("loss_param") is not None:
             raise ConversionError(
-                f"layer {layer.name!r} ({layer.type}): loss_param is not supported",
-                layer.position,
-                "it is R-FCN's; without it the loss is divided by the number of images",
+                "loss_param is not supported",
+                subject=f"layer {layer.name!r} ({layer.type})",
+                position=layer.position,
+                remedy="it is R-FCN's; without it the loss is divided by the number of images",
             )
         params = super().read(layer, lenient, warn)
         return params

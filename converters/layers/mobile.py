@@ -45,8 +45,12 @@ class ReLU6(Elementwise[ReLU6Params]):
     ) -> ReLU6Params:
         other = layer.param("relu_param")
         if other is not None and decode(other, ReLUParams, name="relu_param").negative_slope:
-            message = f"layer {layer.name!r} (ReLU6): negative_slope of relu_param is not read"
-            raise ConversionError(message, layer.position, "say it in relu6_param")
+            raise ConversionError(
+                "negative_slope of relu_param is not read",
+                subject=f"layer {layer.name!r} (ReLU6)",
+                position=layer.position,
+                remedy="say it in relu6_param",
+            )
         return super().read(layer, lenient, warn)
 
     def onnx(self, node: Node[ReLU6Params], b: OnnxBuilder) -> None:

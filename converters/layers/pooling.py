@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from prototxt.errors import Argument, Sentence
 from prototxt.schema import UInt
 
 from ..graph import Node, Shape, Value
@@ -171,7 +172,7 @@ class Pooling(LayerType[PoolingParams]):
                 raise node.error(
                     f"kernel {text(w.kernel)} is larger than its {height}x{width} input "
                     f"padded by {text(w.pad)}",
-                    "give a larger --shape",
+                    Sentence("give a larger ", Argument("shapes")),
                 )
             if isinstance(size, str) and not self.any_size(w):
                 raise OpenDimension(size)
@@ -210,7 +211,7 @@ class Pooling(LayerType[PoolingParams]):
         if len(node.outputs) == 2:
             raise node.error(
                 "its last window lies wholly outside the image and has no switch",
-                "change kernel_size, stride or --shape",
+                Sentence("change kernel_size, stride or ", Argument("shapes")),
             )
         gives = f"{LOWEST:g}" if node.params.pool is Method.MAX else "NaN or 0"
         return [

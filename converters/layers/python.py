@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from prototxt.errors import Argument, Sentence
 from prototxt.net import LayerDefinition
 from prototxt.text import Scalar
 
@@ -167,7 +168,10 @@ class ProposalLayer(PythonLayer):
             )
         for shape in shapes[:2]:
             if known(shape[0]) != 1:
-                raise node.error(f"takes one image at a time, not {shape[0]}", "give --shape")
+                raise node.error(
+                    f"takes one image at a time, not {shape[0]}",
+                    Sentence("give ", Argument("shapes")),
+                )
         count = 3 * len(scales)
         if known(shapes[0][1]) != 2 * count or known(shapes[1][1]) != 4 * count:
             raise node.error(

@@ -39,9 +39,9 @@ class Reversed(LayerType[P]):
 
     def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> P:
         raise ConversionError(
-            f"layer {layer.name!r} ({layer.type}): stands in reversed networks only, "
-            "not in a definition",
-            layer.position,
+            "stands in reversed networks only, not in a definition",
+            subject=f"layer {layer.name!r} ({layer.type})",
+            position=layer.position,
         )
 
 

@@ -441,8 +441,12 @@ class AlignedCrop(Aligned, Cropping[NoParams]):
 
     def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> NoParams:
         if layer.param("crop_param") is not None:
-            message = f"layer {layer.name!r} (Crop): V1 syntax has no crop_param"
-            raise ConversionError(message, layer.position, 'write `layer` and type: "Crop"')
+            raise ConversionError(
+                "V1 syntax has no crop_param",
+                subject=f"layer {layer.name!r} (Crop)",
+                position=layer.position,
+                remedy='write `layer` and type: "Crop"',
+            )
         return NoParams()
 
     def prepare(self, node: Node[NoParams]) -> None:

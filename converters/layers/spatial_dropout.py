@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from prototxt.errors import Argument, Sentence
+
 from ..graph import Node, Shape
 from ..registry import register
 from ..shapes import text
@@ -34,7 +36,7 @@ class SpatialDropout(PythonLayer):
         if self.drops(node) and node.phase == "TEST":
             raise node.error(
                 "drops at random at test too ('phase': 'TRAIN')",
-                "write 'phase': 'TEST', or give --phase train",
+                Sentence("write 'phase': 'TEST', or give ", Argument("phase", "train")),
             )
 
     def share(self, node: Node[PythonParams]) -> float:

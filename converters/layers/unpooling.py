@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
+from prototxt.errors import Argument, Sentence
 from prototxt.schema import UInt
 
 from ..graph import Dim, Node, Shape, Value
@@ -160,7 +161,9 @@ class MaxUnpooling(LayerType[U]):
                 # A decoder on its own: the picture's size is no input, so a multiple is taken.
                 found = b.arithmetic("Mul", b.dim(node.inputs[0], axis), b.ints(stride))
             if found is None:
-                raise node.error(f"cannot tell its output's size {out}", "give --shape")
+                raise node.error(
+                    f"cannot tell its output's size {out}", Sentence("give ", Argument("shapes"))
+                )
             dims.append(found)
         return dims
 
@@ -307,7 +310,10 @@ class MaxUnpooling(LayerType[U]):
             if len(value.shape) == 4 and value.shape[2:] == plane:
                 return [*node.inputs, value]
         if not self.multiple(node):
-            raise node.error(f"cannot tell its output's size {text(plane)}", "give --shape")
+            raise node.error(
+                f"cannot tell its output's size {text(plane)}",
+                Sentence("give ", Argument("shapes")),
+            )
         return node.inputs
 
     def multiple(self, node: Node[U]) -> bool:

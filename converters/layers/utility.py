@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from prototxt.errors import Argument, Sentence
 from prototxt.net import LayerDefinition
 
 from ..errors import ConversionError
@@ -66,14 +67,14 @@ class Dropout(LayerType[DropoutParams]):
         params = super().read(layer, lenient, warn)
         if params.sample_weights_test:
             error = ConversionError(
-                f"layer {layer.name!r} (Dropout): drops at random at test too "
-                "(sample_weights_test, Bayesian SegNet)",
-                layer.position,
-                "--lenient passes everything instead",
+                "drops at random at test too (sample_weights_test, Bayesian SegNet)",
+                subject=f"layer {layer.name!r} (Dropout)",
+                position=layer.position,
+                remedy=Sentence(Argument("lenient", True), " passes everything instead"),
             )
             if not lenient:
                 raise error
-            warn(str(error))
+            warn(error.sentence)
         return params
 
     def prepare(self, node: Node[DropoutParams]) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from prototxt.errors import Argument, Sentence
+
 from ..errors import ConversionError
 from ..graph import Graph, Node, Value
 from ..layer_type import LayerType, NoParams
@@ -63,7 +65,7 @@ def bottleneck(graph: Graph, blob: str, rules: Rules | str = "desalinet") -> Gra
     whole, walk = both_passes(graph, blob, rules)
     stored = cut_forward(whole, walk)
     if not stored:
-        raise ConversionError(f"{graph.name}: these rules use nothing of the forward pass")
+        raise ConversionError("these rules use nothing of the forward pass", subject=graph.name)
     forward = walk.forward
     forward.outputs = stored
     for value in stored:
@@ -85,7 +87,9 @@ def both_passes(graph: Graph, blob: str, rules: Rules | str) -> tuple[Graph, Rev
     """Forward and reverse pass in one graph, and what made it."""
     if isinstance(rules, str):
         if rules not in METHODS:
-            raise ConversionError(f"unknown method {rules!r}", None, f"one of {', '.join(METHODS)}")
+            raise ConversionError(
+                f"unknown method {rules!r}", remedy=f"one of {', '.join(METHODS)}"
+            )
         rules = METHODS[rules]
     forward = graph.clone()
     end = find_blob(forward, blob)
@@ -101,7 +105,7 @@ def find_blob(graph: Graph, blob: str) -> Value:
     if blob not in names:
         close = difflib.get_close_matches(blob, names, 3)
         hint = f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(names)}"
-        raise ConversionError(f"{graph.name}: no layer gives a blob {blob!r}", None, hint)
+        raise ConversionError(f"no layer gives a blob {blob!r}", subject=graph.name, remedy=hint)
     return graph.value(blob)
 
 
@@ -118,7 +122,9 @@ def cut_forward(whole: Graph, walk: ReversePass) -> list[Value]:
             if index >= walk.size_input.get(id(node), len(node.inputs)):
                 raise node.error(
                     f"its output's size {text(node.outputs[0].shape)} is open",
-                    "the stored form needs images of a fixed size: give --shape",
+                    Sentence(
+                        "the stored form needs images of a fixed size: give ", Argument("shapes")
+                    ),
                 )
             if id(value) in images:
                 raise node.error("reads the image itself, for which nothing stands in")
@@ -176,7 +182,9 @@ class ReversePass(Reverser):
             for n in missing
         )
         raise ConversionError(
-            f"{len(missing)} layers cannot be reversed: {listed}", missing[0].position, hint
+            f"{len(missing)} layers cannot be reversed: {listed}",
+            position=missing[0].position,
+            remedy=hint,
         )
 
     def run(self) -> Graph:
@@ -210,7 +218,7 @@ class ReversePass(Reverser):
             layer_type(node).reverse(node, tops, self)
         except OpenDimension as error:
             raise node.error(
-                f"its reverse needs to know the size {error}", "give --shape"
+                f"its reverse needs to know the size {error}", Sentence("give ", Argument("shapes"))
             ) from None
 
     def total(self, value: Value, near: Node[Any]) -> Value | None:

@@ -402,7 +402,7 @@ def test_the_types_that_have_a_reverse() -> None:
     text = HEAD + 'layer { name: "odd" type: "TanH" bottom: "data" top: "odd" }'
     with pytest.raises(ConversionError) as caught:
         reverse(built(text), "odd")
-    assert caught.value.hint == f"these can: {', '.join(REVERSIBLE)}; cut at a lower blob"
+    assert caught.value.remedy == f"these can: {', '.join(REVERSIBLE)}; cut at a lower blob"
 
 
 PLUGIN = '''
@@ -474,4 +474,4 @@ def test_a_plugin_says_how_its_layer_is_reversed(
     odd = HEAD + 'layer { name: "odd" type: "TanH" bottom: "data" top: "odd" }'
     with pytest.raises(ConversionError) as caught:
         reverse(built(odd), "odd")
-    assert caught.value.hint is not None and "LRN, Mirror, PReLU" in caught.value.hint
+    assert caught.value.remedy is not None and "LRN, Mirror, PReLU" in caught.value.remedy

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from zoo.cli.app import app
+from zoo.cli.app import Front
+from zoo.cli.data import DataPage
 from zoo.paper import architectures
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -14,11 +15,8 @@ README = (ROOT / "README.md").read_text()
 INLINE = [line for line in re.findall(r"`(zoo [^`]+)`", README) if line.split()[1].islower()]
 
 
-GROUPS = {
-    group.name: {found.name for found in group.typer_instance.registered_commands}
-    for group in app.registered_groups
-}
-COMMANDS = {found.name for found in app.registered_commands} | set(GROUPS)
+GROUPS = {"data": set(DataPage.entries())}
+COMMANDS = set(Front.entries())
 
 
 def blocks(language: str) -> list[str]:
