@@ -71,9 +71,10 @@ def resolve(
     size: Plane | None = None,
     fixed: Plane | None = None,
 ) -> tuple[Preprocessing, Plane, list[str]]:
-    """How to feed a model, what to resize images to, and what a person should know of that: what
-    the user gave, else what the model's metadata say, else the paper's habit, saying so. `fixed`
-    is the height and width that the model's input allows.
+    """How to feed a model, what to resize images to, and what a person should know of that.
+
+    It is what the user gave, else what the model's metadata say, else the paper's habit, saying so.
+    `fixed` is the height and width that the model's input allows.
     """
     how = Preprocessing.from_metadata(properties)
     notes: list[str] = []

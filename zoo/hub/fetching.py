@@ -126,7 +126,7 @@ def fetch_file(
                 on_bytes(number)
 
         def downloader(address: str, target: str, _: Any) -> None:
-            with open(target, "wb") as opened:
+            with Path(target).open("wb") as opened:
                 bounded = Bounded(opened, file.size, address, count)
                 download(address, bounded)
                 if bounded.count < file.size:

@@ -27,7 +27,8 @@ class Coder:
     @property
     def arch(self) -> str:
         """As the model states it; empty where it does not."""
-        return self.network.metadata.get("zoo.arch", "")
+        arch: str = self.network.metadata.get("zoo.arch", "")
+        return arch
 
     @property
     def sha256(self) -> str:

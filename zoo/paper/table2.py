@@ -72,7 +72,8 @@ def converted(row: Row, weights: Path) -> bytes:
     import prototxt
 
     net = prototxt.parse_net(architectures.definition(row.arch))
-    return converters.convert(net, weights).to_onnx().SerializeToString()
+    model: bytes = converters.convert(net, weights).to_onnx().SerializeToString()
+    return model
 
 
 def fill(

@@ -8,7 +8,7 @@ it multiplies; where they overlap they are summed; a pooling in between is upsam
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,7 +38,7 @@ def filters(graph: Graph, layer: str, unpool: str = "bicubic") -> np.ndarray:
     return np.concatenate(parts)
 
 
-def find_layer(graph: Graph, layer: str) -> Node:
+def find_layer(graph: Graph, layer: str) -> Node[Any]:
     """The node of that name, which must have filters."""
     from converters.layers.convolution import Convolution
     from converters.layers.inner_product import InnerProduct
@@ -55,7 +55,7 @@ def find_layer(graph: Graph, layer: str) -> Node:
     )
 
 
-def chain(node: Node) -> list[Node]:
+def chain(node: Node[Any]) -> list[Node[Any]]:
     """What lies between a layer and the image, from the layer down."""
     found = []
     while (below := node.inputs[0].producer) is not None:
@@ -66,7 +66,7 @@ def chain(node: Node) -> list[Node]:
     return found
 
 
-def kernels(node: Node) -> np.ndarray:
+def kernels(node: Node[Any]) -> np.ndarray:
     """A layer's weights as filters × channels × height × width over its input, groups spread out.
 
     Of an inner product over an input that is no plane: filters × channels × 1 × 1.
@@ -95,7 +95,7 @@ def kernels(node: Node) -> np.ndarray:
     return spread
 
 
-def decode(own: np.ndarray, below: list[Node], unpool: str) -> np.ndarray:
+def decode(own: np.ndarray, below: list[Node[Any]], unpool: str) -> np.ndarray:
     """Filters over a layer's input, down through the layers below to the image."""
     values = own.astype(np.float32)
     for node in below:
@@ -103,7 +103,7 @@ def decode(own: np.ndarray, below: list[Node], unpool: str) -> np.ndarray:
     return values
 
 
-def step(node: Node, values: np.ndarray, unpool: str) -> np.ndarray:
+def step(node: Node[Any], values: np.ndarray, unpool: str) -> np.ndarray:
     """Filters over a node's output as filters over its input; what is linear and the same for all
     of a channel multiplies, a rectifier, a bias or LRN passes them as they are.
     """
@@ -142,7 +142,7 @@ def step(node: Node, values: np.ndarray, unpool: str) -> np.ndarray:
     raise node.error("cannot be decoded")
 
 
-def geometry(node: Node) -> tuple[tuple[int, int], tuple[int, int]]:
+def geometry(node: Node[Any]) -> tuple[tuple[int, int], tuple[int, int]]:
     """Stride and dilation of a convolution over two axes."""
     from converters.layers.convolution import Convolution
 
@@ -175,7 +175,7 @@ def substitute(
     return result.transpose(0, 3, 1, 2)
 
 
-def upsample(node: Node, values: np.ndarray, unpool: str) -> np.ndarray:
+def upsample(node: Node[Any], values: np.ndarray, unpool: str) -> np.ndarray:
     """A filter over pooled values, over all that their windows cover."""
     import cv2
 
@@ -235,7 +235,7 @@ def agreement(
     return error / len(image)
 
 
-def placement(nodes: list[Node]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def placement(nodes: list[Node[Any]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """By how many pixels the windows of the first node are apart, and where the first begins."""
     from converters.layers.convolution import Convolution
     from converters.layers.pooling import Pooling

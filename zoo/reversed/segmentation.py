@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,10 +37,10 @@ def before_softmax(graph: Graph) -> str:
     from converters.layers.softmax import Softmax
     from converters.registry import find
 
-    for node in reversed(graph.nodes):
+    for node in graph.nodes[::-1]:
         if isinstance(find(node.type), (Softmax, SoftmaxWithLoss)):
             return node.inputs[0].name.partition("/")[0]
-    return next(v.name for n in reversed(graph.nodes) for v in n.outputs if v.dtype == "float32")
+    return next(v.name for n in graph.nodes[::-1] for v in n.outputs if v.dtype == "float32")
 
 
 @dataclass
@@ -90,7 +90,9 @@ class Convolutional:
         return dataclasses.replace(self.network, graph=conversion.graph)
 
 
-def as_convolution(layer: LayerDefinition, node: Node) -> tuple[LayerDefinition, list[np.ndarray]]:
+def as_convolution(
+    layer: LayerDefinition, node: Node[Any]
+) -> tuple[LayerDefinition, list[np.ndarray]]:
     """An inner product over a C×H×W blob as a convolution of kernel H×W, and its blobs."""
     from converters.layers.inner_product import flat_weights
     from converters.shapes import fixed

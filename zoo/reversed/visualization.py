@@ -136,7 +136,8 @@ def picture(values: np.ndarray) -> np.ndarray:
     """C×H×W of 0..255 as H×W×3 uint8; of other channels than 1 or 3 the greatest."""
     grey = values.max(axis=0, keepdims=True)
     planes = values if len(values) == 3 else np.repeat(grey, 3, axis=0)
-    return np.clip(np.rint(planes), 0, 255).astype(np.uint8).transpose(1, 2, 0)
+    rounded: np.ndarray = np.clip(np.rint(planes), 0, 255)
+    return rounded.astype(np.uint8).transpose(1, 2, 0)
 
 
 def as_seen(blob: np.ndarray) -> np.ndarray:
