@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prototxt.errors import Sentence
+from prototxt.errors import Sentence, ZooError
 
 if TYPE_CHECKING:
     from converters import Conversion
