@@ -311,7 +311,8 @@ def load_halves(
 ) -> tuple[Halves, str]:
     """The two halves of the network in an ONNX file, and the file's sha256.
 
-    Raises InferenceError where the file is no such network.
+    Raises:
+        InferenceError: the file is no such network.
     """
     import onnx
 
