@@ -79,8 +79,8 @@ def evaluate(
 ) -> Evaluation:
     """RMSE of a network's reconstruction of its own input.
 
-    As in the paper the mean stays subtracted on both sides and nothing is clipped. Where the model's
-    metadata state a scale, the error is that of unscaled pixels.
+    As in the paper the mean stays subtracted on both sides and nothing is clipped. Where the
+    model's metadata state a scale, the error is that of unscaled pixels.
 
     Args:
         model: one whose output is an image like its input.
