@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from prototxt.errors import Argument, Sentence
 from prototxt.net import ParamSpec
 
 from .fillers import fill
@@ -28,7 +30,7 @@ def attach_blobs(
 
     A blob that is shared (`param { name: "w" }`) is its first owner's very array.
     """
-    owners: dict[str, tuple[Node, int]] = {}
+    owners: dict[str, tuple[Node[Any], int]] = {}
     drawn: list[str] = []
     for node in graph.nodes:
         kind = find(node.type)
@@ -45,10 +47,10 @@ def attach_blobs(
             and not stored
             and not all(node.specs[i].name in owners for i in range(len(wanted)))
         ):
-            error = node.error("the caffemodel has no weights for it", hint(node, weights))
+            error = node.error("the caffemodel has no weights for it", remedy(node, weights))
             if not lenient:
                 raise error
-            warn(str(error))
+            warn(error.sentence)
         for index, spec in enumerate(wanted):
             share = node.specs[index].name
             if share and share in owners:
@@ -69,13 +71,17 @@ def attach_blobs(
         graph.notes.append(f"{which} drawn by the prototxt's fillers, seed {seed}")
 
 
-def hint(node: Node, weights: Mapping[str, Sequence[np.ndarray]]) -> str:
+def remedy(node: Node[Any], weights: Mapping[str, Sequence[np.ndarray]]) -> str:
     names = [name for name, blobs in weights.items() if blobs]
     shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
-    return f"the file has {shown or 'no weights at all'}; --lenient draws them by the fillers"
+    return Sentence(
+        f"the file has {shown or 'no weights at all'}; ",
+        Argument("lenient", True),
+        " draws them by the fillers",
+    )
 
 
-def draw(node: Node, index: int, spec: BlobSpec, seed: int) -> np.ndarray:
+def draw(node: Node[Any], index: int, spec: BlobSpec, seed: int) -> np.ndarray:
     try:
         return fill(spec.filler, spec.shape, seed, node.name, index)
     except ValueError as error:
@@ -83,7 +89,7 @@ def draw(node: Node, index: int, spec: BlobSpec, seed: int) -> np.ndarray:
 
 
 def take(
-    node: Node, stored: Sequence[np.ndarray], index: int, wanted: Sequence[BlobSpec]
+    node: Node[Any], stored: Sequence[np.ndarray], index: int, wanted: Sequence[BlobSpec]
 ) -> np.ndarray:
     spec = wanted[index]
     # HDF5 leaves out what another layer owns.
@@ -100,12 +106,14 @@ def take(
         raise node.error(
             f"{spec.name} is {text(array.shape)} in the caffemodel, "
             f"{text(spec.shape)} by the prototxt",
-            "the two files are not of the same network, or --shape differs",
+            Sentence(
+                "the two files are not of the same network, or ", Argument("shapes"), " differs"
+            ),
         )
     return array.reshape(spec.shape)
 
 
-def shared(node: Node, index: int, spec: BlobSpec, owner: Node, place: int) -> np.ndarray:
+def shared(node: Node[Any], index: int, spec: BlobSpec, owner: Node[Any], place: int) -> np.ndarray:
     array = owner.blobs[place]
     if array.shape == spec.shape:
         return array

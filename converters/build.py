@@ -6,10 +6,12 @@ import difflib
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import prototxt
+from prototxt.errors import Argument, Sentence
 from prototxt.net import LayerDefinition, NetDefinition
 
 from .blobs import attach_blobs
@@ -163,11 +165,16 @@ def read_params(record: Record, lenient: bool, warn: Warn) -> object:
         if unknown.name in MESSAGES or unknown.name in kind.messages():
             continue
         close = difflib.get_close_matches(unknown.name, {*MESSAGES, *kind.messages()}, 1)
-        message = f"layer {layer.name!r} ({layer.type}): unknown field {unknown.name!r}"
-        hint = f"did you mean {close[0]!r}?" if close else None
+        message = f"unknown field {unknown.name!r}"
+        subject = f"layer {layer.name!r} ({layer.type})"
         if not lenient:
-            raise prototxt.FormatError(message, unknown.position, hint)
-        warn(f"{unknown.position}: {message}")
+            raise prototxt.FormatError(
+                message,
+                subject=subject,
+                position=unknown.position,
+                remedy=f"did you mean {close[0]!r}?" if close else None,
+            )
+        warn(f"{unknown.position}: {subject}: {message}")
     return kind.read(layer, lenient, warn)
 
 
@@ -176,9 +183,9 @@ def check_given(given: Mapping[str, Shape], records: list[Record], net: NetDefin
     for name in given:
         if name not in names:
             raise ConversionError(
-                f"{net.path}: --shape names {name!r}, which is not an input",
-                None,
-                f"the inputs are {', '.join(names)}",
+                Sentence(Argument("shapes"), f" names {name!r}, which is not an input"),
+                subject=net.path,
+                remedy=f"the inputs are {', '.join(names)}",
             )
 
 
@@ -289,7 +296,9 @@ def infer_shapes(
     return graph.without_dead_nodes(), found
 
 
-def make_node(kind: LayerType, layer: LayerDefinition, params: object, phase: str) -> Node:
+def make_node(
+    kind: LayerType[Any], layer: LayerDefinition, params: object, phase: str
+) -> Node[Any]:
     return Node(
         layer.name,
         kind.type,
@@ -303,7 +312,7 @@ def make_node(kind: LayerType, layer: LayerDefinition, params: object, phase: st
     )
 
 
-def check_positive(node: Node, shapes: Sequence[Shape]) -> None:
+def check_positive(node: Node[Any], shapes: Sequence[Shape]) -> None:
     for shape in shapes:
         if any(isinstance(d, int) and d <= 0 for d in shape):
             size = text(node.inputs[0].shape) if node.inputs else "()"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from prototxt.binary import read_weights
-from prototxt.errors import UsageError
+from prototxt.errors import Argument, Sentence, UsageError
 from prototxt.files import Content, atomic_write_all, sha256_meanwhile
 from prototxt.net import NetDefinition, read_net
 from prototxt.preprocessing import Preprocessing
@@ -221,7 +221,14 @@ def convert(
         definition = definition.select(selected, (*definition.stages, *stages))
     phase = (definition.phase or "TEST").lower()
     if fold_preprocessing and phase == "train":
-        raise UsageError("--fold-preprocessing goes with --phase test: training crops at random")
+        raise UsageError(
+            Sentence(
+                Argument("fold_preprocessing"),
+                " goes with ",
+                Argument("phase", "test"),
+                ": training crops at random",
+            )
+        )
     file = Path(weights) if isinstance(weights, str | Path) else None
     digest = sha256_meanwhile(file) if file is not None else None
     blobs = read_weights(file, views=True) if file is not None else weights

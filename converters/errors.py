@@ -8,7 +8,7 @@ ZooError (prototxt.errors)
 
 from __future__ import annotations
 
-from prototxt.errors import Position, ZooError
+from prototxt.errors import Argument, Position, Sentence, ZooError
 
 __all__ = ["ConversionError", "NeedsShape", "UnsupportedLayers"]
 
@@ -29,14 +29,24 @@ class UnsupportedLayers(ConversionError):
         plural = "s" if len({kind for _, kind, _ in layers}) > 1 else ""
         super().__init__(
             f"unknown layer type{plural}: {listed}",
-            layers[0][2],
-            "`zoo layers` lists the known types; register others with --plugin FILE.py",
+            position=layers[0][2],
+            remedy=Sentence(
+                "`zoo layers` lists the known types; register others with ",
+                Argument("plugins", "FILE.py"),
+            ),
         )
 
 
 class NeedsShape(ConversionError):
     """Nothing fixes the shape of the input blob named `blob`."""
 
-    def __init__(self, blob: str, message: str, position: Position | None = None) -> None:
+    def __init__(
+        self, blob: str, message: str, *, subject: str, position: Position | None = None
+    ) -> None:
         self.blob = blob
-        super().__init__(message, position, f"give --shape {blob}=1x3x224x224")
+        super().__init__(
+            message,
+            subject=subject,
+            position=position,
+            remedy=Sentence("give ", Argument("shapes", {blob: (1, 3, 224, 224)})),
+        )

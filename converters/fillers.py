@@ -65,7 +65,8 @@ def fill(filler: Filler, shape: tuple[int, ...], seed: int, layer: str, index: i
         return rng.normal(0.0, math.sqrt(2.0 / norm), shape).astype(np.float32)
     if filler.type == "positive_unitball":
         drawn = rng.random((shape[0], count // shape[0]))
-        return (drawn / drawn.sum(axis=1, keepdims=True)).reshape(shape).astype(np.float32)
+        shares: np.ndarray = drawn / drawn.sum(axis=1, keepdims=True)
+        return shares.reshape(shape).astype(np.float32)
     if filler.type == "bilinear":
         return bilinear(shape)
     raise ValueError(

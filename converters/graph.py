@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -19,12 +19,15 @@ from prototxt.net import ParamSpec
 
 from .errors import ConversionError
 
-__all__ = ["Dim", "Graph", "Node", "Shape", "Value"]
+__all__ = ["Dim", "Graph", "Node", "P", "Shape", "Value"]
 
 Dim = int | str
 """A number, or the text of a symbol such as ``height`` where the size is left open."""
 
 Shape = tuple[Dim, ...]
+
+P = TypeVar("P")
+"""The params of a layer type: the dataclass that holds what its prototxt message says."""
 
 
 @dataclass(eq=False)
@@ -33,7 +36,7 @@ class Value:
 
     name: str
     shape: Shape
-    producer: Node | None = None
+    producer: Node[Any] | None = None
     dtype: str = "float32"
     nominal: tuple[int, ...] = ()
     """The shape that the prototxt itself states, where `shape` leaves dimensions open."""
@@ -43,16 +46,17 @@ class Value:
 
 
 @dataclass(eq=False)
-class Node:
+class Node(Generic[P]):
     """One layer as Caffe runs it.
 
-    `params` is the dataclass of its layer type; `blobs` are its learned arrays in Caffe's order and
+    `params` is the dataclass of its layer type: `Node[ConvolutionParams]` is a convolution,
+    `Node[Any]` any layer. `blobs` are its learned arrays in Caffe's order and
     `specs` their learning-rate and decay multipliers.
     """
 
     name: str
     type: str
-    params: Any
+    params: P
     inputs: list[Value]
     outputs: list[Value]
     blobs: list[np.ndarray] = field(default_factory=list)
@@ -63,9 +67,14 @@ class Node:
     shared: dict[int, tuple[str, int]] = field(default_factory=dict)
     """Blob index -> (layer, index) of the owner, where a `param { name }` shares it."""
 
-    def error(self, message: str, hint: str | None = None) -> ConversionError:
+    def error(self, message: str, remedy: str | None = None) -> ConversionError:
         """A ConversionError that names this layer, its type and its place."""
-        return ConversionError(f"layer {self.name!r} ({self.type}): {message}", self.position, hint)
+        return ConversionError(
+            message,
+            subject=f"layer {self.name!r} ({self.type})",
+            position=self.position,
+            remedy=remedy,
+        )
 
     def __repr__(self) -> str:
         return f"Node({self.name!r}, {self.type}, {self.inputs} -> {self.outputs})"
@@ -77,7 +86,7 @@ class Graph:
 
     name: str
     inputs: list[Value]
-    nodes: list[Node]
+    nodes: list[Node[Any]]
     outputs: list[Value]
     notes: list[str] = field(default_factory=list)
     """What a user should know of how it was made: where shapes and weights came from."""
@@ -95,7 +104,7 @@ class Graph:
                 return value
         raise KeyError(name)
 
-    def consumers(self, value: Value) -> list[Node]:
+    def consumers(self, value: Value) -> list[Node[Any]]:
         """The nodes that read `value`."""
         return [node for node in self.nodes if any(v is value for v in node.inputs)]
 

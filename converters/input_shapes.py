@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from prototxt.shapes import shape_text
+
 from .errors import ConversionError, NeedsShape
 from .graph import Graph, Shape
 from .registry import find
@@ -125,7 +127,7 @@ def guess(
     if (row := sizes.stored.get(blob)) is not None:
         plane = params.plane() if len(row) == 3 else None
         shape = (1, row[0], *plane) if plane else (1, *row)
-        shown = "x".join(map(str, shape[1:]))
+        shown = shape_text(shape[1:])
         crop = ", crop_size" if plane else ""
         notes.append(f"input {blob} {shown}: as the files of layer {record.layer.name} hold{crop}")
         return shape
@@ -135,7 +137,10 @@ def guess(
         why_channels = "channels taken to be those of colour images"
     if channels is None or record.layer.bottoms:
         raise NeedsShape(
-            blob, f"layer {record.layer.name!r}: nothing fixes the shape of {blob!r}", where
+            blob,
+            f"nothing fixes the shape of {blob!r}",
+            subject=f"layer {record.layer.name!r}",
+            position=where,
         )
     size = params.plane()
     if size is not None:
@@ -153,7 +158,10 @@ def guess(
             notes.append(f"input {blob} {channels}x{height}x{width}: {why}, {why_channels}")
             return shape
     error = NeedsShape(
-        blob, f"layer {record.layer.name!r}: nothing fixes the height and width of {blob!r}", where
+        blob,
+        f"nothing fixes the height and width of {blob!r}",
+        subject=f"layer {record.layer.name!r}",
+        position=where,
     )
     if not sizes.any_plane or blob in sizes.given:
         raise error

@@ -20,13 +20,13 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 from prototxt.net import LayerDefinition
 from prototxt.schema import decode
 
 from .fillers import Filler
-from .graph import Node, Shape, Value
+from .graph import Node, P, Shape, Value
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +53,7 @@ class BlobSpec:
     filler: Filler = field(default_factory=Filler)
 
 
-class LayerType:
+class LayerType(Generic[P]):
     """The behaviour of one Caffe layer type; stateless, one instance for each type."""
 
     type: ClassVar[str] = ""
@@ -65,7 +65,7 @@ class LayerType:
     tops: ClassVar[tuple[int, int | None]] = (1, 1)
     lists: ClassVar[tuple[int, ...]] = ()
     """Bottoms whose first dimension counts something else than images, such as regions."""
-    Params: ClassVar[builtins.type] = NoParams
+    Params: ClassVar[builtins.type[Any]] = NoParams
     is_input: ClassVar[bool] = False
     """Its tops are inputs of the network (Data, Input, ...)."""
     labelled: ClassVar[bool] = True
@@ -90,31 +90,31 @@ class LayerType:
     fixes_plane: ClassVar[bool] = False
     """Its weights fix the height and width of what it reads (InnerProduct)."""
 
-    def prepare(self, node: Node) -> None:
+    def prepare(self, node: Node[P]) -> None:
         """Settle what depends on the number of bottoms and the like, or raise `node.error`."""
 
-    def blobs(self, node: Node) -> list[BlobSpec]:
+    def blobs(self, node: Node[P]) -> list[BlobSpec]:
         """The learned arrays, in Caffe's order."""
         return []
 
-    def given_blobs(self, node: Node, arrays: int) -> None:
+    def given_blobs(self, node: Node[P], arrays: int) -> None:
         """Told how many arrays the caffemodel has for it, before `blobs` is asked which it needs.
 
         For types that forks define differently; may replace `node.params` or raise `node.error`.
         """
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[P]) -> list[Shape]:
         """The tops' shapes by Caffe's own arithmetic.
 
         Raises `node.error` for what Caffe would refuse, OpenDimension where it needs a number.
         """
         raise node.error("gives no shapes")
 
-    def dtypes(self, node: Node) -> list[str]:
+    def dtypes(self, node: Node[P]) -> list[str]:
         """The tops' types: float32, but int64 for masks."""
         return ["float32"] * len(node.outputs)
 
-    def notes(self, node: Node) -> list[str]:
+    def notes(self, node: Node[P]) -> list[str]:
         """What a user should know of this layer, once its shapes are settled; mostly nothing."""
         return []
 
@@ -136,82 +136,83 @@ class LayerType:
         """The names of the parameter messages that this type reads."""
         return (self.message,) if self.message else ()
 
-    def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> Any:
+    def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> P:
         """The layer's parameters as a `Params`; FormatError for a field that it does not know."""
         if self.message is None:
-            return self.Params()
-        return decode(
-            layer.param(self.message), self.Params, name=self.message, lenient=lenient, warn=warn
-        )
+            params: P = self.Params()
+        else:
+            message, name = layer.param(self.message), self.message
+            params = decode(message, self.Params, name=name, lenient=lenient, warn=warn)
+        return params
 
-    def legal(self, node: Node) -> Mapping[int, Legal]:
+    def legal(self, node: Node[P]) -> Mapping[int, Legal]:
         """Of bottoms that may not be fed just any number (labels, indices): what they may be."""
         return {}
 
-    def top_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
+    def top_shape(self, params: P, index: int) -> tuple[int, ...] | None:
         """Of an input layer: a top's shape as the prototxt states it, None where it does not."""
         return None
 
-    def usual_channels(self, params: Any, index: int) -> int | None:
+    def usual_channels(self, params: P, index: int) -> int | None:
         """Of an input layer: how many channels to take a top to have where nothing tells."""
         return None
 
-    def input_channels(self, params: Any, stored: Sequence[np.ndarray]) -> int | None:
+    def input_channels(self, params: P, stored: Sequence[np.ndarray]) -> int | None:
         """The channels of the first bottom, as far as the caffemodel's blobs tell them."""
         return None
 
-    def likely_planes(self, params: Any) -> list[tuple[int, int, str]]:
+    def likely_planes(self, params: P) -> list[tuple[int, int, str]]:
         """Heights and widths of the network's input that its parameters suggest, and the reason
         ("plane by unpool_size").
         """
         return []
 
-    def agrees(self, node: Node, stored: Sequence[np.ndarray]) -> bool:
+    def agrees(self, node: Node[P], stored: Sequence[np.ndarray]) -> bool:
         """Whether the caffemodel's blobs fit the bottoms, asked of types that `fixes_plane`."""
         return True
 
-    def macs(self, node: Node) -> int:
+    def macs(self, node: Node[P]) -> int:
         """Multiply-adds of one run; where only the run tells how many images, those of one."""
         return 0
 
-    def is_identity(self, node: Node) -> bool:
+    def is_identity(self, node: Node[P]) -> bool:
         """Whether every top equals the bottom, in the node's phase (Split; Dropout at test)."""
         return False
 
-    def affine(self, node: Node) -> tuple[np.ndarray, np.ndarray] | None:
+    def affine(self, node: Node[P]) -> tuple[np.ndarray, np.ndarray] | None:
         """Of a layer that gives factor * x + offset for each channel (axis 1) and nothing else:
         both, float64, one number a channel. `fold` multiplies them into the layer before.
         """
         return None
 
-    def absorb(self, node: Node, factor: np.ndarray, offset: np.ndarray) -> bool:
+    def absorb(self, node: Node[P], factor: np.ndarray, offset: np.ndarray) -> bool:
         """Change the node's blobs so that each channel of its top is factor * top + offset; False,
         and nothing changed, where they cannot hold that.
         """
         return False
 
-    def simplify(self, node: Node) -> None:
+    def simplify(self, node: Node[P]) -> None:
         """Change the node, in place, into another that gives the same and runs faster, if any."""
 
-    def is_bias(self, node: Node) -> bool:
+    def is_bias(self, node: Node[P]) -> bool:
         """Whether its top is its second blob all over the plane, whatever its bottom holds: a bias
         layer, a convolution whose weights are zero.
         """
         return False
 
-    def torch_inputs(self, node: Node, available: Sequence[Value]) -> list[Value]:
+    def torch_inputs(self, node: Node[P], available: Sequence[Value]) -> list[Value]:
         """What the module is called with, of the values made so far: the node's inputs."""
         return node.inputs
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[P], b: OnnxBuilder) -> None:
         """Emit ONNX nodes that write every output of `node`."""
         raise node.error("cannot be written as ONNX")
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[P]) -> nn.Module:
         """A module called with the node's inputs in order; it returns one tensor or a tuple."""
         raise node.error("cannot be rebuilt in PyTorch")
 
-    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+    def reverse(self, node: Node[P], tops: Tops, r: Reverser) -> None:
         """Hand what reached the tops of `node` on to its bottoms (`r.accumulate`).
 
         For reversed networks (passes/reverse.py), by the rules `r.rules`. With those of "salinet"

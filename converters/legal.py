@@ -6,6 +6,7 @@ A layer type says so by `LayerType.legal`; `legal_inputs` carries it up to the g
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from .graph import Node, Value
 
@@ -66,14 +67,14 @@ def rows(value: Value) -> Whole:
     return Whole(0, size - 1 if isinstance(size, int) else 0)
 
 
-def plane(node: Node) -> Whole:
+def plane(node: Node[Any]) -> Whole:
     """Indices into the H×W plane of a node's first output."""
     height, width = node.outputs[0].shape[-2:]
     fixed = isinstance(height, int) and isinstance(width, int)
     return Whole(0, int(height) * int(width) - 1 if fixed else 0)
 
 
-def regions(node: Node, spatial_scale: float) -> Regions:
+def regions(node: Node[Any], spatial_scale: float) -> Regions:
     """Regions of an image whose feature map is `node`'s first bottom."""
     count, _, height, width = node.inputs[0].shape
     sizes = [dim if isinstance(dim, int) else 1 for dim in (count, height, width)]

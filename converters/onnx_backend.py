@@ -57,10 +57,10 @@ def to_onnx_file(
 ) -> OnnxFile:
     """`to_onnx`, ready to be written: its weights are the graph's own arrays, not copies."""
     if target not in TARGETS:
-        raise ConversionError(f"unknown target {target!r}", None, f"one of {', '.join(TARGETS)}")
+        raise ConversionError(f"unknown target {target!r}", remedy=f"one of {', '.join(TARGETS)}")
     if opset not in OPSETS:
         raise ConversionError(
-            f"opset {opset} is not supported", None, f"one of {OPSETS[0]} to {OPSETS[-1]}"
+            f"opset {opset} is not supported", remedy=f"one of {OPSETS[0]} to {OPSETS[-1]}"
         )
     builder = OnnxBuilder(graph, target, opset)
     if preprocessing is not None:

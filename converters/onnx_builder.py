@@ -47,7 +47,7 @@ class OnnxBuilder:
         self._blob_names: Sequence[str] = ()
         self._node_names: set[str] = set()
 
-    def begin(self, node: Node, blobs: Sequence[str] = ()) -> None:
+    def begin(self, node: Node[Any], blobs: Sequence[str] = ()) -> None:
         """What is emitted from here on belongs to `node`, whose blobs are called so."""
         self._layer, self._blob_names = node.name, blobs
         self._made.extend(node.outputs)
@@ -108,7 +108,7 @@ class OnnxBuilder:
         self._nodes.append(helper.make_node(op_type, operands, targets, name=label, **given))
         return targets[0]
 
-    def node(self, op_type: str, node: Node, *more: Operand, **attributes: Any) -> str:
+    def node(self, op_type: str, node: Node[Any], *more: Operand, **attributes: Any) -> str:
         """Emit one ONNX node from all inputs of `node` (and `more`) to its first output."""
         return self.op(op_type, *node.inputs, *more, out=node.outputs[0], **attributes)
 
@@ -130,7 +130,7 @@ class OnnxBuilder:
         """A 1-D int64 initializer."""
         return self.const(np.array(numbers, np.int64))
 
-    def weight(self, node: Node, index: int) -> str:
+    def weight(self, node: Node[Any], index: int) -> str:
         """The initializer of a blob of the node begun, ``layer.weight``; shared ones stand once."""
         array = node.blobs[index]
         if id(array) not in self._weights:
@@ -140,7 +140,7 @@ class OnnxBuilder:
             self._arrays.append(array)
         return self._weights[id(array)]
 
-    def array(self, node: Node, suffix: str, array: np.ndarray) -> str:
+    def array(self, node: Node[Any], suffix: str, array: np.ndarray) -> str:
         """An initializer called ``layer.suffix`` for numbers that a layer derived."""
         return self.stored(f"{node.name}.{suffix}", array)
 

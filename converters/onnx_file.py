@@ -47,7 +47,8 @@ class OnnxFile:
     def nbytes(self) -> int:
         """About how long the file is if it holds its weights itself."""
         apart = sum(self.arrays[t.name].nbytes for t in self.tensors if t.name in self.arrays)
-        return apart + sum(t.ByteSize() + 16 for t in self.tensors) + int(self.model.ByteSize())
+        inside = self.model.ByteSize() + sum(t.ByteSize() + 16 for t in self.tensors)
+        return apart + int(inside)
 
     def whole(self) -> onnx.ModelProto:
         """The model with its weights in it, which are copied."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from prototxt.errors import Argument, Sentence
 from prototxt.files import find_beside
 from prototxt.net import LayerDefinition, NetDefinition
 from prototxt.preprocessing import Preprocessing
@@ -57,8 +58,8 @@ def of_layer(layer: LayerDefinition, path: Path) -> Preprocessing:
     if said.mean_file and said.mean_value:
         raise ConversionError(
             f"layer {layer.name!r} has both mean_file and mean_value",
-            layer.position,
-            "Caffe refuses it too",
+            position=layer.position,
+            remedy="Caffe refuses it too",
         )
     mean: str | None = ",".join(f"{value:.9g}" for value in said.mean_value) or None
     lost = None
@@ -110,13 +111,16 @@ def check_foldable(graph: Graph, how: Preprocessing) -> Value:
     if value is None:
         listed = ", ".join(f"{v.name} {text(v.shape)}" for v in graph.inputs)
         raise ConversionError(
-            f"--fold-preprocessing: not one input takes images of 1 or 3 channels ({listed})"
+            f"not one input takes images of 1 or 3 channels ({listed})",
+            subject=Argument("fold_preprocessing"),
         )
     if how.obstacle:
-        raise ConversionError(f"--fold-preprocessing: {how.obstacle}")
+        raise ConversionError(how.obstacle, subject=Argument("fold_preprocessing"))
     if how.mean_file and how.mean is None:
         raise ConversionError(
-            f"--fold-preprocessing: the mean {how.mean_file} is not there", hint="give --mean"
+            f"the mean {how.mean_file} is not there",
+            subject=Argument("fold_preprocessing"),
+            remedy=Sentence("give ", Argument("mean")),
         )
     return value
 
@@ -153,8 +157,8 @@ def emit(value: Value, how: Preprocessing, b: OnnxBuilder) -> None:
 def image_shape(value: Value, mean: np.ndarray | None, crop: tuple[int, int] | None) -> Shape:
     """N×H×W×C of the images that become `value`. ConversionError where nothing does."""
 
-    def error(message: str, hint: str | None = None) -> ConversionError:
-        return ConversionError(f"input {value.name!r}: {message}", None, hint)
+    def error(message: str, remedy: str | None = None) -> ConversionError:
+        return ConversionError(message, subject=f"input {value.name!r}", remedy=remedy)
 
     shown = text(value.shape)
     if len(value.shape) != 4 or value.shape[1] not in (1, 3):
@@ -175,7 +179,11 @@ def image_shape(value: Value, mean: np.ndarray | None, crop: tuple[int, int] | N
     if crop is None and tuple(plane) != whole:
         raise error(
             f"takes {shown}, but the mean image is {size}",
-            f"fix it by --shape {value.name}=batchx{channels}x{size}, or give the mean as numbers",
+            Sentence(
+                "fix it by ",
+                Argument("shapes", {value.name: ("batch", channels, *whole)}),
+                ", or give the mean as numbers",
+            ),
         )
     if crop is not None and (whole[0] < crop[0] or whole[1] < crop[1]):
         raise error(

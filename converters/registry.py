@@ -15,7 +15,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from prototxt.errors import Argument, Sentence
 
 from .errors import ConversionError
 from .layer_type import LayerType
@@ -43,12 +45,12 @@ class LayerInfo:
     reversible: bool = False
 
 
-_types: dict[str, LayerType] = {}
+T = TypeVar("T", bound=builtins.type[LayerType[Any]])
+
+_types: dict[str, LayerType[Any]] = {}
 
 
-def register(
-    *names: str, message: str | None = None
-) -> Callable[[builtins.type[Any]], builtins.type[Any]]:
+def register(*names: str, message: str | None = None) -> Callable[[T], T]:
     """Register a `LayerType` class under its Caffe names, as a decorator.
 
     Args:
@@ -59,7 +61,7 @@ def register(
         ConversionError: a name that is taken.
     """
 
-    def decorate(cls: builtins.type[Any]) -> builtins.type[Any]:
+    def decorate(cls: T) -> T:
         for name in names:
             if name in _types:
                 taken = builtins.type(_types[name])
@@ -88,7 +90,7 @@ def _load_families() -> None:
         importlib.import_module(f"converters.layers.{family}")
 
 
-def find(name: str) -> LayerType | None:
+def find(name: str) -> LayerType[Any] | None:
     """The layer type of that Caffe name, or None."""
     _load_families()
     return _types.get(name)
@@ -123,7 +125,11 @@ def load_plugin(path: str | Path) -> None:
     path = Path(path)
     spec = importlib.util.spec_from_file_location(f"zoo_plugin_{path.stem}", path)
     if spec is None or spec.loader is None or not path.is_file():
-        raise ConversionError(f"{path}: not a Python file", None, "--plugin takes FILE.py")
+        raise ConversionError(
+            "not a Python file",
+            subject=path,
+            remedy=Sentence(Argument("plugins"), " takes FILE.py"),
+        )
     module = importlib.util.module_from_spec(spec)
     # dataclasses looks its classes' module up there, and pickle too.
     sys.modules[spec.name] = module
@@ -133,4 +139,4 @@ def load_plugin(path: str | Path) -> None:
         del sys.modules[spec.name]
         if isinstance(error, ConversionError):
             raise
-        raise ConversionError(f"{path}: the plugin failed: {error!r}") from error
+        raise ConversionError(f"the plugin failed: {error!r}", subject=path) from error

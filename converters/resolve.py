@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from prototxt.net import LayerDefinition, NetDefinition
 from prototxt.text import Scalar
@@ -36,7 +37,7 @@ class Record:
     """A layer with its blobs resolved."""
 
     layer: LayerDefinition
-    kind: LayerType | None
+    kind: LayerType[Any] | None
     inputs: list[Version] = field(default_factory=list)
     outputs: list[Version] = field(default_factory=list)
     partner: tuple[str, int] | None = None
@@ -71,7 +72,7 @@ def type_of(layer: LayerDefinition) -> str:
     return kind.full_type(layer) if kind is not None else layer.type
 
 
-def kind_of(layer: LayerDefinition) -> LayerType | None:
+def kind_of(layer: LayerDefinition) -> LayerType[Any] | None:
     """Its layer type; of an unknown Python layer without bottoms that it brings data in."""
     return find(type_of(layer)) or (None if layer.bottoms else find(layer.type))
 
@@ -104,7 +105,7 @@ def resolve(
     for record in needed:
         check_counts(record)
     if not any(not r.is_input for r in needed) and not outputs:
-        raise ConversionError(f"{net.path}: the network has no layers besides its inputs")
+        raise ConversionError("the network has no layers besides its inputs", subject=net.path)
     return needed, wanted
 
 
@@ -127,9 +128,10 @@ def connect(net: NetDefinition) -> tuple[list[Record], dict[str, Version]]:
                     else ""
                 )
                 raise ConversionError(
-                    f"{describe(layer)}: top {name!r} is written already{where}",
-                    layer.position,
-                    "give it another name, or make it the bottom as well to work in place",
+                    f"top {name!r} is written already{where}",
+                    subject=describe(layer),
+                    position=layer.position,
+                    remedy="give it another name, or make it the bottom as well to work in place",
                 )
             seen.add(name)
             record.outputs.append(Version(name, record, index))
@@ -182,9 +184,9 @@ def named(
         if name not in known:
             close = difflib.get_close_matches(name, known, 1)
             raise ConversionError(
-                f"{net.path}: no blob {name!r} to output",
-                None,
-                f"did you mean {close[0]!r}?" if close else "`zoo inspect` lists the blobs",
+                f"no blob {name!r} to output",
+                subject=net.path,
+                remedy=f"did you mean {close[0]!r}?" if close else "`zoo inspect` lists the blobs",
             )
         wanted.append(known[name])
     return wanted
@@ -264,18 +266,22 @@ def reach(records: list[Record], wanted: list[Version]) -> list[Record]:
 def missing(record: Record, blob: str, records: list[Record]) -> ConversionError:
     layer = record.layer
     writers = [r.layer for r in records if blob in r.layer.tops]
-    message = f"{describe(layer)}: bottom {blob!r} is not there"
     if writers:
         later = writers[0]
-        message = (
-            f"{describe(layer)}: bottom {blob!r} is written only later, "
-            f"by {describe(later)}{line_of(later)}"
+        return ConversionError(
+            f"bottom {blob!r} is written only later, by {describe(later)}{line_of(later)}",
+            subject=describe(layer),
+            position=layer.position,
+            remedy="a cycle, or layers out of order",
         )
-        return ConversionError(message, layer.position, "a cycle, or layers out of order")
     above = {v.blob for r in records[: records.index(record)] for v in r.outputs}
     close = difflib.get_close_matches(blob, above, 1)
-    hint = f"did you mean {close[0]!r}?" if close else "no layer of this phase writes it"
-    return ConversionError(message, layer.position, hint)
+    return ConversionError(
+        f"bottom {blob!r} is not there",
+        subject=describe(layer),
+        position=layer.position,
+        remedy=f"did you mean {close[0]!r}?" if close else "no layer of this phase writes it",
+    )
 
 
 def check_counts(record: Record) -> None:
@@ -295,5 +301,7 @@ def check_counts(record: Record) -> None:
                 else (f"{least} to {most}")
             )
             raise ConversionError(
-                f"{describe(layer)}: has {count} {what}s, needs {span}", layer.position
+                f"has {count} {what}s, needs {span}",
+                subject=describe(layer),
+                position=layer.position,
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -83,7 +83,7 @@ class Reverser(Protocol):
     def add(
         self,
         kind: str,
-        node: Node,
+        node: Node[Any],
         inputs: Sequence[Value],
         like: Value,
         params: object,
@@ -101,7 +101,12 @@ class Reverser(Protocol):
         ...
 
     def add_split(
-        self, kind: str, node: Node, inputs: Sequence[Value], likes: Sequence[Value], params: object
+        self,
+        kind: str,
+        node: Node[Any],
+        inputs: Sequence[Value],
+        likes: Sequence[Value],
+        params: object,
     ) -> list[Value]:
         """The outputs of a new node that has several: one for each of `likes`, of its shape."""
         ...
@@ -109,7 +114,7 @@ class Reverser(Protocol):
     def add_forward(
         self,
         kind: str,
-        node: Node,
+        node: Node[Any],
         inputs: Sequence[Value],
         like: Value,
         params: object,
@@ -120,7 +125,7 @@ class Reverser(Protocol):
         """As `add`, but in the forward pass, behind `node`: it finds bottleneck information."""
         ...
 
-    def scale(self, node: Node, value: Value, like: Value, factor: float) -> Value:
+    def scale(self, node: Node[Any], value: Value, like: Value, factor: float) -> Value:
         """`factor` times `value`, of the shape of `like`; `value` itself where the factor is 1."""
         ...
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import re
 
+from prototxt.shapes import shape_text
+
 from .graph import Dim, Shape
 
 __all__ = [
@@ -33,7 +35,7 @@ class OpenDimension(Exception):
 
 def text(shape: Shape) -> str:
     """``1x3x128x128``, as errors and tables print a shape; a scalar is ``()``."""
-    return "x".join(map(str, shape)) if shape else "()"
+    return shape_text(shape, "()")
 
 
 def is_fixed(*dims: Dim) -> bool:

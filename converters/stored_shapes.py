@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from prototxt.errors import ZooError
+from prototxt.errors import Sentence, ZooError
 from prototxt.files import find_beside
 from prototxt.net import LayerDefinition, NetDefinition
 
-from .layers.inputs import Data, HDF5Data, Source
+from .layers.inputs import Data, HDF5Data
 from .registry import find
 
 __all__ = ["stored_shapes"]
@@ -37,7 +37,7 @@ def stored_shapes(
         try:
             rows = row_shapes(layer, kind, place)
         except ZooError as error:
-            warn(f"layer {layer.name!r}: {error}")
+            warn(Sentence(f"layer {layer.name!r}: ", error.sentence))
             continue
         found.update({top: row for top, row in zip(layer.tops, rows, strict=False) if row})
     return found
@@ -50,7 +50,7 @@ def row_shapes(
 
     if isinstance(kind, HDF5Data):
         return HDF5Records(source, layer.tops).shapes()
-    params: Source = kind.read(layer, True, lambda _: None)
+    params = kind.read(layer, True, lambda _: None)
     decoding: Decoding = "native"
     if params.transform.force_color or params.transform.force_gray:
         decoding = "color" if params.transform.force_color else "gray"

@@ -15,6 +15,7 @@ import operator
 import re
 from collections.abc import Sequence
 from keyword import iskeyword
+from typing import Any
 
 from torch import fx, nn
 
@@ -95,7 +96,7 @@ def attach(root: nn.Module, name: str, module: nn.Module) -> str:
     return ".".join([*path, unique])
 
 
-def tie_shared(root: nn.Module, node: Node) -> None:
+def tie_shared(root: nn.Module, node: Node[Any]) -> None:
     """Make a blob that `node` shares the very parameter of its owner."""
     for index, (owner, place) in node.shared.items():
         ours, theirs = (root.get_submodule(".".join(parts(n))) for n in (node.name, owner))

@@ -19,6 +19,7 @@ from .errors import FormatError
 from .files import atomic_write, map_bytes, release
 from .hdf5 import SIGNATURE, read_blobs, read_state
 from .schema_pb import message_class
+from .shapes import shape_text
 from .upgrade import V0_TYPES, V1_NUMBERS, V1_TYPES
 from .wire import Unfit, strip
 
@@ -80,7 +81,7 @@ Runs = list[memoryview]
 def parse(data: bytes | memoryview, name: str, path: str, what: str, exact: bool = False) -> Any:
     """Parse a protobuf message; every way of being wrong is one line."""
     if not data:
-        raise FormatError(f"{path}: not a {what}: the file is empty")
+        raise FormatError(f"not a {what}: the file is empty", subject=path)
     message = message_class(name, exact)()
     try:
         message.ParseFromString(data)
@@ -88,10 +89,10 @@ def parse(data: bytes | memoryview, name: str, path: str, what: str, exact: bool
         head = bytes(data[:4096])
         if head.isascii() and b"\0" not in head:
             raise FormatError(
-                f"{path}: not a {what}: it is a text file", None, "is it the prototxt?"
+                f"not a {what}: it is a text file", subject=path, remedy="is it the prototxt?"
             ) from None
         raise FormatError(
-            f"{path}: not a {what}, or cut short: {len(data)} bytes do not parse"
+            f"not a {what}, or cut short: {len(data)} bytes do not parse", subject=path
         ) from None
     return message
 
@@ -152,7 +153,7 @@ def read_model(path: str | Path) -> list[LayerBlobs]:
         lambda net, runs: [*old_layers(net, where, runs), *layers(net, where, runs)],
     )
     if not result:
-        raise FormatError(f"{where}: not a caffemodel: there are no layers in it")
+        raise FormatError("not a caffemodel: there are no layers in it", subject=where)
     return result
 
 
@@ -190,7 +191,9 @@ def array_of(blob: Any, where: str, runs: Runs | None) -> np.ndarray:
     else:
         shape = tuple(blob.shape.dim)
     if any(d < 0 for d in shape):
-        raise FormatError(f"{where}: negative dimension in its shape {shown(shape)}")
+        raise FormatError(
+            f"negative dimension in its shape {shape_text(shape, '()')}", subject=where
+        )
     count = math.prod(shape)
     if runs is not None:
         for field, dtype in (("data", "<f4"), ("double_data", "<f8")):
@@ -202,15 +205,11 @@ def array_of(blob: Any, where: str, runs: Runs | None) -> np.ndarray:
     numbers = blob.data or blob.double_data
     if len(numbers) != count:
         raise FormatError(
-            f"{where}: {len(numbers)} numbers for a shape of {shown(shape)} ({count})",
-            None,
-            "the file is damaged",
+            f"{len(numbers)} numbers for a shape of {shape_text(shape, '()')} ({count})",
+            subject=where,
+            remedy="the file is damaged",
         )
     return np.array(numbers, np.float32).reshape(shape)
-
-
-def shown(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape)) or "()"
 
 
 def fill_blob(blob: Any, array: np.ndarray, legacy: bool = False) -> None:
@@ -230,7 +229,7 @@ def save(path: str | Path, message: Any) -> None:
     try:
         data = message.SerializeToString()
     except (EncodeError, ValueError):
-        raise FormatError(f"{path}: too large for one protobuf message (2 GB)") from None
+        raise FormatError("too large for one protobuf message (2 GB)", subject=path) from None
     atomic_write(path, data)
 
 
@@ -263,7 +262,7 @@ def write_weights(
             entry.type = kind.encode()
         for array in blobs:
             if v1 and np.ndim(array) > 4:
-                raise FormatError(f"layer {layer!r}: a V1 blob has at most 4 dimensions")
+                raise FormatError("a V1 blob has at most 4 dimensions", subject=f"layer {layer!r}")
             fill_blob(entry.blobs.add(), array, legacy=v1)
     save(path, net)
 
@@ -274,7 +273,7 @@ def read_binaryproto(path: str | Path) -> np.ndarray:
         path, "BlobProto", "binaryproto", lambda blob, runs: owned(array_of(blob, str(path), runs))
     )
     if array.size == 0:
-        raise FormatError(f"{path}: not a binaryproto: there are no numbers in it")
+        raise FormatError("not a binaryproto: there are no numbers in it", subject=path)
     return array[0] if array.ndim == 4 and array.shape[0] == 1 else array
 
 
@@ -317,14 +316,18 @@ def parse_datum(data: bytes, where: str = "datum") -> Datum:
         return Datum(None, datum.data, datum.label)
     shape = (datum.channels, datum.height, datum.width)
     if any(d < 0 for d in shape):
-        raise FormatError(f"{where}: negative dimension in its shape {shown(shape)}")
+        raise FormatError(
+            f"negative dimension in its shape {shape_text(shape, '()')}", subject=where
+        )
     count = math.prod(shape)
     if datum.data and len(datum.data) == count:
         return Datum(np.frombuffer(datum.data, np.uint8).reshape(shape), b"", datum.label)
     if len(datum.float_data) == count:
         return Datum(np.array(datum.float_data, np.float32).reshape(shape), b"", datum.label)
     raise FormatError(
-        f"{where}: {len(datum.data) or len(datum.float_data)} numbers for a shape of {shown(shape)}"
+        f"{len(datum.data) or len(datum.float_data)} numbers for a shape of "
+        f"{shape_text(shape, '()')}",
+        subject=where,
     )
 
 

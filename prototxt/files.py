@@ -49,8 +49,8 @@ def atomic_write_all(contents: Sequence[tuple[str | Path, Content]]) -> None:
     try:
         for path, data in ((Path(p), d) for p, d in contents):
             if path.is_dir():
-                raise FormatError(f"{path}: is a directory", None, "name a file")
-            handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent or ".")
+                raise FormatError("is a directory", subject=path, remedy="name a file")
+            handle, temporary = tempfile.mkstemp(".part", f".{path.name}.", path.parent or ".")
             staged.append((temporary, path))
             fill(handle, data)
         for temporary, path in staged:
@@ -63,7 +63,7 @@ def atomic_write_all(contents: Sequence[tuple[str | Path, Content]]) -> None:
         why = error.strerror or str(error)
         if not path.parent.is_dir():
             why = f"there is no folder {path.parent}"
-        raise FormatError(f"{path}: cannot be written: {why}") from None
+        raise FormatError(f"cannot be written: {why}", subject=path) from None
     finally:
         for left in (*(Path(temporary) for temporary, _ in staged), *placed):
             with contextlib.suppress(OSError):
@@ -92,13 +92,13 @@ def read_bytes(
     """A file's contents; an error of that kind (one line) where it cannot be read."""
     path = Path(path)
     if path.is_dir():
-        raise error(f"{path}: is a directory", None, f"name {what}")
+        raise error("is a directory", subject=path, remedy=f"name {what}")
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise error(f"{path}: no such file") from None
+        raise error("no such file", subject=path) from None
     except OSError as problem:
-        raise error(f"{path}: cannot be read: {problem.strerror}") from None
+        raise error(f"cannot be read: {problem.strerror}", subject=path) from None
 
 
 def map_bytes(path: str | Path) -> memoryview:
@@ -152,9 +152,9 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
-        raise ZooError(f"{path}: is a file, not a folder", hint="give a folder") from None
+        raise ZooError("is a file, not a folder", subject=path, remedy="give a folder") from None
     except OSError as error:
-        raise ZooError(f"{path}: cannot be made: {error.strerror or error}") from None
+        raise ZooError(f"cannot be made: {error.strerror or error}", subject=path) from None
 
 
 def find_beside(name: str, path: Path) -> Path | None:

@@ -36,7 +36,7 @@ def opened(path: str | Path, use: Callable[[Any], T]) -> T:
             return use(file)
     except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
         why = " ".join(str(error).split())
-        raise FormatError(f"{path}: not a sound HDF5 file: {why}") from None
+        raise FormatError(f"not a sound HDF5 file: {why}", subject=path) from None
 
 
 def datasets(group: Any) -> dict[str, Any]:
@@ -71,7 +71,9 @@ def read_blobs(path: str | Path, data: memoryview) -> dict[str, list[np.ndarray]
     found = opened(path, use)
     if not found:
         raise FormatError(
-            f"{path}: no weights in this HDF5 file", None, "they are datasets data/LAYER/INDEX"
+            "no weights in this HDF5 file",
+            subject=path,
+            remedy="they are datasets data/LAYER/INDEX",
         )
     empty = np.empty(0, np.float32)
     return {
@@ -86,11 +88,11 @@ def read_state(path: str | Path, data: memoryview) -> tuple[int, str, list[np.nd
     def use(file: Any) -> tuple[int, str, list[np.ndarray], int]:
         for name in ("iter", "current_step"):
             if name not in file or file[name].size != 1:
-                raise FormatError(f"{path}: not a solverstate: there is no {name} in it")
+                raise FormatError(f"not a solverstate: there is no {name} in it", subject=path)
         named = file["learned_net"][()] if "learned_net" in file else b""
         items = datasets(file.get("history"))
         if sorted(items) != sorted(map(str, range(len(items)))):
-            raise FormatError(f"{path}: its history is not numbered from 0")
+            raise FormatError("its history is not numbered from 0", subject=path)
         history = [
             np.array(numbers(items[str(i)], data, f"{path}: history {i}"))
             for i in range(len(items))
@@ -104,10 +106,10 @@ def read_state(path: str | Path, data: memoryview) -> tuple[int, str, list[np.nd
 def numbers(item: Any, data: memoryview, where: str) -> np.ndarray:
     """A dataset's numbers as float32."""
     if item.dtype.kind != "f" or item.size is None:
-        raise FormatError(f"{where}: {item.dtype} values, not floats")
+        raise FormatError(f"{item.dtype} values, not floats", subject=where)
     length = item.size * item.dtype.itemsize
     if item.is_virtual or item.external or item.id.get_storage_size() * DEFLATE < length:
-        raise FormatError(f"{where}: its numbers are not in this file")
+        raise FormatError("its numbers are not in this file", subject=where)
     offset = item.id.get_offset()
     end = None if offset is None else offset + length
     if end is None or end > len(data) or item.dtype != np.dtype("<f4"):

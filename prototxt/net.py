@@ -93,7 +93,7 @@ class LayerDefinition:
         inner: list[Field] = []
         for item in found:
             if not isinstance(item.value, Message):
-                raise FormatError(f"{name} must be a message {{ ... }}", item.position)
+                raise FormatError(f"{name} must be a message {{ ... }}", position=item.position)
             inner.extend(item.value.fields)
         return Message(inner, found[0].position)
 
@@ -120,15 +120,16 @@ class NetDefinition:
     ) -> NetDefinition:
         """The layers that Caffe would build in this state (Net::FilterNet)."""
         if phase not in ("TRAIN", "TEST"):
-            raise FormatError(f"unknown phase {phase!r}", None, "TRAIN or TEST")
+            raise FormatError(f"unknown phase {phase!r}", remedy="TRAIN or TEST")
         stages, level = tuple(stages) or self.stages, level or self.level
         kept = []
         for layer in self.layers:
             if layer.include and layer.exclude:
                 raise FormatError(
-                    f"layer {layer.name!r}: has include and exclude rules",
-                    layer.position,
-                    "Caffe allows one kind",
+                    "has include and exclude rules",
+                    subject=f"layer {layer.name!r}",
+                    position=layer.position,
+                    remedy="Caffe allows one kind",
                 )
             rules = layer.include or layer.exclude
             met = any(rule.met(phase, stages, level) for rule in rules)
@@ -175,9 +176,9 @@ def from_message(
 
     if is_solver(message):
         raise FormatError(
-            f"{path}: this is a solver definition",
-            None,
-            "train with `zoo train`, or look at it with `zoo inspect`",
+            "this is a solver definition",
+            subject=path,
+            remedy="train with `zoo train`, or look at it with `zoo inspect`",
         )
     for item in message.fields:
         if item.name in NET_FIELDS:
@@ -185,18 +186,20 @@ def from_message(
         close = difflib.get_close_matches(item.name, NET_FIELDS, 1)
         error = FormatError(
             f"unknown field {item.name!r} in a network",
-            item.position,
-            f"did you mean {close[0]!r}?" if close else None,
+            position=item.position,
+            remedy=f"did you mean {close[0]!r}?" if close else None,
         )
         if not lenient:
             raise error
         if warn:
-            warn(str(error))
+            warn(error.sentence)
     upgraded, syntax = upgrade_net(message)
     layers = inputs(upgraded)
     layers += [layer(messaged(item), item.position) for item in upgraded.all("layer")]
     if not layers:
-        raise FormatError(f"{path}: there are no layers in it", None, "is it a network definition?")
+        raise FormatError(
+            "there are no layers in it", subject=path, remedy="is it a network definition?"
+        )
     state = upgraded.last("state")
     rule = state_rule(messaged(state), "state", "stage") if state else StateRule()
     phase, level = rule.phase, rule.min_level or 0
@@ -205,7 +208,7 @@ def from_message(
 
 def messaged(item: Field) -> Message:
     if not isinstance(item.value, Message):
-        raise FormatError(f"{item.name} must be a message {{ ... }}", item.position)
+        raise FormatError(f"{item.name} must be a message {{ ... }}", position=item.position)
     return item.value
 
 
@@ -215,11 +218,13 @@ def inputs(net: Message) -> list[LayerDefinition]:
     shapes = [messaged(f) for f in net.all("input_shape")]
     dims = net.all("input_dim")
     if shapes and dims:
-        raise FormatError("input_shape and input_dim exclude each other", dims[0].position)
+        raise FormatError("input_shape and input_dim exclude each other", position=dims[0].position)
     if dims:
         if len(dims) != 4 * len(names):
             raise FormatError(
-                f"{len(dims)} input_dim for {len(names)} inputs", dims[-1].position, "4 for each"
+                f"{len(dims)} input_dim for {len(names)} inputs",
+                position=dims[-1].position,
+                remedy="4 for each",
             )
         shapes = [
             Message([Field("dim", d.value, d.position) for d in dims[i : i + 4]])
@@ -228,12 +233,12 @@ def inputs(net: Message) -> list[LayerDefinition]:
     if shapes and len(shapes) != len(names):
         raise FormatError(
             f"{len(shapes)} input_shape for {len(names)} inputs",
-            net.all("input_shape")[-1].position,
+            position=net.all("input_shape")[-1].position,
         )
     result = []
     for index, item in enumerate(names):
         if not isinstance(item.value, Scalar):
-            raise FormatError("input must be a quoted name", item.position)
+            raise FormatError("input must be a quoted name", position=item.position)
         name = item.value.text
         message = Message(position=item.position)
         message.add("name", name, item.position)
@@ -278,7 +283,7 @@ def layer(message: Message, position: Position | None) -> LayerDefinition:
     plain = Message([f for f in message.fields if f.name in _own_names()])
     own = decode(plain, _Layer, name="layer")
     if not own.type:
-        raise FormatError(f"layer {own.name!r} has no type", position)
+        raise FormatError(f"layer {own.name!r} has no type", position=position)
     specs = [param_spec(messaged(f)) for f in message.all("param")]
     include = [state_rule(messaged(f), "include") for f in message.all("include")]
     exclude = [state_rule(messaged(f), "exclude") for f in message.all("exclude")]
@@ -335,7 +340,7 @@ def choice(message: Message, name: str, members: tuple[str, ...]) -> str | None:
             return text
         if kind == "number" and text.isdigit() and int(text) < len(members):
             return members[int(text)]
-    raise FormatError(f"{name} must be one of {', '.join(members)}", item.position)
+    raise FormatError(f"{name} must be one of {', '.join(members)}", position=item.position)
 
 
 def text_of(message: Message, name: str) -> str:
@@ -343,7 +348,7 @@ def text_of(message: Message, name: str) -> str:
     if item is None:
         return ""
     if not isinstance(item.value, Scalar) or item.value.kind != "string":
-        raise FormatError(f"{name} must be a quoted string", item.position)
+        raise FormatError(f"{name} must be a quoted string", position=item.position)
     return item.value.text
 
 

@@ -24,14 +24,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import FormatError, ZooError
+from .shapes import Plane, parse_plane, shape_text
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Plane", "Preprocessing", "parse_plane", "read_array", "read_mean"]
-
-Plane = tuple[int, int]
-"""Height and width, pixels."""
+__all__ = ["Plane", "Preprocessing", "read_array", "read_mean"]
 
 
 @dataclass(frozen=True)
@@ -111,12 +109,12 @@ class Preprocessing:
         order = "GRAY" if channels == 1 else self.channel_order or "BGR"
         found = {"zoo.channel_order": order}
         if self.input_size is not None:
-            found["zoo.input_size"] = plane_text(self.input_size)
+            found["zoo.input_size"] = shape_text(self.input_size)
         if channels is not None:
             found["zoo.resize"] = "bilinear"
         for key, plane in (("zoo.resize_size", self.resize), ("zoo.crop", self.crop)):
             if plane is not None:
-                found[key] = plane_text(plane)
+                found[key] = shape_text(plane)
         if self.scale is not None:
             found["zoo.scale"] = f"{self.scale:.9g}"
         if self.mean is not None:
@@ -151,17 +149,6 @@ class Preprocessing:
         )
 
 
-def plane_text(plane: Plane) -> str:
-    """``HEIGHTxWIDTH``."""
-    return f"{plane[0]}x{plane[1]}"
-
-
-def parse_plane(text: str | None) -> Plane | None:
-    """The plane of ``HEIGHTxWIDTH``; None of anything else."""
-    height, x, width = (text or "").partition("x")
-    return (int(height), int(width)) if x and height.isdecimal() and width.isdecimal() else None
-
-
 def parse_numbers(text: str) -> tuple[float, ...]:
     """The numbers of ``104,117,123``; none of any other text."""
     try:
@@ -184,7 +171,9 @@ def read_mean(
     text = str(spec)
     if numbers := parse_numbers(text):
         if len(numbers) not in (1, channels) or not np.isfinite(numbers).all():
-            raise error(f"mean {text}: give {channels} numbers", None, "as in 104,117,123")
+            raise error(
+                f"give {channels} numbers", subject=f"mean {text}", remedy="as in 104,117,123"
+            )
         return np.resize(np.array(numbers, np.float32), channels).reshape(channels, 1, 1)
     if text.endswith(".npy"):
         stored = read_array(Path(text), error)
@@ -198,8 +187,8 @@ def read_mean(
     if mean.ndim == 1 and mean.size == channels:
         mean = mean.reshape(channels, 1, 1)
     if mean.ndim != 3 or mean.shape[0] != channels:
-        shown = "x".join(map(str, mean.shape))
-        raise error(f"{text}: the mean is {shown}, not {channels}xHxW")
+        shown = shape_text(mean.shape)
+        raise error(f"the mean is {shown}, not {channels}xHxW", subject=text)
     return mean
 
 
@@ -210,8 +199,8 @@ def read_array(path: Path, error: type[ZooError] = FormatError) -> np.ndarray:
     try:
         return np.asarray(np.load(path, allow_pickle=False))
     except FileNotFoundError:
-        raise error(f"{path}: no such file") from None
+        raise error("no such file", subject=path) from None
     except OSError as problem:
-        raise error(f"{path}: cannot be read: {problem.strerror or problem}") from None
+        raise error(f"cannot be read: {problem.strerror or problem}", subject=path) from None
     except (ValueError, EOFError):
-        raise error(f"{path}: not a plain .npy array") from None
+        raise error("not a plain .npy array", subject=path) from None

@@ -10,6 +10,7 @@ import numpy as np
 
 from .binary import parse_datum
 from .errors import ZooError
+from .shapes import shape_text
 
 Decoding = Literal["color", "gray", "native"]
 
@@ -42,15 +43,15 @@ class LMDBRecords:
         import lmdb
 
         if not (path / "data.mdb").is_file():
-            raise ZooError(f"{path}: not an LMDB folder: there is no data.mdb in it")
+            raise ZooError("not an LMDB folder: there is no data.mdb in it", subject=path)
         try:
             self.database = environment(path.resolve())
             with self.database.begin() as transaction:
                 self.keys = [bytes(key) for key in transaction.cursor().iternext(values=False)]
         except lmdb.Error as error:
-            raise ZooError(f"{path}: cannot be read as an LMDB: {error}") from None
+            raise ZooError(f"cannot be read as an LMDB: {error}", subject=path) from None
         if not self.keys:
-            raise ZooError(f"{path}: the database is empty")
+            raise ZooError("the database is empty", subject=path)
         self.path, self.one_size, self.decoding = path, one_size, decoding
         self.shape = self.image(0)[0].shape
 
@@ -72,16 +73,16 @@ class LMDBRecords:
             return datum.array, datum.label
         image = decoded(datum.encoded, self.decoding)
         if image is None:
-            raise ZooError(f"{name}: its image cannot be decoded")
+            raise ZooError("its image cannot be decoded", subject=name)
         return image, datum.label
 
     def row(self, number: int) -> list[np.ndarray]:
         array, label = self.image(number)
         if self.one_size and array.shape != self.shape:
-            ours, first = ("x".join(map(str, s)) for s in (array.shape, self.shape))
+            ours, first = (shape_text(s) for s in (array.shape, self.shape))
             raise ZooError(
                 f"{self.name(number)} is {ours}, the first is {first}",
-                hint="a batch takes images of one size",
+                remedy="a batch takes images of one size",
             )
         return [array.astype(np.float32), np.float32(label)]  # type: ignore[list-item]
 
@@ -126,10 +127,10 @@ class HDF5Records:
         try:
             lines = path.read_text().splitlines()
         except OSError as error:
-            raise ZooError(f"{path}: cannot be read: {error.strerror}") from None
+            raise ZooError(f"cannot be read: {error.strerror}", subject=path) from None
         names = [line.strip() for line in lines if line.strip()]
         if not names:
-            raise ZooError(f"{path}: lists no files")
+            raise ZooError("lists no files", subject=path)
         parts: dict[str, list[np.ndarray]] = {top: [] for top in tops}
         for name in names:
             file = Path(name) if Path(name).exists() else path.parent / name
@@ -138,16 +139,20 @@ class HDF5Records:
                     for top in tops:
                         if top not in stored:
                             listed = ", ".join(stored)
-                            raise ZooError(f"{file}: no dataset {top!r}", hint=f"it has {listed}")
+                            raise ZooError(
+                                f"no dataset {top!r}", subject=file, remedy=f"it has {listed}"
+                            )
                         parts[top].append(np.asarray(stored[top], np.float32))
             except OSError:
-                raise ZooError(f"{file}: cannot be read as HDF5") from None
+                raise ZooError("cannot be read as HDF5", subject=file) from None
         try:
             self.arrays = [np.concatenate(parts[top]) for top in tops]
         except ValueError:
-            raise ZooError(f"{path}: its files hold rows of different shapes") from None
+            raise ZooError("its files hold rows of different shapes", subject=path) from None
         if len({len(a) for a in self.arrays}) != 1 or not len(self.arrays[0]):
-            raise ZooError(f"{path}: its datasets differ in their number of rows, or are empty")
+            raise ZooError(
+                "its datasets differ in their number of rows, or are empty", subject=path
+            )
 
     def __len__(self) -> int:
         return len(self.arrays[0])

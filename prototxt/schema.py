@@ -49,13 +49,13 @@ def decode(
         close = difflib.get_close_matches(field.name, hints, 1)
         error = FormatError(
             f"unknown field {field.name!r} in {label}",
-            field.position,
-            f"did you mean {close[0]!r}?" if close else None,
+            position=field.position,
+            remedy=f"did you mean {close[0]!r}?" if close else None,
         )
         if not lenient:
             raise error
         if warn:
-            warn(str(error))
+            warn(error.sentence)
     for key, fields in groups.items():
         hint = hints[key]
         if get_origin(hint) is list:
@@ -93,12 +93,12 @@ def one(field: Field, hint: Any, label: str, lenient: bool, warn: Warn | None) -
     value = field.value
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, Message):
-            raise FormatError(f"{field.name} must be a message {{ ... }}", field.position)
+            raise FormatError(f"{field.name} must be a message {{ ... }}", position=field.position)
         if hint is Message:  # left as it stands
             return value
         return decode(value, typing.cast(type, hint), name=field.name, lenient=lenient, warn=warn)
     if isinstance(value, Message):
-        raise FormatError(f"{field.name} must be a value, not a message", field.position)
+        raise FormatError(f"{field.name} must be a value, not a message", position=field.position)
     unsigned = get_origin(hint) is Annotated
     if unsigned:
         hint = get_args(hint)[0]
@@ -106,7 +106,7 @@ def one(field: Field, hint: Any, label: str, lenient: bool, warn: Warn | None) -
         return scalar(value, hint, unsigned)
     except ValueError as error:
         raise FormatError(
-            f"{field.name} of {label} {error}, not {shown(value)}", field.position
+            f"{field.name} of {label} {error}, not {shown(value)}", position=field.position
         ) from None
 
 

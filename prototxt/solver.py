@@ -101,12 +101,14 @@ def parse_solver(text: str, path: str = "<text>") -> SolverDefinition:
 
 def from_message(message: Message, path: str) -> SolverDefinition:
     if not is_solver(message) and (message.last("layer") or message.last("layers")):
-        raise FormatError(f"{path}: this is a network definition, not a solver's")
+        raise FormatError("this is a network definition, not a solver's", subject=path)
     definition = decode(message, SolverDefinition, name="a solver")
     old = message.last("solver_type")
     if old is not None:
         if message.last("type") is not None:
-            raise FormatError("both type and solver_type are given", old.position, "keep type")
+            raise FormatError(
+                "both type and solver_type are given", position=old.position, remedy="keep type"
+            )
         definition.type = TYPES[definition.solver_type]
     return definition
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .errors import FormatError, Position
+from .errors import Argument, FormatError, Position, Sentence
 
 __all__ = ["Field", "Message", "Scalar", "format_text", "parse_text", "read_text"]
 
@@ -110,7 +110,9 @@ def read_text(path: str | Path) -> Message:
     except UnicodeDecodeError as error:
         if b"\0" in data[:4096] or error.start < 64:
             raise FormatError(
-                f"{path}: not a text file", None, "is it a .caffemodel? pass that as --weights"
+                "not a text file",
+                subject=path,
+                remedy=Sentence("is it a .caffemodel? pass that as ", Argument("weights")),
             ) from None
         # Old comments are often in some other encoding; they are only comments.
         text = data.decode("latin-1")
@@ -159,7 +161,7 @@ class Parser:
     def error(self, message: str, offset: int | None = None) -> FormatError:
         if offset is None:
             offset = self.next.offset if self.next else len(self.text)
-        return FormatError(message, self.position(offset))
+        return FormatError(message, position=self.position(offset))
 
     def peek(self, text: str) -> bool:
         return self.next is not None and self.next.kind == "punctuation" and self.next.text == text

@@ -105,7 +105,9 @@ def upgrade_net(net: Message) -> tuple[Message, str]:
     old, new = net.all("layers"), net.all("layer")
     if old and new:
         raise FormatError(
-            "both `layer` and `layers` are used", old[0].position, "`layers` is the old syntax"
+            "both `layer` and `layers` are used",
+            position=old[0].position,
+            remedy="`layers` is the old syntax",
         )
     others = [f for f in net.fields if f.name not in ("layer", "layers")]
     syntax, layers = "current", [message_of(f) for f in new]
@@ -122,7 +124,7 @@ def upgrade_net(net: Message) -> tuple[Message, str]:
 
 def message_of(field: Field) -> Message:
     if not isinstance(field.value, Message):
-        raise FormatError(f"{field.name} must be a message {{ ... }}", field.position)
+        raise FormatError(f"{field.name} must be a message {{ ... }}", position=field.position)
     # A layer's place is that of its `layer` or `layers`.
     return Message(field.value.fields, field.position)
 
@@ -157,7 +159,7 @@ def v1_type(field: Field) -> str:
             return V1_TYPES[name]
         # Some fork's: reported, with all others that are unknown, once the layer is needed.
         return name
-    raise FormatError("type must be a name", field.position)
+    raise FormatError("type must be a name", position=field.position)
 
 
 def params(layer: Message) -> list[Field]:
@@ -187,21 +189,23 @@ def fold_padding(layers: list[Message]) -> list[Message]:
     for layer in layers:
         inner = layer.last("layer")
         if inner is None:
-            raise FormatError("V0 and V1 layers are mixed", layer.position)
+            raise FormatError("V0 and V1 layers are mixed", position=layer.position)
         own = message_of(inner)
         bottoms = [f.value.text for f in layer.all("bottom") if isinstance(f.value, Scalar)]
         if scalar_text(own, "type") == "padding":
             tops = [f.value.text for f in layer.all("top") if isinstance(f.value, Scalar)]
             pad = own.last("pad")
             if len(bottoms) != 1 or len(tops) != 1 or pad is None:
-                raise FormatError("a padding layer has one bottom, one top, a pad", layer.position)
+                raise FormatError(
+                    "a padding layer has one bottom, one top, a pad", position=layer.position
+                )
             assert isinstance(pad.value, Scalar)
             padded[tops[0]] = (bottoms[0], pad.value)
             continue
         found = [padded[b] for b in bottoms if b in padded]
         if found:
             if scalar_text(own, "type") not in ("conv", "pool") or len(bottoms) != 1:
-                raise FormatError("only conv and pool can follow padding", layer.position)
+                raise FormatError("only conv and pool can follow padding", position=layer.position)
             source, amount = found[0]
             own = Message([f for f in own.fields if f.name != "pad"], own.position)
             own.add("pad", amount, inner.position)
@@ -230,7 +234,8 @@ def upgrade_v0(connection: Message) -> Message:
         homes, name = V0_FIELDS.get(field.name, ({}, ""))
         if kind not in homes:
             raise FormatError(
-                f"unknown field {field.name!r} in a V0 layer of type {kind!r}", field.position
+                f"unknown field {field.name!r} in a V0 layer of type {kind!r}",
+                position=field.position,
             )
         if not homes[kind]:
             result.fields.append(field)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .codec import Header, read_header, read_masks, write_switches
+    from .encoder_decoder import EncoderDecoder, load_encoder_decoder
     from .errors import InferenceError
     from .evaluation import Evaluation, evaluate, image_output, pixels
     from .feeding import IMAGENET_MEAN, Feeder, fixed_plane, image_shape, resolve
-    from .halves import Halves, load_halves
     from .images import (
         deprocess,
         list_images,
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "codec": "Header read_header read_masks write_switches",
+    "encoder_decoder": "EncoderDecoder load_encoder_decoder",
     "errors": "InferenceError",
     "evaluation": "Evaluation evaluate image_output pixels",
     "feeding": "IMAGENET_MEAN Feeder fixed_plane image_shape resolve",
-    "halves": "Halves load_halves",
     "images": ("deprocess list_images preprocess read_image read_mean resize sample_images"),
     "metrics": "RMSE bits_per_pixel psnr ssim",
     "pictures": "contact_sheet labelled_grid mosaic side_by_side write_png",
@@ -46,9 +46,9 @@ __all__ = [
     "resolve",
     "IMAGENET_MEAN",
     "RMSE",
+    "EncoderDecoder",
     "Evaluation",
     "Feeder",
-    "Halves",
     "Header",
     "IOSpec",
     "InferenceError",
@@ -61,7 +61,7 @@ __all__ = [
     "labelled_grid",
     "list_images",
     "load",
-    "load_halves",
+    "load_encoder_decoder",
     "mosaic",
     "preprocess",
     "read_header",

@@ -162,7 +162,7 @@ def dump(
     coder = None if header.raw else lzma.LZMACompressor(lzma.FORMAT_RAW, filters=_FILTERS)
     for mask, shape, count in zip(masks, header.shapes, counts, strict=True):
         if mask.shape != shape:
-            raise InferenceError(f"{source}: a mask is {mask.shape}, not {shape}")
+            raise InferenceError(f"a mask is {mask.shape}, not {shape}", subject=source)
         for packed in _packed(mask, count, source):
             put(coder.compress(packed) if coder else packed)
     put(coder.flush() if coder else b"")
@@ -203,34 +203,34 @@ def check(header: Header, source: str) -> None:
     sides = (header.height, header.width)
     if not all(1 <= side <= LONGEST_SIDE for side in sides) or math.prod(sides) > LARGEST_IMAGE:
         raise InferenceError(
-            f"{source}: an image of {header.height}x{header.width} pixels",
-            None,
-            f"1 to {LONGEST_SIDE} a side and {LARGEST_IMAGE >> 20} Mi in all are allowed",
+            f"an image of {header.height}x{header.width} pixels",
+            subject=source,
+            remedy=f"1 to {LONGEST_SIDE} a side and {LARGEST_IMAGE >> 20} Mi in all are allowed",
         )
     if not 1 <= len(header.levels) <= MOST_LEVELS or not all(
         0 < c < 1 << 16 for c in header.levels
     ):
         listed = ", ".join(map(str, header.levels)) or "none"
-        raise InferenceError(f"{source}: levels of {listed} channels are not possible")
+        raise InferenceError(f"levels of {listed} channels are not possible", subject=source)
     if not header.arch.isascii() or not header.arch.isprintable() or len(header.arch) > 255:
-        raise InferenceError(f"{source}: the arch's name is not plain text")
+        raise InferenceError("the arch's name is not plain text", subject=source)
 
 
 def _damaged(source: str, what: str) -> InferenceError:
-    return InferenceError(f"{source}: {what}", None, "encode the image again")
+    return InferenceError(what, subject=source, remedy="encode the image again")
 
 
 @contextlib.contextmanager
 def _opened(path: str | Path) -> Iterator[BinaryIO]:
     path = Path(path)
     if path.is_dir():
-        raise InferenceError(f"{path}: is a directory", None, "name a .switches file")
+        raise InferenceError("is a directory", subject=path, remedy="name a .switches file")
     if not path.is_file():
-        raise InferenceError(f"{path}: no such file")
+        raise InferenceError("no such file", subject=path)
     try:
         file = path.open("rb")
     except OSError as error:
-        raise InferenceError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise InferenceError(f"cannot be read: {error.strerror or error}", subject=path) from None
     with file:
         yield file
 
@@ -240,13 +240,15 @@ def _verified(file: BinaryIO, source: str) -> Header:
     start = file.read(_FIXED.size)
     if start[: len(MAGIC)] != MAGIC:
         raise InferenceError(
-            f"{source}: not a .switches file", None, "`zoo encode IMAGE -o FILE.switches` makes one"
+            "not a .switches file",
+            subject=source,
+            remedy="`zoo encode IMAGE -o FILE.switches` makes one",
         )
     if len(start) > len(MAGIC) and start[4] != VERSION:
         raise InferenceError(
-            f"{source}: is of version {start[4]}; this tool reads version {VERSION}",
-            None,
-            "update caffe-zoo, or encode the image again",
+            f"is of version {start[4]}; this tool reads version {VERSION}",
+            subject=source,
+            remedy="update caffe-zoo, or encode the image again",
         )
     size = file.seek(0, 2)
     file.seek(0)
@@ -320,9 +322,9 @@ def _places(rows: np.ndarray, first: int, source: str) -> np.ndarray:
     right = offset - lower * (2 * columns)
     if ((right < 0) | (right > 1)).any():
         raise InferenceError(
-            f"{source}: a switch points out of its 2x2 window",
-            None,
-            "only poolings of 2x2 with stride 2 can be encoded",
+            "a switch points out of its 2x2 window",
+            subject=source,
+            remedy="only poolings of 2x2 with stride 2 can be encoded",
         )
     return np.asarray(2 * lower + right, np.uint8).ravel()
 

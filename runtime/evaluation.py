@@ -54,15 +54,15 @@ def image_output(model: Model, output: str | None = None) -> str:
     ]  # fmt: skip
     if output is not None:
         if output not in [o.name for o in model.outputs]:
-            raise InferenceError(f"{model.source}: no output {output!r}")
+            raise InferenceError(f"no output {output!r}", subject=model.source)
         return output
     if len(fitting) != 1:
         listed = ", ".join(o.name for o in model.outputs)
         raise InferenceError(
-            f"{model.source}: {'no' if not fitting else 'more than one'} output is an image "
+            f"{'no' if not fitting else 'more than one'} output is an image "
             f"like the input (it has {listed})",
-            None,
-            "give a network that reconstructs its input",
+            subject=model.source,
+            remedy="give a network that reconstructs its input",
         )
     return fitting[0]
 
@@ -114,7 +114,7 @@ def evaluate(
             try:
                 image = pixels(item)
             except ZooError as error:
-                skipped.append((label, error.message.rpartition(": ")[2]))
+                skipped.append((label, error.message))
                 continue
             labels.append(label)
             yield resize(image, *size)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from prototxt.errors import UsageError
+from prototxt.errors import Argument, Note, Sentence, UsageError
 from prototxt.preprocessing import Plane, Preprocessing
 
 from .errors import InferenceError
@@ -56,8 +56,9 @@ def fixed_plane(model: Model) -> Plane | None:
     if shape is None:
         listed = ", ".join(spec.name for spec in model.inputs)
         raise InferenceError(
-            f"{model.source}: takes {listed}, not one image",
-            hint="give a network that takes images whole",
+            f"takes {listed}, not one image",
+            subject=model.source,
+            remedy="give a network that takes images whole",
         )
     height, width = shape[2:]
     return (height, width) if isinstance(height, int) and isinstance(width, int) else None
@@ -84,25 +85,44 @@ def resolve(
     Raises:
         UsageError: what the user gave does not go with the model.
     """
-    how, notes = Preprocessing.from_metadata(properties), []
+    how = Preprocessing.from_metadata(properties)
+    notes: list[str] = []
     if how.in_model:
         if mean is not None:
-            raise UsageError("the model subtracts its own mean", hint="leave --mean out")
+            raise UsageError(
+                "the model subtracts its own mean",
+                remedy=Sentence("leave ", Argument("mean"), " out"),
+            )
         how = how if how.mean is not None else how.overridden((0.0,))
     elif mean is not None:
         how = how.overridden(mean)
     elif how.mean is None:
         how = how.overridden(IMAGENET_MEAN)
-        notes.append(f"neither --mean nor the model gives a mean; took ImageNet's {how.mean_text}")
+        notes.append(
+            Sentence(
+                "neither ",
+                Argument("mean"),
+                f" nor the model gives a mean; took ImageNet's {how.mean_text}",
+            )
+        )
     elif how.mean_file is not None:
         notes.append(
-            f"the mean image {how.mean_file} stands in as its average colour {how.mean_text}; "
-            "give --mean for the image itself"
+            Note(
+                f"the mean image {how.mean_file} stands in as its average colour {how.mean_text}",
+                Sentence("give ", Argument("mean"), " for the image itself"),
+            )
         )
     if size is not None and fixed is not None and size != fixed:
         raise UsageError(
-            f"--size {size[0]}x{size[1]}: the model takes {fixed[0]}x{fixed[1]} only",
-            hint="convert it again without --shape, or leave --size out",
+            f"the model takes {fixed[0]}x{fixed[1]} only",
+            subject=Argument("size", size),
+            remedy=Sentence(
+                "convert it again without ",
+                Argument("shapes"),
+                ", or leave ",
+                Argument("size"),
+                " out",
+            ),
         )
     if size is None:
         if how.in_model:
@@ -186,6 +206,7 @@ def own_mean(model: Model, how: Preprocessing, channels: int) -> np.ndarray:
     if model.inputs[0].dtype == "uint8" and how.mean_file is not None:
         found = model.initializer(f"{model.inputs[0].name}.mean")
         if found is None:
-            raise InferenceError(f"{model.source}: its mean image is not in it")
-        return found[0]
+            raise InferenceError("its mean image is not in it", subject=model.source)
+        mean: np.ndarray = found[0]
+        return mean
     return how.mean_values(channels, InferenceError)

@@ -8,6 +8,7 @@ import numpy as np
 
 from prototxt import preprocessing
 from prototxt.files import read_bytes
+from prototxt.shapes import shape_text
 
 from .errors import InferenceError
 
@@ -33,11 +34,11 @@ def list_images(path: str | Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.exists():
-        raise InferenceError(f"{path}: no such file or folder")
+        raise InferenceError("no such file or folder", subject=path)
     found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     if not found:
         raise InferenceError(
-            f"{path}: no images in it", None, f"looked for {' '.join(sorted(SUFFIXES))}"
+            "no images in it", subject=path, remedy=f"looked for {' '.join(sorted(SUFFIXES))}"
         )
     return found
 
@@ -59,7 +60,7 @@ def read_image(path: str | Path) -> np.ndarray:
         finally:
             cv2.utils.logging.setLogLevel(level)
     if image is None:
-        raise InferenceError(f"{path}: not an image, or a broken one")
+        raise InferenceError("not an image, or a broken one", subject=path)
     return np.asarray(image)
 
 
@@ -80,8 +81,10 @@ def read_mean(spec: str | Path | None, channels: int = 3) -> np.ndarray:
 def fitted(mean: np.ndarray, height: int, width: int) -> np.ndarray:
     """The mean (C×1×1 or C×H×W) at an image's size; one of another size is resized."""
     if mean.ndim != 3:
-        shown = "x".join(map(str, mean.shape))
-        raise InferenceError(f"the mean is {shown}, not CxHxW", None, "runtime.read_mean makes one")
+        shown = shape_text(mean.shape)
+        raise InferenceError(
+            f"the mean is {shown}, not CxHxW", remedy="runtime.read_mean makes one"
+        )
     if mean.shape[1:] in ((1, 1), (height, width)):
         return mean
     import cv2
@@ -100,7 +103,8 @@ def preprocess(image: np.ndarray, mean: np.ndarray, size: tuple[int, int]) -> np
 def deprocess(blob: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """The inverse: C×H×W float32 -> H×W×3 uint8 BGR, rounded and clipped."""
     values = blob + fitted(mean, *blob.shape[1:])
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8).transpose(1, 2, 0)
+    rounded: np.ndarray = np.clip(np.rint(values), 0, 255)
+    return rounded.astype(np.uint8).transpose(1, 2, 0)
 
 
 def sample_images() -> list[tuple[str, np.ndarray]]:

@@ -59,8 +59,7 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
     if min(a.shape[:2]) < SMALLEST:
         raise InferenceError(
             f"a picture of {a.shape[0]}x{a.shape[1]} is too small for SSIM",
-            None,
-            f"give images of {SMALLEST}x{SMALLEST} or more",
+            remedy=f"give images of {SMALLEST}x{SMALLEST} or more",
         )
     from skimage.metrics import structural_similarity
 

@@ -134,5 +134,5 @@ def write_png(path: str | Path, image: np.ndarray) -> None:
 
     done, data = cv2.imencode(".png", image)
     if not done:
-        raise InferenceError(f"{path}: the picture cannot be encoded as PNG")
+        raise InferenceError("the picture cannot be encoded as PNG", subject=path)
     prototxt.atomic_write(path, data.tobytes())

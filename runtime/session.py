@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from prototxt.errors import Argument, Sentence
+from prototxt.shapes import shape_text
+
 from .errors import InferenceError
 
 __all__ = ["PROVIDERS", "IOSpec", "Model", "load"]
@@ -92,39 +95,43 @@ class Model:
         for name in wanted:
             if name not in known:
                 raise InferenceError(
-                    f"{self.source}: no output {name!r}", None, f"it has {', '.join(sorted(known))}"
+                    f"no output {name!r}",
+                    subject=self.source,
+                    remedy=f"it has {', '.join(sorted(known))}",
                 )
         checked = {i.name: self._check(i, feeds) for i in self.inputs}
         extra = set(feeds) - set(checked)
         if extra:
             raise InferenceError(
-                f"{self.source}: no input {sorted(extra)[0]!r}",
-                None,
-                f"it takes {', '.join(checked) or 'nothing'}",
+                f"no input {sorted(extra)[0]!r}",
+                subject=self.source,
+                remedy=f"it takes {', '.join(checked) or 'nothing'}",
             )
         try:
             found = self._session.run(wanted, checked)
         except Exception as error:
-            raise InferenceError(f"{self.source}: {first_line(error)}") from error
+            raise InferenceError(first_line(error), subject=self.source) from error
         return dict(zip(wanted, found, strict=True))
 
     def _check(self, wanted: IOSpec, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
         if wanted.name not in feeds:
-            raise InferenceError(f"{self.source}: input {wanted.name!r} is not given")
+            raise InferenceError(f"input {wanted.name!r} is not given", subject=self.source)
         array = np.asarray(feeds[wanted.name])
         if str(array.dtype) != wanted.dtype:
             raise InferenceError(
-                f"{self.source}: input {wanted.name!r} must be {wanted.dtype}, not {array.dtype}"
+                f"input {wanted.name!r} must be {wanted.dtype}, not {array.dtype}",
+                subject=self.source,
             )
         fits = len(array.shape) == len(wanted.shape) and all(
             isinstance(dim, str) or dim == size
             for dim, size in zip(wanted.shape, array.shape, strict=True)
         )
         if not fits:
-            shown = "x".join(map(str, wanted.shape))
+            shown = shape_text(wanted.shape)
             raise InferenceError(
-                f"{self.source}: input {wanted.name!r} must be {shown}, "
-                f"not {'x'.join(map(str, array.shape)) or 'a scalar'}"
+                f"input {wanted.name!r} must be {shown}, "
+                f"not {'x'.join(map(str, array.shape)) or 'a scalar'}",
+                subject=self.source,
             )
         return np.ascontiguousarray(array) if array.ndim else array
 
@@ -151,12 +158,12 @@ def load(model: str | Path | bytes, provider: str = "auto", threads: int | None 
     source = "model" if isinstance(model, bytes) else str(model)
     if not isinstance(model, bytes):
         if Path(model).is_dir():
-            raise InferenceError(f"{source}: is a directory", None, "name an .onnx file")
+            raise InferenceError("is a directory", subject=source, remedy="name an .onnx file")
         if not Path(model).is_file():
-            raise InferenceError(f"{source}: no such file")
+            raise InferenceError("no such file", subject=source)
     if provider not in ("auto", *PROVIDERS):
         raise InferenceError(
-            f"unknown provider {provider!r}", None, f"one of auto, {', '.join(PROVIDERS)}"
+            f"unknown provider {provider!r}", remedy=f"one of auto, {', '.join(PROVIDERS)}"
         )
     import onnxruntime
 
@@ -164,8 +171,8 @@ def load(model: str | Path | bytes, provider: str = "auto", threads: int | None 
         # onnxruntime and onnxruntime-gpu share their files: removing one takes those of the other.
         raise InferenceError(
             "onnxruntime is installed in part only",
-            None,
-            "pip uninstall onnxruntime onnxruntime-gpu, then pip install the one that you want",
+            remedy="pip uninstall onnxruntime onnxruntime-gpu, "
+            "then pip install the one that you want",
         )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
@@ -184,7 +191,9 @@ def load(model: str | Path | bytes, provider: str = "auto", threads: int | None 
                 return onnxruntime.InferenceSession(data, options, providers=chain)
         except Exception as error:
             raise InferenceError(
-                f"{source}: cannot be loaded: {first_line(error)}", None, "is it an ONNX model?"
+                f"cannot be loaded: {first_line(error)}",
+                subject=source,
+                remedy="is it an ONNX model?",
             ) from error
 
     available = set(onnxruntime.get_available_providers())
@@ -197,9 +206,9 @@ def load(model: str | Path | bytes, provider: str = "auto", threads: int | None 
                 return Model(opened, wanted, "", source, model)
         if provider != "auto":
             raise InferenceError(
-                f"{wanted}: the provider does not work here: no usable GPU",
-                None,
-                "use --provider cpu or auto",
+                "the provider does not work here: no usable GPU",
+                subject=wanted,
+                remedy=Sentence("use ", Argument("provider"), " cpu or auto"),
             )
         note = "no usable CUDA device: running on the CPU"
     return Model(session("cpu"), "cpu", note, source, model)

@@ -149,9 +149,10 @@ def as_text(rows: dict[str, dict[str, int]]) -> str:
 
 def main() -> None:
     from zoo.checking import layer_table
+    from zoo.cli.spelling import spelled
 
     (ROOT / "zoo/checking/evidence.json").write_text(as_text(counted()))
-    (ROOT / "LAYERS.md").write_text(layer_table.markdown(layer_table.rows()))
+    (ROOT / "LAYERS.md").write_text(spelled(layer_table.markdown(layer_table.rows())))
 
 
 if __name__ == "__main__":

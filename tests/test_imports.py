@@ -347,3 +347,12 @@ def test_no_import_circle_even_in_functions_and_for_types():
     files = all_modules()
     found = circles({name: imported(name, path, files) for name, path in files.items()})
     assert found == []
+
+
+def test_no_file_is_longer_than_500_lines():
+    run = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if run.returncode:
+        pytest.skip("not a git checkout")
+    sources = [ROOT / name for name in run.stdout.splitlines() if name.endswith((".py", ".js"))]
+    long = {p.name: n for p in sources if (n := len(p.read_text().splitlines())) > 500}
+    assert not long

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from prototxt.shapes import shape_text
+
 
 def count(number: int) -> str:
     """1234567 as '1,234,567'."""
@@ -20,7 +22,7 @@ def size(number: float) -> str:
 
 def shape(dims: Sequence[int | str]) -> str:
     """(1, 3, 'height', 128) as '1x3xheightx128'; a scalar as 'scalar'."""
-    return "x".join(str(dim) for dim in dims) or "scalar"
+    return shape_text(dims, "scalar")
 
 
 def value(described: Mapping[str, Any]) -> str:

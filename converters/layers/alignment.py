@@ -6,6 +6,7 @@ The Crop of the first FCN forks states no offset; it follows from the layers in 
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 from ..errors import ConversionError
 from ..graph import Node, Value
@@ -13,7 +14,7 @@ from ..registry import find
 from ..shapes import OpenDimension
 from .convolution import Convolutional
 from .pooling import Pooling
-from .unpooling import Unpooling
+from .unpooling import MaxUnpooling
 
 Map = tuple[Fraction, Fraction]
 """Where a place of a top lies in a bottom, per axis: factor and offset."""
@@ -23,7 +24,7 @@ class Aligned:
     """A layer type that cuts out what `alignment` tells."""
 
 
-def coordinates(node: Node) -> tuple[Map, Map]:
+def coordinates(node: Node[Any]) -> tuple[Map, Map]:
     """From a layer's bottom to its top, of rows and of columns (coords.hpp); or node.error."""
     kind = find(node.type)
     if isinstance(kind, Aligned):
@@ -35,10 +36,10 @@ def coordinates(node: Node) -> tuple[Map, Map]:
         g = kind.geometry(node)
         spans = [d * (k - 1) for k, d in zip(g.kernel, g.dilation, strict=True)]
         stride, pad, grows = g.stride, g.pad, kind.transposed
-    elif isinstance(kind, (Pooling, Unpooling)) and len(node.inputs[0].shape) == 4:
+    elif isinstance(kind, (Pooling, MaxUnpooling)) and len(node.inputs[0].shape) == 4:
         w = kind.windows(node) if isinstance(kind, Pooling) else node.params.windows()
         spans = [k - 1 for k in w.kernel]
-        stride, pad, grows = w.stride, w.pad, isinstance(kind, Unpooling)
+        stride, pad, grows = w.stride, w.pad, isinstance(kind, MaxUnpooling)
     else:
         raise node.error("has no coordinates to align a Crop by", "state its offset in V2 syntax")
     if len(spans) != 2:
@@ -63,7 +64,7 @@ def path(value: Value) -> list[Value]:
     return found
 
 
-def alignment(node: Node) -> list[int]:
+def alignment(node: Node[Any]) -> list[int]:
     """The rows and columns of a Crop's first bottom before its second begins; or node.error."""
     paths = [path(value) for value in node.inputs]
     common = next((v for v in paths[1] if any(v is other for other in paths[0])), None)
@@ -94,7 +95,7 @@ def between(values: list[Value], common: Value, axis: int) -> Map:
     return total
 
 
-def aligned(node: Node) -> list[int] | None:
+def aligned(node: Node[Any]) -> list[int] | None:
     """As `alignment`, but None where there is none."""
     try:
         return alignment(node)

@@ -47,7 +47,8 @@ class BNParams:
     """How many arrays the caffemodel holds for the layer."""
 
     def says_mode(self) -> bool:
-        return not self.bn_mode is self.scale_filler is self.shift_filler is None
+        own = (self.bn_mode, self.scale_filler, self.shift_filler)
+        return any(value is not None for value in own)
 
     def says_running(self) -> bool:
         own = (self.slope_filler, self.bias_filler, self.momentum, self.eps, self.frozen)
@@ -59,7 +60,7 @@ class BNParams:
 
 
 @register("BN", message="bn_param")
-class BN(LayerType):
+class BN(LayerType[BNParams]):
     """Batch normalisation with scale and shift; the fields (else the blobs) tell whose it is.
 
     DeconvNet and SegNet (bn_layer.cpp, two blobs): in LEARN mode by the batch's own statistics,
@@ -74,8 +75,8 @@ class BN(LayerType):
     keeps_grid = True
     eps = 1e-9
 
-    def prepare(self, node: Node) -> None:
-        p: BNParams = node.params
+    def prepare(self, node: Node[BNParams]) -> None:
+        p = node.params
         if p.says_mode() and p.says_running():
             raise node.error("bn_param mixes the fields of two forks", "SegNet's or PSPNet's")
         if len(node.inputs[0].shape) != 4:
@@ -83,18 +84,18 @@ class BN(LayerType):
         if len(node.outputs) > 1 and (p.says_running() or p.bn_mode is Mode.INFERENCE):
             raise node.error("has the batch's statistics as tops only in LEARN mode")
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[BNParams]) -> list[Shape]:
         channels = known(node.inputs[0].shape[1])
         return [node.inputs[0].shape, *[(1, channels, 1, 1)] * (len(node.outputs) - 1)]
 
-    def given_blobs(self, node: Node, arrays: int) -> None:
+    def given_blobs(self, node: Node[BNParams], arrays: int) -> None:
         node.params = copy.copy(node.params)
         node.params.arrays = arrays
         if len(node.outputs) > 1 and node.params.running():
             raise node.error(f"{arrays} blobs are PSPNet's, which has one top")
 
-    def blobs(self, node: Node) -> list[BlobSpec]:
-        p: BNParams = node.params
+    def blobs(self, node: Node[BNParams]) -> list[BlobSpec]:
+        p = node.params
         shape = (1, known(node.inputs[0].shape[1]), 1, 1)
         first, second = p.scale_filler, p.shift_filler
         if p.running():
@@ -108,9 +109,9 @@ class BN(LayerType):
             specs += [BlobSpec("mean", shape), BlobSpec("variance", shape, start)]
         return specs
 
-    def affine(self, node: Node) -> tuple[np.ndarray, np.ndarray] | None:
+    def affine(self, node: Node[BNParams]) -> tuple[np.ndarray, np.ndarray] | None:
         """Factor and offset of each channel (float64); None where the batch decides on them."""
-        p: BNParams = node.params
+        p = node.params
         if len(node.outputs) > 1:
             return None
         blobs = [blob.astype(np.float64).ravel() for blob in node.blobs]
@@ -121,19 +122,19 @@ class BN(LayerType):
         factor = blobs[0] / np.sqrt(blobs[3] + self.epsilon(node))
         return factor, blobs[1] - blobs[2] * factor
 
-    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+    def reverse(self, node: Node[BNParams], tops: Tops, r: Reverser) -> None:
         """The product with each channel's factor."""
         affine = self.affine(node) if len(node.outputs) == 1 else None
         reverse_channel_scale(node, None if affine is None else affine[0], tops, r)
 
-    def epsilon(self, node: Node) -> float:
-        p: BNParams = node.params
+    def epsilon(self, node: Node[BNParams]) -> float:
+        p = node.params
         return (1e-5 if p.eps is None else p.eps) if p.running() else self.eps
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[BNParams], b: OnnxBuilder) -> None:
         x, out = node.inputs[0], node.outputs
         weight, bias = b.weight(node, 0), b.weight(node, 1)
-        p: BNParams = node.params
+        p = node.params
         if not p.running() and p.bn_mode is Mode.INFERENCE:
             b.op("Add", b.op("Mul", x, weight), bias, out=out[0])
             return
@@ -153,10 +154,10 @@ class BN(LayerType):
         y = b.op("Mul", b.op("Div", centred, root), weight)
         b.op("Add", y, bias, out=out[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[BNParams]) -> nn.Module:
         from .torch import bn
 
-        p: BNParams = node.params
+        p = node.params
         running = p.running()
         always = running and (bool(p.frozen) or None)
         if running and not p.frozen and node.phase != "TEST":

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from prototxt.errors import Argument, Sentence
 from prototxt.files import release
 from prototxt.schema import UInt
 
 from ..fillers import Filler
 from ..graph import Dim, Node, Shape, Value
-from ..layer_type import BlobSpec, LayerType
+from ..layer_type import BlobSpec, LayerType, NoParams
 from ..registry import register
 from ..reversal import Reverser, Tops
 from ..shapes import convolved, deconvolved, is_fixed, known, known_product, text
@@ -74,7 +75,7 @@ class ConvolutionTransposeParams:
     group: int = 1
 
 
-class Convolutional(LayerType):
+class Convolutional(LayerType[ConvolutionParams]):
     """What both directions share."""
 
     bottoms = (1, None)
@@ -84,24 +85,24 @@ class Convolutional(LayerType):
     out: Callable[..., Dim]
     transposed = False
 
-    def prepare(self, node: Node) -> None:
+    def prepare(self, node: Node[ConvolutionParams]) -> None:
         if len(node.inputs) != len(node.outputs):
             raise node.error(f"{len(node.inputs)} bottoms but {len(node.outputs)} tops")
-        p: ConvolutionParams = node.params
+        p = node.params
         if p.num_output == 0:
             raise node.error("num_output is missing or 0")
         if p.group == 0 or p.num_output % p.group:
             raise node.error(f"num_output {p.num_output} is not divisible by group {p.group}")
 
-    def axis(self, node: Node) -> int:
+    def axis(self, node: Node[ConvolutionParams]) -> int:
         rank, axis = len(node.inputs[0].shape), node.params.axis
         if not -rank <= axis < rank:
             raise node.error(f"axis {axis} is outside a {text(node.inputs[0].shape)} input")
         return axis % rank
 
-    def geometry(self, node: Node) -> Geometry:
+    def geometry(self, node: Node[ConvolutionParams]) -> Geometry:
         """Kernel, stride, pad and dilation, each repeated over the axes as Caffe does."""
-        p: ConvolutionParams = node.params
+        p = node.params
         axes = len(node.inputs[0].shape) - self.axis(node) - 1
         kernel = self.spread(node, "kernel", p.kernel_size, p.kernel_h, p.kernel_w, axes, None)
         return Geometry(
@@ -113,7 +114,7 @@ class Convolutional(LayerType):
 
     def spread(
         self,
-        node: Node,
+        node: Node[ConvolutionParams],
         what: str,
         given: list[int],
         h: int | None,
@@ -143,13 +144,13 @@ class Convolutional(LayerType):
             raise node.error(f"{name} is 0")
         return tuple(numbers)
 
-    def channels(self, node: Node) -> int:
+    def channels(self, node: Node[ConvolutionParams]) -> int:
         channels = known(node.inputs[0].shape[self.axis(node)])
         if channels % node.params.group:
             raise node.error(f"{channels} channels are not divisible by group {node.params.group}")
         return channels
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[ConvolutionParams]) -> list[Shape]:
         axis, g = self.axis(node), self.geometry(node)
         self.channels(node)
         result = []
@@ -166,13 +167,13 @@ class Convolutional(LayerType):
                 raise node.error(
                     f"kernel {text(g.kernel)} with dilation {text(g.dilation)} is larger than "
                     f"its {text(value.shape[axis + 1 :])} input padded by {text(g.pad)}",
-                    "give a larger --shape",
+                    Sentence("give a larger ", Argument("shapes")),
                 )
             result.append((*value.shape[:axis], node.params.num_output, *dims))
         return result
 
-    def blobs(self, node: Node) -> list[BlobSpec]:
-        p: ConvolutionParams = node.params
+    def blobs(self, node: Node[ConvolutionParams]) -> list[BlobSpec]:
+        p = node.params
         channels, kernel = self.channels(node), self.geometry(node).kernel
         outer, inner = (channels, p.num_output) if self.transposed else (p.num_output, channels)
         specs = [BlobSpec("weight", (outer, inner // p.group, *kernel), p.weight_filler)]
@@ -180,13 +181,13 @@ class Convolutional(LayerType):
             specs.append(BlobSpec("bias", (p.num_output,), p.bias_filler))
         return specs
 
-    def macs(self, node: Node) -> int:
+    def macs(self, node: Node[ConvolutionParams]) -> int:
         """Each weight is used once for each place, of the top or, turned around, of the bottom."""
         dims = (node.inputs if self.transposed else node.outputs)[0].shape
         axis = self.axis(node)
         return int(node.blobs[0].size) * known_product((*dims[:axis], *dims[axis + 1 :]))
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[ConvolutionParams], b: OnnxBuilder) -> None:
         g, axis = self.geometry(node), self.axis(node)
         rank = len(node.inputs[0].shape)
         axes = rank - axis - 1
@@ -211,7 +212,7 @@ class Convolutional(LayerType):
                 y = b.op(operator, x, *weights, **attributes)
                 b.op("Reshape", y, b.join(*(b.symbol(d) or "" for d in out.shape)), out=out)
 
-    def narrow(self, node: Node) -> bool:
+    def narrow(self, node: Node[ConvolutionParams]) -> bool:
         """Whether it has so few outputs that ONNX Runtime's CPU provider, whose vectors hold 8 or
         16 channels, would mostly compute padding: a picture at the end of a decoder.
         """
@@ -226,7 +227,12 @@ class Convolutional(LayerType):
         )
 
     def four_at_a_time(
-        self, node: Node, b: OnnxBuilder, x: Value, weights: Sequence[str], out: Value
+        self,
+        node: Node[ConvolutionParams],
+        b: OnnxBuilder,
+        x: Value,
+        weights: Sequence[str],
+        out: Value,
     ) -> None:
         """Four places of the output (2x2) as four times the channels, then put side by side: the
         kernel, one wider, moves by two. The same sums, with zeros added: only what is infinite or
@@ -270,13 +276,13 @@ class Convolutional(LayerType):
         tail = dims if axes else [*dims, b.ints(1)]
         return b.op("Reshape", value, b.join(b.ints(-1), *tail))
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[ConvolutionParams]) -> nn.Module:
         from torch import nn
 
         from .torch.convolution import GeneralConvolution
         from .torch.parameters import parameter
 
-        p: ConvolutionParams = node.params
+        p = node.params
         g, axis = self.geometry(node), self.axis(node)
         axes = len(g.kernel)
         if axis != 1 or axes not in (1, 2, 3) or len(node.inputs) > 1:
@@ -315,23 +321,23 @@ class Convolution(Convolutional):
 
     out = staticmethod(convolved)
 
-    def input_channels(self, params: Any, stored: Sequence[np.ndarray]) -> int | None:
+    def input_channels(self, params: ConvolutionParams, stored: Sequence[np.ndarray]) -> int | None:
         return int(stored[0].shape[1]) * int(params.group)
 
-    def absorb(self, node: Node, factor: np.ndarray, offset: np.ndarray) -> bool:
+    def absorb(self, node: Node[ConvolutionParams], factor: np.ndarray, offset: np.ndarray) -> bool:
         if len(node.inputs) > 1 or self.axis(node) != 1:
             return False
         absorb_rows(node, factor, offset)
         return True
 
-    def is_bias(self, node: Node) -> bool:
+    def is_bias(self, node: Node[ConvolutionParams]) -> bool:
         return (
             len(node.blobs) == 2
             and node.outputs[0].shape[2:] == node.inputs[0].shape[2:]
             and not np.any(node.blobs[0])
         )
 
-    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+    def reverse(self, node: Node[ConvolutionParams], tops: Tops, r: Reverser) -> None:
         """The transposed convolution by the same weights, without bias."""
         geometry = self.geometry(node)
         if self.axis(node) != 1 or len(geometry.kernel) not in (1, 2, 3):
@@ -359,7 +365,7 @@ class Deconvolution(Convolutional):
     out = staticmethod(deconvolved)
     transposed = True
 
-    def simplify(self, node: Node) -> None:
+    def simplify(self, node: Node[ConvolutionParams]) -> None:
         """Of stride 1 it is a Convolution with the kernel turned and other padding.
 
         ONNX Runtime's CPU provider runs that 1.3 to 1.75 times faster.
@@ -381,7 +387,7 @@ class Deconvolution(Convolutional):
         node.type = "Convolution"
         node.blobs = [weights, *node.blobs[1:]]
 
-    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+    def reverse(self, node: Node[ConvolutionParams], tops: Tops, r: Reverser) -> None:
         """The convolution by the same weights, without bias."""
         geometry = self.geometry(node)
         if self.axis(node) != 1:
@@ -401,7 +407,7 @@ class Deconvolution(Convolutional):
                 r.accumulate(bottom, value)
 
 
-def as_convolution(node: Node) -> np.ndarray | None:
+def as_convolution(node: Node[Any]) -> np.ndarray | None:
     """The weights of the Convolution that equals a stride-1 Deconvolution, None where none does.
 
     The kernel is turned by half a circle and its channel axes exchanged within each group.
@@ -424,7 +430,7 @@ def as_convolution(node: Node) -> np.ndarray | None:
     return np.ascontiguousarray(flipped.reshape(group * outer, inner, *g.kernel))
 
 
-def absorb_rows(node: Node, factor: np.ndarray, offset: np.ndarray) -> None:
+def absorb_rows(node: Node[Any], factor: np.ndarray, offset: np.ndarray) -> None:
     """Multiply a factor for each output channel into weights whose first axis counts them, and
     give the node a bias.
     """
@@ -441,24 +447,24 @@ def absorb_rows(node: Node, factor: np.ndarray, offset: np.ndarray) -> None:
 
 
 @register("BiasLayer")
-class BiasLayer(LayerType):
+class BiasLayer(LayerType[NoParams]):
     """A convolution of zero weights, reduced to its bias over the plane of another blob.
 
     Not a type of Caffe's: a decoder that stands alone has it in place of the paper's bias layer.
     """
 
-    fork = "caffe-zoo (made by --split)"
+    fork = Sentence("caffe-zoo (made by ", Argument("split"), ")")
 
-    def blobs(self, node: Node) -> list[BlobSpec]:
+    def blobs(self, node: Node[NoParams]) -> list[BlobSpec]:
         return [BlobSpec("weight", node.blobs[0].shape), BlobSpec("bias", node.blobs[1].shape)]
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[NoParams], b: OnnxBuilder) -> None:
         x, channels = node.inputs[0], node.blobs[1].shape[0]
         bias = b.array(node, "bias", node.blobs[1].reshape(1, channels, 1, 1))
         shape = b.join(b.dim(x, 0), b.ints(channels), b.dim(x, 2), b.dim(x, 3))
         b.op("Expand", bias, shape, out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[NoParams]) -> nn.Module:
         from .torch.convolution import BiasPlane
 
         return BiasPlane(node.blobs[1])

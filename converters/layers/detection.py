@@ -63,7 +63,7 @@ class DetectionOutputParams:
 
 
 @register("DetectionOutput", message="detection_output_param")
-class DetectionOutput(LayerType):
+class DetectionOutput(LayerType[DetectionOutputParams]):
     """Boxes from SSD's locations, scores and priors (detection_output_layer.cpp).
 
     1×1×K×7: image, label, score, xmin, ymin, xmax, ymax as shares of the image; by image, by
@@ -75,8 +75,8 @@ class DetectionOutput(LayerType):
     bottoms = (3, 4)  # the fourth is the picture that `visualize` would draw on
     Params = DetectionOutputParams
 
-    def prepare(self, node: Node) -> None:
-        p: DetectionOutputParams = node.params
+    def prepare(self, node: Node[DetectionOutputParams]) -> None:
+        p = node.params
         if not p.labels():
             raise node.error("num_classes is missing, or leaves no class besides the background")
         if p.nms_param.nms_threshold < 0 or not 0 < p.nms_param.eta <= 1:
@@ -92,13 +92,13 @@ class DetectionOutput(LayerType):
             shapes = ", ".join(text(v.shape) for v in node.inputs)
             raise node.error(f"needs locations and scores of each image, and 1x2x4P, not {shapes}")
 
-    def priors(self, node: Node) -> int:
+    def priors(self, node: Node[DetectionOutputParams]) -> int:
         return known(node.inputs[2].shape[2]) // 4
 
-    def location_classes(self, node: Node) -> int:
+    def location_classes(self, node: Node[DetectionOutputParams]) -> int:
         return 1 if node.params.share_location else node.params.num_classes
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[DetectionOutputParams]) -> list[Shape]:
         count, classes = self.priors(node), self.location_classes(node)
         wanted = (count * classes * 4, count * node.params.num_classes)
         for value, size, what in zip(node.inputs, wanted, ("locations", "scores"), strict=False):
@@ -109,24 +109,24 @@ class DetectionOutput(LayerType):
             raise node.error(f"has locations of {first} images and scores of {second}")
         return [(1, 1, f"{node.name}_rows", 7)]
 
-    def candidates(self, node: Node) -> int:
+    def candidates(self, node: Node[DetectionOutputParams]) -> int:
         """How many boxes of a class compete."""
         top_k, count = node.params.nms_param.top_k, self.priors(node)
         return min(top_k, count) if top_k > 0 else count
 
-    def kept(self, node: Node) -> int | None:
+    def kept(self, node: Node[DetectionOutputParams]) -> int | None:
         """How many detections of an image stay at most; None where all may."""
         keep = node.params.keep_top_k
         most = self.candidates(node) * len(node.params.labels())
         return int(keep) if 0 < keep < most else None
 
-    def legal(self, node: Node) -> dict[int, Legal]:
+    def legal(self, node: Node[DetectionOutputParams]) -> dict[int, Legal]:
         # A box's size is e to its location: what is far outside overflows, in Caffe too.
         return {0: Between(-4, 4), 1: Between(0, 1), 2: Boxes()}
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[DetectionOutputParams], b: OnnxBuilder) -> None:
         """Candidates of a class lie by falling score in N×classes×k, where all stays in order."""
-        p: DetectionOutputParams = node.params
+        p = node.params
         count, k, labels = self.priors(node), self.candidates(node), p.labels()
         images = b.dim(node.inputs[0], 0)
         boxes = self.decoded(node, b)
@@ -158,9 +158,9 @@ class DetectionOutput(LayerType):
         zero, by = b.const(np.array(0, np.int64)), b.const(np.array(step, np.int64))
         return b.op("Range", zero, b.op("Squeeze", end, b.ints(0)), by)
 
-    def decoded(self, node: Node, b: OnnxBuilder) -> str:
+    def decoded(self, node: Node[DetectionOutputParams], b: OnnxBuilder) -> str:
         """Corners of every prior's box as rows; each class' own, where they do not share it."""
-        p: DetectionOutputParams = node.params
+        p = node.params
         count, classes = self.priors(node), self.location_classes(node)
         offsets = b.op("Reshape", node.inputs[0], b.ints(-1, count, classes, 4))
         if classes > 1 and len(p.labels()) < classes:
@@ -188,17 +188,21 @@ class DetectionOutput(LayerType):
             boxes = b.op("Transpose", boxes, perm=[0, 2, 1, 3])
         return b.op("Reshape", boxes, b.ints(-1, 4))
 
-    def halves(self, node: Node, b: OnnxBuilder, four: str) -> tuple[str, str]:
+    def halves(
+        self, node: Node[DetectionOutputParams], b: OnnxBuilder, four: str
+    ) -> tuple[str, str]:
         """The first and the last two of the last axis."""
         names = b.fresh(f"{node.name}/first"), b.fresh(f"{node.name}/second")
         b.op("Split", four, b.ints(2, 2), axis=-1, out=list(names))
         return names
 
-    def suppressed(self, node: Node, b: OnnxBuilder, corners: str, best: str, k: int) -> str:
+    def suppressed(
+        self, node: Node[DetectionOutputParams], b: OnnxBuilder, corners: str, best: str, k: int
+    ) -> str:
         """1 where a candidate stays, else 0: as many rows as classes of images, k columns."""
         from onnx import helper
 
-        p: DetectionOutputParams = node.params
+        p = node.params
         # A box turned inside out overlaps nothing; NonMaxSuppression would turn it back.
         low, high = self.halves(node, b, corners)
         boxes = b.op("Concat", low, b.op("Max", low, high), axis=-1)
@@ -216,7 +220,9 @@ class DetectionOutput(LayerType):
             flags = b.op("Mul", flags, b.op("Cast", above, to=1))
         return flags
 
-    def best_of_all(self, node: Node, b: OnnxBuilder, flags: str, best: str, k: int) -> str:
+    def best_of_all(
+        self, node: Node[DetectionOutputParams], b: OnnxBuilder, flags: str, best: str, k: int
+    ) -> str:
         """The places of what stays in the flat order of N×classes×k: keep_top_k of each image."""
         keep, width = self.kept(node), k * len(node.params.labels())
         flags = b.op("Reshape", flags, b.ints(-1, width))
@@ -235,7 +241,14 @@ class DetectionOutput(LayerType):
         flags, places = (b.op("Reshape", part, b.ints(-1)) for part in (flags, places))
         return b.op("Compress", places, b.op("Cast", flags, to=9), axis=0)
 
-    def or_none(self, node: Node, b: OnnxBuilder, found: str, chosen: str, images: str) -> None:
+    def or_none(
+        self,
+        node: Node[DetectionOutputParams],
+        b: OnnxBuilder,
+        found: str,
+        chosen: str,
+        images: str,
+    ) -> None:
         """What was found, or a row of -1 for each image."""
         nothing = b.op("Equal", b.op("Shape", chosen), b.ints(0))
         rows = b.op("Mul", b.op("Cast", nothing, to=7), images)
@@ -245,10 +258,10 @@ class DetectionOutput(LayerType):
         every = b.op("Concat", found, b.op("Concat", numbers, blank, axis=1), axis=0)
         b.op("Unsqueeze", every, b.ints(0, 1), out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[DetectionOutputParams]) -> nn.Module:
         from .torch.detection import Detector
 
-        p: DetectionOutputParams = node.params
+        p = node.params
         return Detector(
             p.num_classes,
             p.labels(),

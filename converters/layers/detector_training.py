@@ -5,8 +5,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from prototxt.errors import Argument, Sentence
 from prototxt.net import LayerDefinition
 from prototxt.schema import UInt, decode
 from prototxt.text import Message
@@ -18,24 +19,26 @@ from .inputs import DataLayer, DataParams, Source, TransformParams
 from .losses import Loss
 
 
-class TrainingOnly(Loss):
+class TrainingOnly(Loss[NoParams]):
     """Pruned from an inference graph; an error where it is asked for, since nothing computes it."""
 
-    bottoms: ClassVar[Any] = (1, None)
-    tops: ClassVar[Any] = (1, None)
+    bottoms = (1, None)
+    tops = (1, None)
     reads: ClassVar[tuple[str, ...]] = ()
     loss_weight: ClassVar[float] = 0.0
 
     def messages(self) -> tuple[str, ...]:
         return (*super().messages(), *self.reads)
 
-    def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> Any:
+    def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> NoParams:
         return NoParams()
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[NoParams]) -> list[Shape]:
         raise node.error(
             "is for training alone and is not converted",
-            "leave it out of --output; the layers before it are converted",
+            Sentence(
+                "leave it out of ", Argument("outputs"), "; the layers before it are converted"
+            ),
         )
 
 
@@ -147,11 +150,13 @@ class AnnotatedDataParams:
     difficult_label_warmup: bool = False
 
 
-class AnnotatedSource(Source):
+class AnnotatedSource(Source[DataParams]):
     """Cut, else resized to the height and width that are stated (data_transformer.cpp)."""
 
+    transform: SsdTransformParams
+
     def plane(self) -> tuple[int, int] | None:
-        transform: SsdTransformParams = self.transform  # type: ignore[assignment]
+        transform = self.transform
         if transform.crop_h and transform.crop_w:
             return transform.crop_h, transform.crop_w
         cut, resize = super().plane(), transform.resize_param
@@ -163,24 +168,24 @@ class AnnotatedSource(Source):
 
 
 @register("AnnotatedData", message="data_param")
-class AnnotatedData(DataLayer):
+class AnnotatedData(DataLayer[AnnotatedSource]):
     """Images of an LMDB with boxes as labels (annotated_data_layer.cpp)."""
 
     fork = "SSD (weiliu89/caffe)"
     Params = DataParams
+    source = AnnotatedSource
+    transform = SsdTransformParams
     plain_transform = True
 
     def messages(self) -> tuple[str, ...]:
         return (*super().messages(), "annotated_data_param")
 
-    def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> Source:
-        def part(name: str, cls: type[Any]) -> Any:
-            return decode(layer.param(name), cls, name=name, lenient=lenient, warn=warn)
+    def read(
+        self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]
+    ) -> AnnotatedSource:
+        name = "annotated_data_param"
+        decode(layer.param(name), AnnotatedDataParams, name=name, lenient=lenient, warn=warn)
+        return super().read(layer, lenient, warn)
 
-        part("annotated_data_param", AnnotatedDataParams)
-        return AnnotatedSource(
-            part("data_param", DataParams), part("transform_param", SsdTransformParams)
-        )
-
-    def top_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
+    def top_shape(self, params: AnnotatedSource, index: int) -> tuple[int, ...] | None:
         return None

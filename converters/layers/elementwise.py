@@ -36,21 +36,21 @@ class EltwiseParams:
 
 
 @register("Eltwise", message="eltwise_param")
-class Eltwise(LayerType):
+class Eltwise(LayerType[EltwiseParams]):
     """Product, sum with coefficients, or maximum."""
 
     bottoms = (2, None)
     Params = EltwiseParams
     keeps_grid = True
 
-    def prepare(self, node: Node) -> None:
-        p: EltwiseParams = node.params
+    def prepare(self, node: Node[EltwiseParams]) -> None:
+        p = node.params
         if p.coeff and len(p.coeff) != len(node.inputs):
             raise node.error(f"{len(p.coeff)} coeff for {len(node.inputs)} bottoms")
         if p.coeff and p.operation is not Operation.SUM:
             raise node.error("coeff is for SUM only")
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[EltwiseParams]) -> list[Shape]:
         first = node.inputs[0].shape
         dims: list[Dim] = list(first)
         for other in node.inputs[1:]:
@@ -64,8 +64,8 @@ class Eltwise(LayerType):
                     dims[axis] = size
         return [tuple(dims)]
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
-        p: EltwiseParams = node.params
+    def onnx(self, node: Node[EltwiseParams], b: OnnxBuilder) -> None:
+        p = node.params
         if p.operation is Operation.MAX:
             b.node("Max", node)
             return
@@ -79,15 +79,15 @@ class Eltwise(LayerType):
             last = node.outputs[0] if index == len(terms) else None
             total = b.op(operator, total, term, out=last)
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[EltwiseParams]) -> nn.Module:
         from .torch import elementwise
 
-        p: EltwiseParams = node.params
+        p = node.params
         return elementwise.Eltwise(p.operation.name, p.coeff)
 
-    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+    def reverse(self, node: Node[EltwiseParams], tops: Tops, r: Reverser) -> None:
         """Of a sum each bottom gets the whole, times its coefficient."""
-        p: EltwiseParams = node.params
+        p = node.params
         if p.operation is not Operation.SUM:
             raise node.error(f"cannot be reversed: {p.operation.name} is not linear; only SUM is")
         for index, bottom in enumerate(node.inputs):

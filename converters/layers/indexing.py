@@ -9,7 +9,7 @@ from prototxt.schema import UInt
 
 from ..fillers import Filler
 from ..graph import Node, Shape
-from ..layer_type import BlobSpec, LayerType
+from ..layer_type import BlobSpec, LayerType, NoParams
 from ..legal import Legal, Whole, rows
 from ..registry import register
 from ..shapes import text
@@ -33,71 +33,71 @@ class EmbedParams:
 
 
 @register("Embed", message="embed_param")
-class Embed(LayerType):
+class Embed(LayerType[EmbedParams]):
     """A row of weights for each whole number below `input_dim` (embed_layer.cpp)."""
 
     Params = EmbedParams
     learns = True
 
-    def prepare(self, node: Node) -> None:
+    def prepare(self, node: Node[EmbedParams]) -> None:
         if not node.params.num_output or not node.params.input_dim:
             raise node.error("num_output and input_dim must be above 0")
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[EmbedParams]) -> list[Shape]:
         return [(*node.inputs[0].shape, node.params.num_output)]
 
-    def blobs(self, node: Node) -> list[BlobSpec]:
-        p: EmbedParams = node.params
+    def blobs(self, node: Node[EmbedParams]) -> list[BlobSpec]:
+        p = node.params
         specs = [BlobSpec("weight", (p.input_dim, p.num_output), p.weight_filler)]
         if p.bias_term:
             specs.append(BlobSpec("bias", (p.num_output,), p.bias_filler))
         return specs
 
-    def legal(self, node: Node) -> dict[int, Legal]:
+    def legal(self, node: Node[EmbedParams]) -> dict[int, Legal]:
         return {0: Whole(0, node.params.input_dim - 1)}
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[EmbedParams], b: OnnxBuilder) -> None:
         index = b.op("Cast", node.inputs[0], to=7)
         biased = node.params.bias_term
         y = b.op("Gather", b.weight(node, 0), index, out=None if biased else node.outputs[0])
         if biased:
             b.op("Add", y, b.weight(node, 1), out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[EmbedParams]) -> nn.Module:
         from .torch import indexing
 
         return indexing.Embed(node.blobs[0], node.blobs[1] if len(node.blobs) > 1 else None)
 
 
 @register("BatchReindex")
-class BatchReindex(LayerType):
+class BatchReindex(LayerType[NoParams]):
     """The rows of the first bottom that the second names (batch_reindex_layer.cpp)."""
 
     bottoms = (2, 2)
     lists = (1,)
 
-    def prepare(self, node: Node) -> None:
+    def prepare(self, node: Node[NoParams]) -> None:
         if len(node.inputs[1].shape) != 1:
             raise node.error(f"its second bottom is {text(node.inputs[1].shape)}, not a list")
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[NoParams]) -> list[Shape]:
         return [(node.inputs[1].shape[0], *node.inputs[0].shape[1:])]
 
-    def legal(self, node: Node) -> dict[int, Legal]:
+    def legal(self, node: Node[NoParams]) -> dict[int, Legal]:
         return {1: rows(node.inputs[0])}
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[NoParams], b: OnnxBuilder) -> None:
         index = b.op("Cast", node.inputs[1], to=7)
         b.op("Gather", node.inputs[0], index, out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[NoParams]) -> nn.Module:
         from .torch import indexing
 
         return indexing.BatchReindex()
 
 
 @register("Filter")
-class Filter(LayerType):
+class Filter(LayerType[NoParams]):
     """The rows for which the last bottom, the selector, is not 0 (filter_layer.cpp).
 
     How many that are is known only when it runs.
@@ -106,26 +106,26 @@ class Filter(LayerType):
     bottoms = (2, None)
     tops = (1, None)
 
-    def prepare(self, node: Node) -> None:
+    def prepare(self, node: Node[NoParams]) -> None:
         *data, selector = node.inputs
         if len(data) != len(node.outputs):
             raise node.error(f"{len(data)} bottoms and a selector, but {len(node.outputs)} tops")
         if any(dim != 1 for dim in selector.shape[1:]):
             raise node.error(f"its selector is {text(selector.shape)}, not one number a row")
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[NoParams]) -> list[Shape]:
         return [(f"{node.name}_selected", *value.shape[1:]) for value in node.inputs[:-1]]
 
-    def legal(self, node: Node) -> dict[int, Legal]:
+    def legal(self, node: Node[NoParams]) -> dict[int, Legal]:
         return {len(node.inputs) - 1: Whole(0, 1, some=True)}
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[NoParams], b: OnnxBuilder) -> None:
         flat = b.op("Reshape", node.inputs[-1], b.ints(-1))
         chosen = b.op("Cast", flat, to=9)
         for value, output in zip(node.inputs[:-1], node.outputs, strict=True):
             b.op("Compress", value, chosen, axis=0, out=output)
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[NoParams]) -> nn.Module:
         from .torch import indexing
 
         return indexing.Filter()
@@ -139,22 +139,22 @@ class ParameterParams:
 
 
 @register("Parameter", message="parameter_param")
-class Parameter(LayerType):
+class Parameter(LayerType[ParameterParams]):
     """A learned blob as a top (parameter_layer.hpp)."""
 
     bottoms = (0, 0)
     Params = ParameterParams
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[ParameterParams]) -> list[Shape]:
         return [tuple(node.params.shape.dim)]
 
-    def blobs(self, node: Node) -> list[BlobSpec]:
+    def blobs(self, node: Node[ParameterParams]) -> list[BlobSpec]:
         return [BlobSpec("weight", tuple(node.params.shape.dim))]
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[ParameterParams], b: OnnxBuilder) -> None:
         b.op("Identity", b.weight(node, 0), out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[ParameterParams]) -> nn.Module:
         from .torch import indexing
 
         return indexing.Parameter(node.blobs[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -45,30 +45,30 @@ class InnerProductTransposeParams:
 
 
 @register("InnerProduct", message="inner_product_param")
-class InnerProduct(LayerType):
+class InnerProduct(LayerType[InnerProductParams]):
     """A matrix product over all axes from `axis` on, taken as one."""
 
     Params = InnerProductParams
     learns = True
     fixes_plane = True
 
-    def prepare(self, node: Node) -> None:
+    def prepare(self, node: Node[InnerProductParams]) -> None:
         rank, axis = len(node.inputs[0].shape), node.params.axis
         if not node.params.num_output:
             raise node.error("num_output is missing or 0")
         if not -rank <= axis < rank:
             raise node.error(f"axis {axis} is outside a {text(node.inputs[0].shape)} input")
 
-    def axis(self, node: Node) -> int:
+    def axis(self, node: Node[InnerProductParams]) -> int:
         return int(node.params.axis % len(node.inputs[0].shape))
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[InnerProductParams]) -> list[Shape]:
         axis = self.axis(node)
         product(node.inputs[0].shape[axis:])  # the weights fix these dimensions
         return [(*node.inputs[0].shape[:axis], node.params.num_output)]
 
-    def blobs(self, node: Node) -> list[BlobSpec]:
-        p: InnerProductParams = node.params
+    def blobs(self, node: Node[InnerProductParams]) -> list[BlobSpec]:
+        p = node.params
         inner = product(node.inputs[0].shape[self.axis(node) :])
         shape = (inner, p.num_output) if p.transpose else (p.num_output, inner)
         specs = [BlobSpec("weight", shape, p.weight_filler)]
@@ -76,21 +76,23 @@ class InnerProduct(LayerType):
             specs.append(BlobSpec("bias", (p.num_output,), p.bias_filler))
         return specs
 
-    def agrees(self, node: Node, stored: Sequence[np.ndarray]) -> bool:
+    def agrees(self, node: Node[InnerProductParams], stored: Sequence[np.ndarray]) -> bool:
         inner = stored[0].shape[-2 if node.params.transpose else -1]
-        return product(node.inputs[0].shape[self.axis(node) :]) == inner
+        return product(node.inputs[0].shape[self.axis(node) :]) == int(inner)
 
-    def macs(self, node: Node) -> int:
+    def macs(self, node: Node[InnerProductParams]) -> int:
         inner = int(node.blobs[0].size) // node.params.num_output
         return known_product(node.outputs[0].shape) * inner
 
-    def absorb(self, node: Node, factor: np.ndarray, offset: np.ndarray) -> bool:
+    def absorb(
+        self, node: Node[InnerProductParams], factor: np.ndarray, offset: np.ndarray
+    ) -> bool:
         if self.axis(node) != 1 or node.params.transpose:
             return False
         absorb_rows(node, factor, offset)
         return True
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[InnerProductParams], b: OnnxBuilder) -> None:
         axis, x = self.axis(node), node.inputs[0]
         transposed = int(not node.params.transpose)
         inner = product(x.shape[axis:])
@@ -105,7 +107,7 @@ class InnerProduct(LayerType):
         shape = b.join(*dims, b.ints(node.params.num_output))
         b.op("Reshape", y, shape, out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[InnerProductParams]) -> nn.Module:
         from .torch import inner_product
 
         bias = node.blobs[1] if len(node.blobs) > 1 else None
@@ -113,7 +115,7 @@ class InnerProduct(LayerType):
             node.blobs[0], bias, self.axis(node), node.params.transpose
         )
 
-    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+    def reverse(self, node: Node[InnerProductParams], tops: Tops, r: Reverser) -> None:
         """The product with the transposed weights, without bias."""
         bottom = node.inputs[0]
         params = InnerProductTransposeParams(self.axis(node), node.params.transpose)
@@ -121,6 +123,6 @@ class InnerProduct(LayerType):
         r.accumulate(bottom, value)
 
 
-def flat_weights(node: Node) -> np.ndarray:
+def flat_weights(node: Node[Any]) -> np.ndarray:
     """The weights as outputs × inputs, whatever `transpose` says."""
     return np.asarray(node.blobs[0].T if node.params.transpose else node.blobs[0])

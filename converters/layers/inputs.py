@@ -5,12 +5,13 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 from prototxt.net import LayerDefinition
 from prototxt.schema import UInt, decode
 
 from ..fillers import Filler
+from ..graph import P
 from ..layer_type import LayerType
 from ..registry import register
 
@@ -135,10 +136,10 @@ class DummyDataParams:
 
 
 @dataclass
-class Source:
+class Source(Generic[P]):
     """A data layer's own message together with its `transform_param`."""
 
-    own: Any
+    own: P
     transform: TransformParams
 
     def plane(self) -> tuple[int, int] | None:
@@ -160,15 +161,18 @@ class Source:
         return None
 
 
-class InputLayer(LayerType):
+S = TypeVar("S", bound=Source[Any])
+
+
+class InputLayer(LayerType[P]):
     """A layer without bottoms."""
 
-    bottoms = (0, 0)
+    bottoms: ClassVar[tuple[int, int | None]] = (0, 0)
     tops: ClassVar[tuple[int, int | None]] = (1, None)
     is_input = True
 
 
-class DataLayer(InputLayer):
+class DataLayer(InputLayer[S]):
     """A layer that reads images and labels from files, of which a converted network has no need.
 
     Its batch_size is a matter of training: here one image is a batch, where none is stated.
@@ -176,37 +180,40 @@ class DataLayer(InputLayer):
 
     plain_transform: ClassVar[bool] = False
     """It does to an image what data_transformer.cpp does, and nothing else."""
+    source: ClassVar[type[Any]] = Source
+    """What `read` makes of both messages."""
+    transform: ClassVar[type[Any]] = TransformParams
 
     def messages(self) -> tuple[str, ...]:
         return (self.message or "", "transform_param")
 
-    def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> Source:
+    def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> S:
         def part(name: str, cls: type[Any]) -> Any:
             return decode(layer.param(name), cls, name=name, lenient=lenient, warn=warn)
 
-        return Source(
-            part(self.message or "", self.Params), part("transform_param", TransformParams)
-        )
+        own = part(self.message or "", self.Params)
+        source: S = self.source(own, part("transform_param", self.transform))
+        return source
 
-    def top_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
+    def top_shape(self, params: S, index: int) -> tuple[int, ...] | None:
         """Labels are one number an image."""
         return (1,) if index else None
 
 
 @register("Data", message="data_param")
-class Data(DataLayer):
+class Data(DataLayer[Source[DataParams]]):
     """Images of an LMDB or LevelDB."""
 
     Params = DataParams
     plain_transform = True
 
-    def usual_channels(self, params: Source, index: int) -> int | None:
+    def usual_channels(self, params: Source[DataParams], index: int) -> int | None:
         """convert_imageset writes colour unless told otherwise; crop_size is for photographs."""
         return 3 if params.plane() and not index else None
 
 
 @register("ImageData", message="image_data_param")
-class ImageData(DataLayer):
+class ImageData(DataLayer[Source[ImageDataParams]]):
     """Images named in a list."""
 
     Params = ImageDataParams
@@ -214,12 +221,12 @@ class ImageData(DataLayer):
 
 
 @register("WindowData", message="window_data_param")
-class WindowData(DataLayer):
+class WindowData(DataLayer[Source[WindowDataParams]]):
     """Windows of images, for detection."""
 
     Params = WindowDataParams
 
-    def top_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
+    def top_shape(self, params: Source[WindowDataParams], index: int) -> tuple[int, ...] | None:
         crop = params.plane()
         if index == 0:
             return (1, 3, *crop) if crop else None
@@ -227,32 +234,32 @@ class WindowData(DataLayer):
 
 
 @register("HDF5Data", message="hdf5_data_param")
-class HDF5Data(DataLayer):
+class HDF5Data(DataLayer[Source[HDF5DataParams]]):
     """Arrays of HDF5 files, one top each."""
 
     Params = HDF5DataParams
 
-    def top_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
+    def top_shape(self, params: Source[HDF5DataParams], index: int) -> tuple[int, ...] | None:
         return None
 
 
 @register("MemoryData", message="memory_data_param")
-class MemoryData(DataLayer):
+class MemoryData(DataLayer[Source[MemoryDataParams]]):
     """Images and labels handed over by the program."""
 
     Params = MemoryDataParams
     plain_transform = True
     tops = (2, 2)
 
-    def top_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
-        own: MemoryDataParams = params.own
+    def top_shape(self, params: Source[MemoryDataParams], index: int) -> tuple[int, ...] | None:
+        own = params.own
         plane = params.transform.crop_size
         shape = (own.batch_size, own.channels, plane or own.height, plane or own.width)
         return shape[:1] if index else shape
 
 
 @register("Input", message="input_param")
-class Input(InputLayer):
+class Input(InputLayer[InputParams]):
     """A blob of a stated shape."""
 
     Params = InputParams
@@ -267,12 +274,12 @@ class Input(InputLayer):
     def read(
         self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]
     ) -> InputParams:
-        params: InputParams = super().read(layer, lenient, warn)
+        params = super().read(layer, lenient, warn)
         return check_counts(layer, params, [len(params.shape)])
 
 
 @register("DummyData", message="dummy_data_param")
-class DummyData(InputLayer):
+class DummyData(InputLayer[DummyDataParams]):
     """Blobs filled once by a filler; here they are inputs."""
 
     Params = DummyDataParams
@@ -281,7 +288,7 @@ class DummyData(InputLayer):
     def read(
         self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]
     ) -> DummyDataParams:
-        params: DummyDataParams = super().read(layer, lenient, warn)
+        params = super().read(layer, lenient, warn)
         legacy = [params.num, params.channels, params.height, params.width]
         if params.shape and any(legacy):
             raise_at(layer, "give shape, or num, channels, height and width")
@@ -296,7 +303,7 @@ class DummyData(InputLayer):
         return tuple(n[index] if len(n) > 1 else n[0] for n in legacy)
 
 
-def check_counts(layer: LayerDefinition, params: Any, counts: list[int]) -> Any:
+def check_counts(layer: LayerDefinition, params: P, counts: list[int]) -> P:
     """As many shapes as tops, or one for all, or none."""
     for count in counts:
         if count not in (0, 1, len(layer.tops)):
@@ -304,7 +311,9 @@ def check_counts(layer: LayerDefinition, params: Any, counts: list[int]) -> Any:
     return params
 
 
-def raise_at(layer: LayerDefinition, message: str) -> None:
+def raise_at(layer: LayerDefinition, message: str) -> NoReturn:
     from ..errors import ConversionError
 
-    raise ConversionError(f"layer {layer.name!r} ({layer.type}): {message}", layer.position)
+    raise ConversionError(
+        f"{message}", subject=f"layer {layer.name!r} ({layer.type})", position=layer.position
+    )

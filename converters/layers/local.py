@@ -35,7 +35,7 @@ class LocalParams:
 
 
 @register("Local", message="local_param")
-class Local(LayerType):
+class Local(LayerType[LocalParams]):
     """Cross-correlation with kernels of each place's own (local_layer.cpp).
 
     Weights are M×1×K×N for M outputs, K = channels × kernel², N places of the output; the bias
@@ -46,8 +46,8 @@ class Local(LayerType):
     Params = LocalParams
     learns = True
 
-    def prepare(self, node: Node) -> None:
-        p: LocalParams = node.params
+    def prepare(self, node: Node[LocalParams]) -> None:
+        p = node.params
         shape = node.inputs[0].shape
         if len(shape) != 4:
             raise node.error(f"needs a 4-D input, not {text(shape)}")
@@ -56,19 +56,19 @@ class Local(LayerType):
         if any(isinstance(d, int) and d < p.kernel_size for d in shape[2:]):
             raise node.error(f"kernel {p.kernel_size} is larger than its {text(shape[2:])} input")
 
-    def plane(self, node: Node) -> tuple[int, int]:
-        p: LocalParams = node.params
+    def plane(self, node: Node[LocalParams]) -> tuple[int, int]:
+        p = node.params
         height, width = (
             known(convolved(known(d), p.kernel_size, p.pad, p.stride))
             for d in node.inputs[0].shape[2:]
         )
         return height, width
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[LocalParams]) -> list[Shape]:
         return [(node.inputs[0].shape[0], node.params.num_output, *self.plane(node))]
 
-    def blobs(self, node: Node) -> list[BlobSpec]:
-        p: LocalParams = node.params
+    def blobs(self, node: Node[LocalParams]) -> list[BlobSpec]:
+        p = node.params
         height, width = self.plane(node)
         size = known(node.inputs[0].shape[1]) * p.kernel_size**2
         specs = [BlobSpec("weight", (p.num_output, 1, size, height * width), p.weight_filler)]
@@ -76,20 +76,20 @@ class Local(LayerType):
             specs.append(BlobSpec("bias", (1, 1, p.num_output, height * width), p.bias_filler))
         return specs
 
-    def macs(self, node: Node) -> int:
+    def macs(self, node: Node[LocalParams]) -> int:
         return int(node.blobs[0].size) * known_product(node.outputs[0].shape[:1])
 
-    def places(self, node: Node) -> np.ndarray:
+    def places(self, node: Node[LocalParams]) -> np.ndarray:
         """Of each place of a kernel and of the output, the index in the padded plane: k²×N."""
-        p: LocalParams = node.params
+        p = node.params
         width = known(node.inputs[0].shape[3]) + 2 * p.pad
         rows, columns = (np.arange(n) * p.stride for n in self.plane(node))
         kernel = np.arange(p.kernel_size)
         row = kernel[:, None, None, None] + rows[:, None]
         return (row * width + kernel[:, None, None] + columns).reshape(kernel.size**2, -1)
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
-        p: LocalParams = node.params
+    def onnx(self, node: Node[LocalParams], b: OnnxBuilder) -> None:
+        p = node.params
         x: str = b.name(node.inputs[0])
         if p.pad:
             x = b.op("Pad", x, b.ints(0, 0, p.pad, p.pad, 0, 0, p.pad, p.pad))
@@ -105,10 +105,10 @@ class Local(LayerType):
             y = b.op("Add", y, b.array(node, "bias", bias))
         b.op("Reshape", y, b.ints(0, p.num_output, *self.plane(node)), out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[LocalParams]) -> nn.Module:
         from .torch import local
 
-        p: LocalParams = node.params
+        p = node.params
         return local.Local(
             node.blobs[0],
             node.blobs[1] if p.bias_term else None,

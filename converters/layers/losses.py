@@ -5,15 +5,15 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from prototxt.net import LayerDefinition
 from prototxt.schema import UInt, decode
 
-from ..graph import Node, Shape, Value
-from ..layer_type import LayerType
+from ..graph import Node, P, Shape, Value
+from ..layer_type import LayerType, NoParams
 from ..legal import Legal, classes
 from ..registry import register
 from ..shapes import is_fixed, known, product, text
@@ -66,18 +66,18 @@ class SoftmaxLossParams:
     loss: LossParams = field(default_factory=LossParams)
 
 
-class Loss(LayerType):
+class Loss(LayerType[P]):
     """Compares a prediction with a target; gives one number."""
 
-    bottoms = (2, 2)
+    bottoms: ClassVar[tuple[int, int | None]] = (2, 2)
     is_loss = True
     loss_weight = 1.0
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[P]) -> list[Shape]:
         return [()] * len(node.outputs)
 
 
-def same_count(node: Node, *others: int) -> None:
+def same_count(node: Node[Any], *others: int) -> None:
     """Caffe compares blobs number by number: N×C meets N×C×1×1, N meets N×1.
 
     Raises `node.error` for a bottom of `others` (the second alone, if none is named) that has
@@ -95,7 +95,7 @@ def same_count(node: Node, *others: int) -> None:
             raise node.error(f"its bottoms differ: {text(a)} and {text(b)}")
 
 
-def one_label_each(node: Node, axis: int) -> None:
+def one_label_each(node: Node[Any], axis: int) -> None:
     """The labels are as many as the first bottom's values are without `axis`."""
     scores, labels = (v.shape for v in node.inputs[:2])
     rest = scores[:axis] + scores[axis + 1 :]
@@ -106,7 +106,7 @@ def one_label_each(node: Node, axis: int) -> None:
         )
 
 
-def class_axis(node: Node, axis: int) -> int:
+def class_axis(node: Node[Any], axis: int) -> int:
     """The axis of the scores' classes, whose number must be known."""
     shape = node.inputs[0].shape
     if not -len(shape) <= axis < len(shape):
@@ -115,7 +115,7 @@ def class_axis(node: Node, axis: int) -> int:
     return axis % len(shape)
 
 
-def like_first(node: Node, b: OnnxBuilder, index: int = 1) -> Operand:
+def like_first(node: Node[Any], b: OnnxBuilder, index: int = 1) -> Operand:
     """A bottom in the shape of the first one."""
     first, other = node.inputs[0], node.inputs[index]
     return other if first.shape == other.shape else b.op("Reshape", other, b.op("Shape", first))
@@ -140,7 +140,7 @@ def divisor(b: OnnxBuilder, how: Normalization, all_of: str, images: str, valid:
     return b.op("Max", count, b.const(np.float32(1)))
 
 
-def all_and_outer(node: Node, b: OnnxBuilder, axis: int) -> tuple[str, str]:
+def all_and_outer(node: Node[Any], b: OnnxBuilder, axis: int) -> tuple[str, str]:
     """How many labels there are, and the product of the dimensions before `axis`."""
     scores = node.inputs[0]
     rest = [i for i in range(len(scores.shape)) if i != axis]
@@ -152,7 +152,7 @@ def all_and_outer(node: Node, b: OnnxBuilder, axis: int) -> tuple[str, str]:
 
 
 def rows_and_labels(
-    node: Node, b: OnnxBuilder, values: Operand, axis: int, ignore: int | None
+    node: Node[Any], b: OnnxBuilder, values: Operand, axis: int, ignore: int | None
 ) -> tuple[str, str, str | None]:
     """Values over `axis` as rows, a column of their labels, and a column of which count.
 
@@ -172,26 +172,26 @@ def rows_and_labels(
 
 
 @register("EuclideanLoss")
-class EuclideanLoss(Loss):
+class EuclideanLoss(Loss[NoParams]):
     """Half the sum of squared differences per image (euclidean_loss_layer.cpp)."""
 
-    def prepare(self, node: Node) -> None:
+    def prepare(self, node: Node[NoParams]) -> None:
         same_count(node)
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[NoParams], b: OnnxBuilder) -> None:
         difference = b.op("Sub", node.inputs[0], like_first(node, b))
         total = b.op("ReduceSum", b.op("Mul", difference, difference), keepdims=0)
         count = size_of(b, node.inputs[0], 0)
         b.op("Div", total, b.op("Mul", count, b.const(np.float32(2))), out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[NoParams]) -> nn.Module:
         from .torch import losses
 
         return losses.EuclideanLoss()
 
 
 @register("SoftmaxWithLoss", message="softmax_param")
-class SoftmaxWithLoss(Loss):
+class SoftmaxWithLoss(Loss[SoftmaxLossParams]):
     """Cross entropy of the softmax over `axis` (softmax_loss_layer.cpp); 2nd top: the softmax."""
 
     tops = (1, 2)
@@ -208,16 +208,16 @@ class SoftmaxWithLoss(Loss):
         axis = part("softmax_param", SoftmaxParams).axis
         return SoftmaxLossParams(axis, part("loss_param", LossParams))
 
-    def prepare(self, node: Node) -> None:
+    def prepare(self, node: Node[SoftmaxLossParams]) -> None:
         one_label_each(node, class_axis(node, node.params.axis))
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[SoftmaxLossParams]) -> list[Shape]:
         return [(), node.inputs[0].shape][: len(node.outputs)]
 
-    def legal(self, node: Node) -> dict[int, Legal]:
+    def legal(self, node: Node[SoftmaxLossParams]) -> dict[int, Legal]:
         return {1: classes(node.inputs[0], node.params.axis)}
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[SoftmaxLossParams], b: OnnxBuilder) -> None:
         scores, loss = node.inputs[0], node.params.loss
         axis = class_axis(node, node.params.axis)
         if len(node.outputs) == 2:
@@ -232,7 +232,7 @@ class SoftmaxWithLoss(Loss):
         count = divisor(b, loss.mode(), *all_and_outer(node, b, axis), valid)
         b.op("Div", total, count, out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[SoftmaxLossParams]) -> nn.Module:
         from .torch import losses
 
         loss: LossParams = node.params.loss
@@ -255,7 +255,7 @@ class AccuracyParams:
 
 
 @register("Accuracy", message="accuracy_param")
-class Accuracy(Loss):
+class Accuracy(Loss[AccuracyParams]):
     """The share of labels among the `top_k` greatest scores (accuracy_layer.cpp).
 
     As Caffe sorts pairs of score and index, of equal scores the larger index is the greater. The
@@ -267,20 +267,20 @@ class Accuracy(Loss):
     loss_weight = 0.0
     is_metric = True
 
-    def prepare(self, node: Node) -> None:
+    def prepare(self, node: Node[AccuracyParams]) -> None:
         axis = class_axis(node, node.params.axis)
         one_label_each(node, axis)
         if node.params.top_k > known(node.inputs[0].shape[axis]):
             raise node.error(f"top_k {node.params.top_k} of {node.inputs[0].shape[axis]} classes")
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[AccuracyParams]) -> list[Shape]:
         classes = node.inputs[0].shape[class_axis(node, node.params.axis)]
         return [(), (classes,)][: len(node.outputs)]
 
-    def legal(self, node: Node) -> dict[int, Legal]:
+    def legal(self, node: Node[AccuracyParams]) -> dict[int, Legal]:
         return {1: classes(node.inputs[0], node.params.axis)}
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[AccuracyParams], b: OnnxBuilder) -> None:
         """A label counts when fewer than top_k classes beat its score, or tie behind it."""
         p, scores = node.params, node.inputs[0]
         axis = class_axis(node, p.axis)
@@ -307,9 +307,9 @@ class Accuracy(Loss):
             hits = count(b.op("And", truth, hit), b.ints(0))
             b.op("Div", hits, labels, out=node.outputs[1])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[AccuracyParams]) -> nn.Module:
         from .torch import losses
 
-        p: AccuracyParams = node.params
+        p = node.params
         both = len(node.outputs) == 2
         return losses.Accuracy(class_axis(node, p.axis), p.top_k, p.ignore_label, both)

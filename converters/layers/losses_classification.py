@@ -6,7 +6,7 @@ import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,8 @@ import prototxt
 from prototxt.net import LayerDefinition
 from prototxt.schema import decode
 
-from ..graph import Node, Shape, Value
+from ..graph import Node, P, Shape, Value
+from ..layer_type import NoParams
 from ..legal import Between, Legal, Whole
 from ..registry import find, register
 from ..shapes import known, product, text
@@ -44,21 +45,21 @@ SMALLEST_PROBABILITY = np.float32(1e-20)
 """kLOG_THRESHOLD (loss_layer.hpp): no logarithm is taken of less."""
 
 
-class LabelledLoss(Loss):
+class LabelledLoss(Loss[P]):
     """A loss with one label for each image, whose values are all classes: N×C×H×W is N×CHW."""
 
-    def prepare(self, node: Node) -> None:
+    def prepare(self, node: Node[P]) -> None:
         scores, labels = (v.shape for v in node.inputs[:2])
         if not scores or not labels or product(labels[1:]) != 1 or clash(scores[0], labels[0]):
             raise node.error(
                 f"{text(labels)} labels for {text(scores)} scores", "one label for each image"
             )
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[P]) -> list[Shape]:
         product(node.inputs[0].shape[1:])  # which class a label means is a matter of numbers
         return [()]
 
-    def legal(self, node: Node) -> dict[int, Legal]:
+    def legal(self, node: Node[P]) -> dict[int, Legal]:
         return {1: Whole(0, product(node.inputs[0].shape[1:]) - 1)}
 
 
@@ -79,12 +80,12 @@ class HingeLossParams:
 
 
 @register("HingeLoss", message="hinge_loss_param")
-class HingeLoss(LabelledLoss):
+class HingeLoss(LabelledLoss[HingeLossParams]):
     """One-vs-all hinge, its margins summed or squared (hinge_loss_layer.cpp)."""
 
     Params = HingeLossParams
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[HingeLossParams], b: OnnxBuilder) -> None:
         scores, labels = node.inputs
         rows = b.op("Flatten", scores, axis=1)
         index = b.op("Cast", b.op("Reshape", labels, b.ints(-1, 1)), to=7)
@@ -97,17 +98,17 @@ class HingeLoss(LabelledLoss):
         total = b.op("ReduceSum", margins, keepdims=0)
         b.op("Div", total, size_of(b, scores, 0), out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[HingeLossParams]) -> nn.Module:
         from .torch import losses_classification
 
         return losses_classification.HingeLoss(node.params.norm is Norm.L1)
 
 
 @register("MultinomialLogisticLoss")
-class MultinomialLogisticLoss(LabelledLoss):
+class MultinomialLogisticLoss(LabelledLoss[NoParams]):
     """Minus the logarithm of the label's probability (multinomial_logistic_loss_layer.cpp)."""
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[NoParams], b: OnnxBuilder) -> None:
         scores, labels = node.inputs
         index = b.op("Cast", b.op("Reshape", labels, b.ints(-1, 1)), to=7)
         picked = b.op("GatherElements", b.op("Flatten", scores, axis=1), index, axis=1)
@@ -115,7 +116,7 @@ class MultinomialLogisticLoss(LabelledLoss):
         total = b.op("Neg", b.op("ReduceSum", logs, keepdims=0))
         b.op("Div", total, size_of(b, scores, 0), out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[NoParams]) -> nn.Module:
         from .torch import losses_classification
 
         return losses_classification.MultinomialLogisticLoss(float(SMALLEST_PROBABILITY))
@@ -133,7 +134,7 @@ class InfogainLossParams:
 
 
 @register("InfogainLoss", message="infogain_loss_param")
-class InfogainLoss(Loss):
+class InfogainLoss(Loss[InfogainLossParams]):
     """Cross entropy weighted by a matrix row for each label (infogain_loss_layer.cpp).
 
     Until 2017 it took probabilities, N×CHW of them and one label for each image; since then it
@@ -151,14 +152,14 @@ class InfogainLoss(Loss):
     def read(
         self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]
     ) -> InfogainLossParams:
-        params: InfogainLossParams = super().read(layer, lenient, warn)
+        params = super().read(layer, lenient, warn)
         message = layer.param("loss_param")
         if message is not None:
             params.loss = decode(message, LossParams, name="loss_param", lenient=lenient, warn=warn)
         return params
 
-    def prepare(self, node: Node) -> None:
-        p: InfogainLossParams = node.params
+    def prepare(self, node: Node[InfogainLossParams]) -> None:
+        p = node.params
         if of_2016(node):
             if p.axis is not None or p.loss is not None or len(node.outputs) == 2:
                 raise node.error(
@@ -179,10 +180,10 @@ class InfogainLoss(Loss):
             p.matrix = read_matrix(node)
         check_matrix(node, p.matrix.size, classes)
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[InfogainLossParams]) -> list[Shape]:
         return [(), node.inputs[0].shape][: len(node.outputs)]
 
-    def notes(self, node: Node) -> list[str]:
+    def notes(self, node: Node[InfogainLossParams]) -> list[str]:
         if of_2016(node):
             return []
         return [
@@ -190,10 +191,10 @@ class InfogainLoss(Loss):
             "(before, it took probabilities)"
         ]
 
-    def legal(self, node: Node) -> dict[int, Legal]:
+    def legal(self, node: Node[InfogainLossParams]) -> dict[int, Legal]:
         return {1: Whole(0, class_count(node) - 1)}
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[InfogainLossParams], b: OnnxBuilder) -> None:
         scores, classes = node.inputs[0], class_count(node)
         if of_2016(node):
             rows = b.op("Flatten", scores, axis=1)
@@ -219,7 +220,7 @@ class InfogainLoss(Loss):
         total = b.op("Neg", b.op("ReduceSum", terms, keepdims=0))
         b.op("Div", total, count, out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[InfogainLossParams]) -> nn.Module:
         from .torch import losses_classification
 
         old, loss = of_2016(node), node.params.loss or LossParams()
@@ -236,7 +237,7 @@ class InfogainLoss(Loss):
         )
 
 
-def of_2016(node: Node) -> bool:
+def of_2016(node: Node[Any]) -> bool:
     """Whether the first bottom is what a Softmax layer wrote, in whatever shape."""
     value: Value = node.inputs[0]
     while value.producer is not None:
@@ -247,21 +248,21 @@ def of_2016(node: Node) -> bool:
     return False
 
 
-def axis_of(node: Node) -> int:
+def axis_of(node: Node[Any]) -> int:
     return class_axis(node, 1 if node.params.axis is None else node.params.axis)
 
 
-def class_count(node: Node) -> int:
+def class_count(node: Node[Any]) -> int:
     shape = node.inputs[0].shape
     return product(shape[1:]) if of_2016(node) else known(shape[axis_of(node)])
 
 
-def matrix_of(node: Node) -> np.ndarray:
+def matrix_of(node: Node[Any]) -> np.ndarray:
     classes = class_count(node)
     return np.array(node.params.matrix, np.float32).reshape(classes, classes)
 
 
-def read_matrix(node: Node) -> np.ndarray:
+def read_matrix(node: Node[Any]) -> np.ndarray:
     """The blob of `source`, from the current folder, else beside the prototxt."""
     source = node.params.source
     if not source:
@@ -275,13 +276,13 @@ def read_matrix(node: Node) -> np.ndarray:
     )
 
 
-def check_matrix(node: Node, size: int, classes: int) -> None:
+def check_matrix(node: Node[Any], size: int, classes: int) -> None:
     if size != classes * classes:
         raise node.error(f"an infogain matrix of {size} numbers for {classes} classes")
 
 
 @register("SigmoidCrossEntropyLoss", message="loss_param")
-class SigmoidCrossEntropyLoss(Loss):
+class SigmoidCrossEntropyLoss(Loss[LossParams]):
     """Cross entropy of sigmoids with targets (sigmoid_cross_entropy_loss_layer.cpp).
 
     The 2016 version divides by the number of images, which is the default of later ones too; only
@@ -290,13 +291,13 @@ class SigmoidCrossEntropyLoss(Loss):
 
     Params = LossParams
 
-    def prepare(self, node: Node) -> None:
+    def prepare(self, node: Node[LossParams]) -> None:
         same_count(node)
 
-    def legal(self, node: Node) -> dict[int, Legal]:
+    def legal(self, node: Node[LossParams]) -> dict[int, Legal]:
         return {1: Between(0, 1)}
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[LossParams], b: OnnxBuilder) -> None:
         x, target = node.inputs[0], like_first(node, b)
         soft = b.op("Exp", b.op("Neg", b.op("Abs", x)))
         soft = b.op("Log", b.op("Add", soft, b.const(np.float32(1))))
@@ -311,7 +312,7 @@ class SigmoidCrossEntropyLoss(Loss):
         count = divisor(b, how, size_of(b, x), size_of(b, x, 0), valid)
         b.op("Div", b.op("ReduceSum", terms, keepdims=0), count, out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[LossParams]) -> nn.Module:
         from .torch import losses_classification
 
         how = node.params.mode(Normalization.BATCH_SIZE)

@@ -32,7 +32,7 @@ class ContrastiveLossParams:
 
 
 @register("ContrastiveLoss", message="contrastive_loss_param")
-class ContrastiveLoss(Loss):
+class ContrastiveLoss(Loss[ContrastiveLossParams]):
     """Draws similar pairs together, others `margin` apart (contrastive_loss_layer.cpp).
 
     Bottoms: N×C, N×C, and N times whether a pair is similar. The legacy version takes the squared
@@ -42,7 +42,7 @@ class ContrastiveLoss(Loss):
     Params = ContrastiveLossParams
     bottoms = (3, 3)
 
-    def prepare(self, node: Node) -> None:
+    def prepare(self, node: Node[ContrastiveLossParams]) -> None:
         same_count(node)
         features, similar = node.inputs[0].shape, node.inputs[2].shape
         if len(features) < 2 or product(features[2:]) != 1:
@@ -53,10 +53,10 @@ class ContrastiveLoss(Loss):
         if not similar or many:
             raise node.error(f"{text(similar)} labels for pairs of {text(features)}")
 
-    def legal(self, node: Node) -> dict[int, Legal]:
+    def legal(self, node: Node[ContrastiveLossParams]) -> dict[int, Legal]:
         return {2: Whole(0, 1)}
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[ContrastiveLossParams], b: OnnxBuilder) -> None:
         p, first = node.params, node.inputs[0]
         difference = b.op("Flatten", b.op("Sub", first, like_first(node, b)), axis=1)
         squared = b.op("ReduceSum", b.op("Mul", difference, difference), b.ints(1), keepdims=0)
@@ -72,7 +72,7 @@ class ContrastiveLoss(Loss):
         count = b.op("Mul", size_of(b, first, 0), b.const(np.float32(2)))
         b.op("Div", total, count, out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[ContrastiveLossParams]) -> nn.Module:
         from .torch import losses_distance
 
         return losses_distance.ContrastiveLoss(node.params.margin, node.params.legacy_version)
@@ -86,7 +86,7 @@ class SmoothL1LossParams:
 
 
 @register("SmoothL1Loss", message="smooth_l1_loss_param")
-class SmoothL1Loss(Loss):
+class SmoothL1Loss(Loss[SmoothL1LossParams]):
     """Quadratic near 0, linear from 1/sigma² on, per image (smooth_L1_loss_layer.cu).
 
     The third bottom weighs the differences, the fourth (Faster R-CNN's) their losses. Fast R-CNN
@@ -102,19 +102,20 @@ class SmoothL1Loss(Loss):
     ) -> SmoothL1LossParams:
         if layer.param("loss_param") is not None:
             raise ConversionError(
-                f"layer {layer.name!r} ({layer.type}): loss_param is not supported",
-                layer.position,
-                "it is R-FCN's; without it the loss is divided by the number of images",
+                "loss_param is not supported",
+                subject=f"layer {layer.name!r} ({layer.type})",
+                position=layer.position,
+                remedy="it is R-FCN's; without it the loss is divided by the number of images",
             )
-        params: SmoothL1LossParams = super().read(layer, lenient, warn)
+        params = super().read(layer, lenient, warn)
         return params
 
-    def prepare(self, node: Node) -> None:
+    def prepare(self, node: Node[SmoothL1LossParams]) -> None:
         same_count(node, *range(1, len(node.inputs)))
         if node.params.sigma <= 0:
             raise node.error(f"sigma is {node.params.sigma}, must be above 0")
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[SmoothL1LossParams], b: OnnxBuilder) -> None:
         squared = node.params.sigma**2
         d = b.op("Sub", node.inputs[0], like_first(node, b))
         if len(node.inputs) > 2:
@@ -129,7 +130,7 @@ class SmoothL1Loss(Loss):
         total = b.op("ReduceSum", terms, keepdims=0)
         b.op("Div", total, size_of(b, node.inputs[0], 0), out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[SmoothL1LossParams]) -> nn.Module:
         from .torch import losses_distance
 
         return losses_distance.SmoothL1Loss(node.params.sigma)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -50,7 +50,7 @@ class LRNGradientParams:
 
 
 @register("LRN", message="lrn_param")
-class LRN(Elementwise):
+class LRN(Elementwise[LRNParams]):
     """Divides by a power of the mean square in the neighbourhood (lrn_layer.cpp).
 
     Across channels the mean is over local_size channels, absent ones counted; within a channel it
@@ -59,14 +59,14 @@ class LRN(Elementwise):
 
     Params = LRNParams
 
-    def prepare(self, node: Node) -> None:
+    def prepare(self, node: Node[LRNParams]) -> None:
         if node.params.local_size % 2 == 0:
             raise node.error(f"local_size {node.params.local_size} must be odd")
         if len(node.inputs[0].shape) != 4:
             raise node.error(f"needs a 4-D input, not {text(node.inputs[0].shape)}")
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
-        p: LRNParams = node.params
+    def onnx(self, node: Node[LRNParams], b: OnnxBuilder) -> None:
+        p = node.params
         x = node.inputs[0]
         if p.norm_region is Region.ACROSS_CHANNELS and b.target != "portable":
             b.node("LRN", node, alpha=p.alpha, beta=p.beta, bias=p.k, size=p.local_size)
@@ -91,17 +91,17 @@ class LRN(Elementwise):
         base = b.op("Add", b.op("Mul", mean, scalar(p.alpha)), scalar(k))
         b.op("Div", x, b.op("Pow", base, scalar(p.beta)), out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[LRNParams]) -> nn.Module:
         from torch import nn
 
         from .torch import normalization
 
-        p: LRNParams = node.params
+        p = node.params
         if p.norm_region is Region.ACROSS_CHANNELS:
             return nn.LocalResponseNorm(p.local_size, p.alpha, p.beta, p.k)
         return normalization.LRNWithinChannel(p.local_size, p.alpha, p.beta)
 
-    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+    def reverse(self, node: Node[LRNParams], tops: Tops, r: Reverser) -> None:
         """Back-propagation, or the identity where the rules say so."""
         top, bottom = first_top(tops), node.inputs[0]
         if r.rules.lrn:
@@ -119,7 +119,7 @@ class BatchNormParams:
 
 
 @register("BatchNorm", message="batch_norm_param")
-class BatchNorm(Elementwise):
+class BatchNorm(Elementwise[BatchNormParams]):
     """Normalises each channel by stored statistics, or (in training) by the batch's own.
 
     The stored mean and variance are divided by a third blob, the scale factor; 0 makes them 0.
@@ -128,36 +128,36 @@ class BatchNorm(Elementwise):
     Params = BatchNormParams
     has_statistics = True
 
-    def channels(self, node: Node) -> int:
+    def channels(self, node: Node[BatchNormParams]) -> int:
         shape = node.inputs[0].shape
         return known(shape[1]) if len(shape) > 1 else 1
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[BatchNormParams]) -> list[Shape]:
         self.channels(node)
         return [node.inputs[0].shape]
 
-    def blobs(self, node: Node) -> list[BlobSpec]:
+    def blobs(self, node: Node[BatchNormParams]) -> list[BlobSpec]:
         channels = self.channels(node)
         names = ("mean", "variance", "scale_factor")
         return [BlobSpec(n, (channels if n != "scale_factor" else 1,)) for n in names]
 
-    def stored(self, node: Node) -> bool:
+    def stored(self, node: Node[BatchNormParams]) -> bool:
         chosen: bool | None = node.params.use_global_stats
         return node.phase == "TEST" if chosen is None else chosen
 
-    def statistics(self, node: Node) -> tuple[np.ndarray, np.ndarray]:
+    def statistics(self, node: Node[BatchNormParams]) -> tuple[np.ndarray, np.ndarray]:
         """Mean and 1/deviation of each channel, in float64."""
         mean, variance, scale = (blob.astype(np.float64).ravel() for blob in node.blobs)
         share = 0.0 if scale[0] == 0 else 1.0 / scale[0]
         return mean * share, 1.0 / np.sqrt(variance * share + node.params.eps)
 
-    def affine(self, node: Node) -> tuple[np.ndarray, np.ndarray] | None:
+    def affine(self, node: Node[BatchNormParams]) -> tuple[np.ndarray, np.ndarray] | None:
         if not self.stored(node):
             return None
         mean, factor = self.statistics(node)
         return factor, -mean * factor
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[BatchNormParams], b: OnnxBuilder) -> None:
         x = node.inputs[0]
         rank = len(x.shape)
         if self.stored(node):
@@ -176,7 +176,7 @@ class BatchNorm(Elementwise):
         deviation = b.op("Sqrt", b.op("Add", variance, scalar(node.params.eps)))
         b.op("Div", centred, deviation, out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[BatchNormParams]) -> nn.Module:
         from .torch import normalization
 
         p = node.params
@@ -190,7 +190,7 @@ class BatchNorm(Elementwise):
             use_global_stats=chosen,
         )
 
-    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+    def reverse(self, node: Node[BatchNormParams], tops: Tops, r: Reverser) -> None:
         """The product with 1/deviation, where that is stored."""
         factor = self.statistics(node)[1] if self.stored(node) else None
         reverse_channel_scale(node, factor, tops, r)
@@ -207,7 +207,9 @@ class ScaleParams:
     bias_filler: Filler = field(default_factory=Filler)
 
 
-def reverse_channel_scale(node: Node, factor: np.ndarray | None, tops: Tops, r: Reverser) -> None:
+def reverse_channel_scale(
+    node: Node[Any], factor: np.ndarray | None, tops: Tops, r: Reverser
+) -> None:
     """The product with what a layer multiplies each channel by; None where the batch decides it."""
     if factor is None:
         raise node.error("cannot be reversed: it takes the statistics of the batch")
@@ -225,12 +227,15 @@ class BiasParams:
     filler: Filler = field(default_factory=Filler)
 
 
-class Broadcast(LayerType):
+B = TypeVar("B", bound=ScaleParams | BiasParams)
+
+
+class Broadcast(LayerType[B]):
     """A second operand, learned or a second bottom, that spans some axes of the first."""
 
     bottoms = (1, 2)
 
-    def prepare(self, node: Node) -> None:
+    def prepare(self, node: Node[B]) -> None:
         rank, axis = len(node.inputs[0].shape), node.params.axis
         shape = node.inputs[0].shape
         if len(node.inputs) == 2 and not node.inputs[1].shape:
@@ -251,11 +256,11 @@ class Broadcast(LayerType):
         ):
             raise node.error(f"{text(other)} does not span {text(shape)} from axis {axis}")
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[B]) -> list[Shape]:
         self.operand_shape(node)
         return [node.inputs[0].shape]
 
-    def operand_shape(self, node: Node) -> tuple[int, ...]:
+    def operand_shape(self, node: Node[B]) -> tuple[int, ...]:
         if len(node.inputs) == 2:
             return ()
         p, shape = node.params, node.inputs[0].shape
@@ -263,17 +268,17 @@ class Broadcast(LayerType):
         end = len(shape) if p.num_axes == -1 else start + p.num_axes
         return fixed(shape[start:end])
 
-    def trailing(self, node: Node, rank: int) -> int:
+    def trailing(self, node: Node[B], rank: int) -> int:
         """How many axes of the first bottom follow those that the operand spans."""
         shape = node.inputs[0].shape
         return len(shape) - node.params.axis % len(shape) - rank
 
-    def refuse_second_bottom(self, node: Node) -> None:
+    def refuse_second_bottom(self, node: Node[B]) -> None:
         """Raise `node.error` where its reverse would need the operand to be a constant."""
         if len(node.inputs) > 1:
             raise node.error("cannot be reversed: its second bottom is no constant")
 
-    def operand(self, node: Node, b: OnnxBuilder) -> str:
+    def operand(self, node: Node[B], b: OnnxBuilder) -> str:
         """The second operand, shaped to broadcast."""
         if len(node.inputs) == 2:
             other = node.inputs[1]
@@ -288,13 +293,13 @@ class Broadcast(LayerType):
 
 
 @register("Scale", message="scale_param")
-class Scale(Broadcast):
+class Scale(Broadcast[ScaleParams]):
     """A product along some axes, with a bias if asked."""
 
     Params = ScaleParams
 
-    def blobs(self, node: Node) -> list[BlobSpec]:
-        p: ScaleParams = node.params
+    def blobs(self, node: Node[ScaleParams]) -> list[BlobSpec]:
+        p = node.params
         specs = []
         if len(node.inputs) == 1:
             specs.append(BlobSpec("weight", self.operand_shape(node), p.filler or Filler(value=1)))
@@ -302,7 +307,7 @@ class Scale(Broadcast):
             specs.append(BlobSpec("bias", self.bias_shape(node), p.bias_filler))
         return specs
 
-    def affine(self, node: Node) -> tuple[np.ndarray, np.ndarray] | None:
+    def affine(self, node: Node[ScaleParams]) -> tuple[np.ndarray, np.ndarray] | None:
         axis = node.params.axis % len(node.inputs[0].shape)
         if len(node.inputs) != 1 or axis != 1 or node.blobs[0].ndim != 1 or node.shared:
             return None
@@ -310,15 +315,15 @@ class Scale(Broadcast):
         offset = node.blobs[1].astype(np.float64) if len(node.blobs) > 1 else 0 * factor
         return factor, offset
 
-    def bias_shape(self, node: Node) -> tuple[int, ...]:
+    def bias_shape(self, node: Node[ScaleParams]) -> tuple[int, ...]:
         return self.operand_shape(node) if len(node.inputs) == 1 else fixed(node.inputs[1].shape)
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[ScaleParams]) -> list[Shape]:
         if node.params.bias_term:
             self.bias_shape(node)
         return super().shapes(node)
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[ScaleParams], b: OnnxBuilder) -> None:
         operand = self.operand(node, b)
         if not node.params.bias_term:
             b.op("Mul", node.inputs[0], operand, out=node.outputs[0])
@@ -328,10 +333,10 @@ class Scale(Broadcast):
         offset = b.array(node, "bias", bias.reshape((*bias.shape, *[1] * after)))
         b.op("Add", b.op("Mul", node.inputs[0], operand), offset, out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[ScaleParams]) -> nn.Module:
         return broadcast_module(self, node, multiply=True)
 
-    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+    def reverse(self, node: Node[ScaleParams], tops: Tops, r: Reverser) -> None:
         """The product with the same factors, without bias."""
         self.refuse_second_bottom(node)
         bottom = node.inputs[0]
@@ -340,29 +345,29 @@ class Scale(Broadcast):
 
 
 @register("Bias", message="bias_param")
-class Bias(Broadcast):
+class Bias(Broadcast[BiasParams]):
     """A sum along some axes."""
 
     Params = BiasParams
 
-    def blobs(self, node: Node) -> list[BlobSpec]:
+    def blobs(self, node: Node[BiasParams]) -> list[BlobSpec]:
         if len(node.inputs) == 2:
             return []
         return [BlobSpec("bias", self.operand_shape(node), node.params.filler)]
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[BiasParams], b: OnnxBuilder) -> None:
         b.op("Add", node.inputs[0], self.operand(node, b), out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[BiasParams]) -> nn.Module:
         return broadcast_module(self, node, multiply=False)
 
-    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+    def reverse(self, node: Node[BiasParams], tops: Tops, r: Reverser) -> None:
         """The identity: a constant was added."""
         self.refuse_second_bottom(node)
         r.accumulate(node.inputs[0], first_top(tops))
 
 
-def broadcast_module(kind: Broadcast, node: Node, multiply: bool) -> nn.Module:
+def broadcast_module(kind: Broadcast[B], node: Node[B], multiply: bool) -> nn.Module:
     """Scale and Bias in PyTorch."""
     from .torch import normalization
 
@@ -382,17 +387,17 @@ class MVNParams:
 
 
 @register("MVN", message="mvn_param")
-class MVN(Elementwise):
+class MVN(Elementwise[MVNParams]):
     """Subtracts each plane's mean; divides by its deviation plus eps (mvn_layer.cpp)."""
 
     Params = MVNParams
 
-    def prepare(self, node: Node) -> None:
+    def prepare(self, node: Node[MVNParams]) -> None:
         if len(node.inputs[0].shape) != 4:
             raise node.error(f"needs a 4-D input, not {text(node.inputs[0].shape)}")
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
-        p: MVNParams = node.params
+    def onnx(self, node: Node[MVNParams], b: OnnxBuilder) -> None:
+        p = node.params
         axes = b.ints(*((1, 2, 3) if p.across_channels else (2, 3)))
         mean = b.op("ReduceMean", node.inputs[0], axes, keepdims=1)
         if not p.normalize_variance:
@@ -403,8 +408,8 @@ class MVN(Elementwise):
         deviation = b.op("Add", b.op("Sqrt", variance), scalar(p.eps))
         b.op("Div", centred, deviation, out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[MVNParams]) -> nn.Module:
         from .torch import normalization
 
-        p: MVNParams = node.params
+        p = node.params
         return normalization.MVN(p.across_channels, p.normalize_variance, p.eps)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from prototxt.net import LayerDefinition
-from prototxt.schema import decode
 
 from ..graph import Node
 from ..layer_type import NoParams
@@ -37,20 +36,13 @@ class ScaledTransformParams(TransformParams):
     scale_factors: list[float] = field(default_factory=list)
 
 
-class LabelledImages(DataLayer):
+class LabelledImages(DataLayer[Source[LabelledImageParams]]):
     """Images and images of labels, named in a list; a third top is their size."""
 
     Params = LabelledImageParams
+    transform = ScaledTransformParams
 
-    def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> Source:
-        def part(name: str, cls: type[Any]) -> Any:
-            return decode(layer.param(name), cls, name=name, lenient=lenient, warn=warn)
-
-        return Source(
-            part(self.message or "", self.Params), part("transform_param", ScaledTransformParams)
-        )
-
-    def top_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
+    def top_shape(self, params: Source[LabelledImageParams], index: int) -> tuple[int, ...] | None:
         plane = params.plane()
         return (1, 1, *plane) if index == 1 and plane else (1, 2) if index == 2 else None
 
@@ -77,7 +69,7 @@ class ImageLabelmapData(LabelledImages):
 
 
 @dataclass
-class PythonSource(Source):
+class PythonSource(Source[PythonParams]):
     """A Python layer that brings images in: what each of its tops holds."""
 
     tops: tuple[str, ...] = ()
@@ -93,21 +85,25 @@ class PythonSource(Source):
     "Python:pascalcontext_layers.PASCALContextSegDataLayer",
     message="python_param",
 )
-class PythonImages(DataLayer):
+class PythonImages(DataLayer[PythonSource]):
     """Images as they come, each of its own size; labels beside them."""
 
     Params = PythonParams
+    source = PythonSource
     fork = "FCN (shelhamer/fcn.berkeleyvision.org)"
     held: ClassVar[tuple[str, ...]] = ("color", "label")
 
-    def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> Source:
+    def read(
+        self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]
+    ) -> PythonSource:
         source = super().read(layer, lenient, warn)
-        return PythonSource(source.own, source.transform, self.tops_of(layer, source.own))
+        source.tops = self.tops_of(layer, source.own)
+        return source
 
     def tops_of(self, layer: LayerDefinition, params: PythonParams) -> tuple[str, ...]:
         return self.held
 
-    def top_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
+    def top_shape(self, params: PythonSource, index: int) -> tuple[int, ...] | None:
         return None
 
 
@@ -117,7 +113,7 @@ class SIFTFlowSegData(PythonImages):
 
     held = ("color", "sem", "geo")
 
-    def top_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
+    def top_shape(self, params: PythonSource, index: int) -> tuple[int, ...] | None:
         return (1, 1 if index else 3, 256, 256)
 
 
@@ -145,7 +141,7 @@ class RoIData(PythonImages):
     def tops_of(self, layer: LayerDefinition, params: PythonParams) -> tuple[str, ...]:
         return ("data", "im_info", "gt_boxes") if len(layer.tops) == 3 else ("data", "rois")
 
-    def top_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
+    def top_shape(self, params: PythonSource, index: int) -> tuple[int, ...] | None:
         shapes: dict[str, tuple[int, ...]] = {
             "data": (1, 3, 600, 1000),
             "im_info": (1, 3),
@@ -155,19 +151,21 @@ class RoIData(PythonImages):
         return shapes[params.tops[index]] if index < len(params.tops) else None
 
 
-class Sampler(InputLayer):
+class Sampler(InputLayer[Source[NoParams]]):
     """Draws examples at random with the ground truth in hand: the network is cut here.
 
     What it would draw are inputs of the converted network, and what it draws from are outputs.
     """
 
     fork = "Faster R-CNN (rbgirshick/py-faster-rcnn)"
-    bottoms: ClassVar[Any] = (1, None)
+    bottoms = (1, None)
 
-    def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> Any:
+    def read(
+        self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]
+    ) -> Source[NoParams]:
         return Source(NoParams(), TransformParams())
 
-    def shapes(self, node: Node) -> list[tuple[int | str, ...]]:
+    def shapes(self, node: Node[Source[NoParams]]) -> list[tuple[int | str, ...]]:
         raise node.error("is for training alone and is not converted")
 
 
@@ -180,5 +178,5 @@ class AnchorTarget(Sampler):
 class ProposalTarget(Sampler):
     """A sample of proposals, R×5, with labels and targets (rpn/proposal_target_layer.py)."""
 
-    def top_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
+    def top_shape(self, params: Source[NoParams], index: int) -> tuple[int, ...] | None:
         return None if index else (1, 5)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from prototxt.errors import Argument, Sentence
 from prototxt.schema import UInt
 
 from ..graph import Node, Shape, Value
@@ -112,14 +113,14 @@ class UnpoolWindowsParams:
 
 
 @register("Pooling", message="pooling_param")
-class Pooling(LayerType):
+class Pooling(LayerType[PoolingParams]):
     """Max (with switches as second top) or average over windows, rounded up."""
 
     tops = (1, 2)
     Params = PoolingParams
 
-    def prepare(self, node: Node) -> None:
-        p: PoolingParams = node.params
+    def prepare(self, node: Node[PoolingParams]) -> None:
+        p = node.params
         if len(node.inputs[0].shape) != 4:
             raise node.error(f"needs a 4-D input, not {text(node.inputs[0].shape)}")
         if p.pool is Method.STOCHASTIC:
@@ -144,18 +145,18 @@ class Pooling(LayerType):
     def mask_tops(self, count: int) -> list[int]:
         return [1] if count == 2 else []
 
-    def dtypes(self, node: Node) -> list[str]:
+    def dtypes(self, node: Node[PoolingParams]) -> list[str]:
         return ["float32", "int64"][: len(node.outputs)]
 
-    def windows(self, node: Node) -> Windows:
+    def windows(self, node: Node[PoolingParams]) -> Windows:
         """The geometry; OpenDimension for a global pool of open size."""
-        p: PoolingParams = node.params
+        p = node.params
         if p.global_pooling:
             height, width = node.inputs[0].shape[2:]
             return Windows((known(height), known(width)), (1, 1), (0, 0), True)
         return p.windows(p.ceil_mode and p.round_mode is RoundMode.CEIL)
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[PoolingParams]) -> list[Shape]:
         n, c, height, width = node.inputs[0].shape
         if node.params.global_pooling:
             if len(node.outputs) == 2:
@@ -167,7 +168,7 @@ class Pooling(LayerType):
                 raise node.error(
                     f"kernel {text(w.kernel)} is larger than its {height}x{width} input "
                     f"padded by {text(w.pad)}",
-                    "give a larger --shape",
+                    Sentence("give a larger ", Argument("shapes")),
                 )
             if isinstance(size, str) and not self.any_size(w):
                 raise OpenDimension(size)
@@ -187,7 +188,7 @@ class Pooling(LayerType):
             return w.stride == (1, 1)
         return not w.ceil or all(s <= k for s, k in zip(w.stride, w.kernel, strict=True))
 
-    def outside(self, node: Node) -> tuple[int, int]:
+    def outside(self, node: Node[PoolingParams]) -> tuple[int, int]:
         """How many of the last windows lie wholly outside the image, per axis.
 
         Caffe has such where the stride is larger than the kernel; ONNX and PyTorch do not.
@@ -200,13 +201,13 @@ class Pooling(LayerType):
         rows, columns = (max(0, (starts[i] - known(size[i])) // w.stride[i] + 1) for i in (0, 1))
         return rows, columns
 
-    def notes(self, node: Node) -> list[str]:
+    def notes(self, node: Node[PoolingParams]) -> list[str]:
         if not any(self.outside(node)):
             return []
         if len(node.outputs) == 2:
             raise node.error(
                 "its last window lies wholly outside the image and has no switch",
-                "change kernel_size, stride or --shape",
+                Sentence("change kernel_size, stride or ", Argument("shapes")),
             )
         gives = f"{LOWEST:g}" if node.params.pool is Method.MAX else "NaN or 0"
         return [
@@ -214,7 +215,7 @@ class Pooling(LayerType):
             f"the image; as Caffe does, it gives {gives} there"
         ]
 
-    def pads(self, node: Node) -> tuple[list[int], bool]:
+    def pads(self, node: Node[PoolingParams]) -> tuple[list[int], bool]:
         """ONNX pads and ceil_mode that give Caffe's windows."""
         w = self.windows(node)
         size, out = node.inputs[0].shape[2:], node.outputs[0].shape[2:]
@@ -224,8 +225,8 @@ class Pooling(LayerType):
         over = w.overhang((known(size[0]), known(size[1])), (rows, columns))
         return [*w.pad, *over], False
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
-        p: PoolingParams = node.params
+    def onnx(self, node: Node[PoolingParams], b: OnnxBuilder) -> None:
+        p = node.params
         masked = len(node.outputs) == 2
         if p.global_pooling and not masked:
             kind = "GlobalMaxPool" if p.pool is Method.MAX else "GlobalAveragePool"
@@ -239,7 +240,7 @@ class Pooling(LayerType):
         else:
             self.maximum(node, b)
 
-    def maximum(self, node: Node, b: OnnxBuilder) -> None:
+    def maximum(self, node: Node[PoolingParams], b: OnnxBuilder) -> None:
         w = self.windows(node)
         x = node.inputs[0]
         pads, ceil = self.pads(node)
@@ -261,7 +262,7 @@ class Pooling(LayerType):
         area = b.arithmetic("Mul", b.dim(node.inputs[0], 2), b.dim(node.inputs[0], 3))
         b.op("Mod", flat, area, out=mask)
 
-    def pairs(self, node: Node) -> bool:
+    def pairs(self, node: Node[PoolingParams]) -> bool:
         """Whether its windows are 2x2, side by side, and miss nothing: most switches are such."""
         if node.params.global_pooling:
             return False
@@ -269,7 +270,7 @@ class Pooling(LayerType):
         whole = w.ceil or (is_fixed(*size) and not any(known(d) % 2 for d in size))
         return whole and (w.kernel, w.stride, w.pad) == ((2, 2), (2, 2), (0, 0))
 
-    def pair_mask(self, node: Node, b: OnnxBuilder) -> None:
+    def pair_mask(self, node: Node[PoolingParams], b: OnnxBuilder) -> None:
         """The switches from four maxima without indices, each of which ONNX Runtime's CPU provider
         has fast: of the window, its upper pair, its left pair, its first place.
 
@@ -297,13 +298,13 @@ class Pooling(LayerType):
         place = b.op("Add", place, b.op("Cast", self.corners(node, b), to=6))
         b.op("Cast", place, to=7, out=mask)
 
-    def corners(self, node: Node, b: OnnxBuilder) -> str:
+    def corners(self, node: Node[PoolingParams], b: OnnxBuilder) -> str:
         """The index of each window's first place in its plane, H×W."""
         x, y, w = node.inputs[0], node.outputs[0], self.windows(node)
         rows = b.op("Mul", self.starts(b, b.dim(y, 2), w, 0), b.size(x, 3))
         return b.op("Add", rows, self.starts(b, b.dim(y, 3), w, 1))
 
-    def average(self, node: Node, b: OnnxBuilder) -> None:
+    def average(self, node: Node[PoolingParams], b: OnnxBuilder) -> None:
         """Caffe divides by the window with its padding, less what hangs over H + pad."""
         w = self.windows(node)
         pads, ceil = self.pads(node)
@@ -341,7 +342,7 @@ class Pooling(LayerType):
         start = np.arange(out) * w.stride[axis] - w.pad[axis]
         return np.minimum(start + w.kernel[axis], size + w.pad[axis]) - start
 
-    def portable_mask(self, node: Node, b: OnnxBuilder) -> None:
+    def portable_mask(self, node: Node[PoolingParams], b: OnnxBuilder) -> None:
         """The switches by ArgMax over the window's positions: no MaxPool with indices needed."""
         w = self.windows(node)
         x = node.inputs[0]
@@ -384,10 +385,10 @@ class Pooling(LayerType):
             numbers = b.op("Sub", numbers, b.ints(w.pad[axis]))
         return b.op("Unsqueeze", numbers, b.ints(1)) if axis == 0 else numbers
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[PoolingParams]) -> nn.Module:
         from .torch import pooling
 
-        p: PoolingParams = node.params
+        p = node.params
         masked = len(node.outputs) == 2
         if p.global_pooling:
             return pooling.GlobalPool(p.pool is Method.MAX, masked)
@@ -396,9 +397,9 @@ class Pooling(LayerType):
             return pooling.MaxPool(w.kernel, w.stride, w.pad, w.ceil, masked)
         return pooling.AveragePool(w.kernel, w.stride, w.pad, w.ceil)
 
-    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+    def reverse(self, node: Node[PoolingParams], tops: Tops, r: Reverser) -> None:
         """By the switches or to the centre of each window; an average evenly over the window."""
-        p: PoolingParams = node.params
+        p = node.params
         inputs, bottom = [first_top(tops)], node.inputs[0]
         params: UnpoolSumParams | UnpoolWindowsParams
         if p.pool is Method.MAX and r.rules.switches:
@@ -411,7 +412,7 @@ class Pooling(LayerType):
         open_size = not is_fixed(*bottom.shape[2:])
         r.accumulate(bottom, r.add(kind, node, inputs, bottom, params, read_size=open_size))
 
-    def switches(self, node: Node, r: Reverser) -> Value:
+    def switches(self, node: Node[PoolingParams], r: Reverser) -> Value:
         """The mask of a max pooling, which is given one where it has none."""
         if len(node.outputs) == 1:
             if any(self.outside(node)):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from prototxt.errors import Argument, Sentence
 from prototxt.net import LayerDefinition
 from prototxt.text import Scalar
 
@@ -24,7 +25,7 @@ from ..layer_type import LayerType
 from ..legal import Between, ImageInfo, Legal
 from ..registry import register
 from ..shapes import is_fixed, known, product, text
-from .inputs import DataLayer
+from .inputs import DataLayer, Source
 from .rcnn import DOUBLE, FLOAT
 
 if TYPE_CHECKING:
@@ -43,12 +44,12 @@ class PythonParams:
     share_in_parallel: bool = False
 
 
-class PythonLayer(LayerType):
+class PythonLayer(LayerType[PythonParams]):
     """A layer that Caffe has run by Python."""
 
     Params = PythonParams
 
-    def settings(self, node: Node) -> dict[str, Any]:
+    def settings(self, node: Node[PythonParams]) -> dict[str, Any]:
         """`param_str` as a mapping of words to numbers, texts and lists."""
         try:
             return mapping(node.params.param_str)
@@ -57,7 +58,7 @@ class PythonLayer(LayerType):
 
 
 @register("Python", message="python_param")
-class PythonData(DataLayer):
+class PythonData(DataLayer[Source[PythonParams]]):
     """A Python layer without bottoms, whatever it is: its tops are inputs of the network."""
 
     Params = PythonParams
@@ -69,7 +70,7 @@ class PythonData(DataLayer):
         names = [f.value.text if f and isinstance(f.value, Scalar) else "" for f in fields]
         return f"Python:{'.'.join(names)}"
 
-    def top_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
+    def top_shape(self, params: Source[PythonParams], index: int) -> tuple[int, ...] | None:
         """Nothing is known of them."""
         return None
 
@@ -149,7 +150,7 @@ class ProposalLayer(PythonLayer):
     bottoms = (3, 3)
     tops = (1, 2)
 
-    def prepare(self, node: Node) -> None:
+    def prepare(self, node: Node[PythonParams]) -> None:
         given = self.settings(node)
         stride, scales = given.get("feat_stride"), self.scales(node)
         for name in given:
@@ -166,7 +167,10 @@ class ProposalLayer(PythonLayer):
             )
         for shape in shapes[:2]:
             if known(shape[0]) != 1:
-                raise node.error(f"takes one image at a time, not {shape[0]}", "give --shape")
+                raise node.error(
+                    f"takes one image at a time, not {shape[0]}",
+                    Sentence("give ", Argument("shapes")),
+                )
         count = 3 * len(scales)
         if known(shapes[0][1]) != 2 * count or known(shapes[1][1]) != 4 * count:
             raise node.error(
@@ -176,33 +180,34 @@ class ProposalLayer(PythonLayer):
         if product(shapes[2]) != 3:
             raise node.error(f"im_info has 3 numbers, not {text(shapes[2])}")
 
-    def scales(self, node: Node) -> list[float]:
+    def scales(self, node: Node[PythonParams]) -> list[float]:
         found = self.settings(node).get("scales", (8, 16, 32))
         return list(found) if isinstance(found, (list, tuple)) else []
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[PythonParams]) -> list[Shape]:
         count = f"{node.name}_rois"
         shapes: list[Shape] = [(count, 5), (count, 1)]
         return shapes[: len(node.outputs)]
 
-    def legal(self, node: Node) -> dict[int, Legal]:
+    def legal(self, node: Node[PythonParams]) -> dict[int, Legal]:
         stride = self.settings(node)["feat_stride"]
         sizes = [d if isinstance(d, int) else 1 for d in node.inputs[0].shape[2:]]
         info = ImageInfo(stride * sizes[0], stride * sizes[1])
         # A region's size is e to its offset: what is far outside overflows, in Caffe too.
         return {0: Between(0, 1), 1: Between(-4, 4), 2: info}
 
-    def limits(self, node: Node) -> Limits:
+    def limits(self, node: Node[PythonParams]) -> Limits:
         return LIMITS[node.phase]
 
-    def anchors(self, node: Node, height: int, width: int) -> np.ndarray:
+    def anchors(self, node: Node[PythonParams], height: int, width: int) -> np.ndarray:
         """HWA×4 corners on a feature map of that size."""
         stride = self.settings(node)["feat_stride"]
         y, x = (np.arange(n) * stride for n in (height, width))
         shifts = np.stack(np.broadcast_arrays(x[None, :], y[:, None]) * 2, -1)[:, :, None, :]
-        return (shifts + make_anchors(self.scales(node))).reshape(-1, 4).astype(np.float32)
+        corners: np.ndarray = shifts + make_anchors(self.scales(node))
+        return corners.reshape(-1, 4).astype(np.float32)
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[PythonParams], b: OnnxBuilder) -> None:
         scores, offsets, _ = node.inputs
         limits, count = self.limits(node), 3 * len(self.scales(node))
         front = b.op("Slice", scores, b.ints(count), b.ints(2 * count), b.ints(1))
@@ -233,7 +238,7 @@ class ProposalLayer(PythonLayer):
         if len(node.outputs) == 2:
             b.op("Identity", kept, out=node.outputs[1])
 
-    def anchor_rows(self, node: Node, b: OnnxBuilder) -> str:
+    def anchor_rows(self, node: Node[PythonParams], b: OnnxBuilder) -> str:
         """The anchors as an array; made at run time where the map's size is open."""
         height, width = node.inputs[0].shape[2:]
         if is_fixed(height, width):
@@ -252,7 +257,7 @@ class ProposalLayer(PythonLayer):
         rows = b.op("Add", both, b.array(node, "anchors", make_anchors(self.scales(node))))
         return b.op("Cast", b.op("Reshape", rows, b.ints(-1, 4)), to=FLOAT)
 
-    def decoded(self, node: Node, b: OnnxBuilder, offsets: str) -> tuple[str, str]:
+    def decoded(self, node: Node[PythonParams], b: OnnxBuilder, offsets: str) -> tuple[str, str]:
         low, high = self.halves(node, b, self.anchor_rows(node, b))
         shift, growth = self.halves(node, b, offsets)
         half, one = b.const(np.float32(0.5)), b.const(np.float32(1))
@@ -262,12 +267,12 @@ class ProposalLayer(PythonLayer):
         reach = b.op("Mul", half, b.op("Mul", b.op("Exp", growth), size))
         return b.op("Sub", centre, reach), b.op("Add", centre, reach)
 
-    def halves(self, node: Node, b: OnnxBuilder, four: str) -> tuple[str, str]:
+    def halves(self, node: Node[PythonParams], b: OnnxBuilder, four: str) -> tuple[str, str]:
         names = b.fresh(f"{node.name}/first"), b.fresh(f"{node.name}/second")
         b.op("Split", four, b.ints(2, 2), axis=-1, out=list(names))
         return names
 
-    def clipped(self, node: Node, b: OnnxBuilder, *corners: str) -> list[str]:
+    def clipped(self, node: Node[PythonParams], b: OnnxBuilder, *corners: str) -> list[str]:
         """Corners as columns x, y, kept between 0 and the image's last pixel."""
         info = b.op("Reshape", node.inputs[2], b.ints(-1))
         size = b.op("Gather", info, b.ints(1, 0))
@@ -275,7 +280,9 @@ class ProposalLayer(PythonLayer):
         zero = b.const(np.float32(0))
         return [b.op("Max", b.op("Min", corner, last), zero) for corner in corners]
 
-    def large(self, node: Node, b: OnnxBuilder, scores: str, low: str, high: str) -> list[str]:
+    def large(
+        self, node: Node[PythonParams], b: OnnxBuilder, scores: str, low: str, high: str
+    ) -> list[str]:
         """Without what is narrower or lower than the least size, on the scaled image."""
         info = b.op("Reshape", node.inputs[2], b.ints(-1))
         scale = b.op("Gather", info, b.ints(2))
@@ -285,7 +292,7 @@ class ProposalLayer(PythonLayer):
         stays = b.op("GreaterOrEqual", smaller, least)
         return [b.op("Compress", part, stays, axis=0) for part in (scores, low, high)]
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[PythonParams]) -> nn.Module:
         from .torch.rcnn import Proposals
 
         limits = self.limits(node)

@@ -9,7 +9,7 @@ import numpy as np
 
 from prototxt.schema import UInt
 
-from ..graph import Node, Shape
+from ..graph import Node, P, Shape
 from ..layer_type import LayerType
 from ..legal import Legal, regions
 from ..registry import register
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 FLOAT, INT64, DOUBLE = 1, 7, 11
 
 
-class RegionPooling(LayerType):
+class RegionPooling(LayerType[P]):
     """Bottoms: features, and regions as R×5 (image, x1, y1, x2, y2 in pixels of the image)."""
 
     bottoms = (2, 2)
     lists = (1,)
 
-    def check(self, node: Node) -> None:
+    def check(self, node: Node[P]) -> None:
         x, rois = (v.shape for v in node.inputs)
         if len(x) != 4 or len(rois) < 2 or rois[1] != 5 or any(d != 1 for d in rois[2:]):
             raise node.error(f"needs 4-D features and Rx5 regions, not {text(x)} and {text(rois)}")
 
-    def regions(self, node: Node, b: OnnxBuilder) -> str:
+    def regions(self, node: Node[P], b: OnnxBuilder) -> str:
         rois = node.inputs[1]
         return b.name(rois) if len(rois.shape) == 2 else b.op("Reshape", rois, b.ints(-1, 5))
 
@@ -49,7 +49,7 @@ class ROIPoolingParams:
 
 
 @register("ROIPooling", message="roi_pooling_param")
-class ROIPooling(RegionPooling):
+class ROIPooling(RegionPooling[ROIPoolingParams]):
     """The maximum of each bin of each region, corners rounded away from 0 (roi_pooling_layer.cpp).
 
     Bins reach from the floor to the ceiling of their bounds, and so may overlap; an empty one
@@ -59,20 +59,20 @@ class ROIPooling(RegionPooling):
     fork = "Fast R-CNN (rbgirshick/caffe-fast-rcnn)"
     Params = ROIPoolingParams
 
-    def prepare(self, node: Node) -> None:
+    def prepare(self, node: Node[ROIPoolingParams]) -> None:
         self.check(node)
         if not node.params.pooled_h or not node.params.pooled_w:
             raise node.error("pooled_h and pooled_w must be above 0")
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[ROIPoolingParams]) -> list[Shape]:
         x, rois = (v.shape for v in node.inputs)
         return [(rois[0], x[1], node.params.pooled_h, node.params.pooled_w)]
 
-    def legal(self, node: Node) -> dict[int, Legal]:
-        return {1: regions(node, node.params.spatial_scale)}
+    def legal(self, node: Node[ROIPoolingParams]) -> dict[int, Legal]:
+        return {1: regions(node, node.params.spatial_scale or 0)}
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
-        p: ROIPoolingParams = node.params
+    def onnx(self, node: Node[ROIPoolingParams], b: OnnxBuilder) -> None:
+        p = node.params
         b.op(
             "MaxRoiPool",
             node.inputs[0],
@@ -82,10 +82,10 @@ class ROIPooling(RegionPooling):
             spatial_scale=p.spatial_scale,
         )
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[ROIPoolingParams]) -> nn.Module:
         from .torch.rcnn import RegionMaximum
 
-        p: ROIPoolingParams = node.params
+        p = node.params
         return RegionMaximum((p.pooled_h, p.pooled_w), p.spatial_scale)
 
 
@@ -99,7 +99,7 @@ class PSROIPoolingParams:
 
 
 @register("PSROIPooling", message="psroi_pooling_param")
-class PSROIPooling(RegionPooling):
+class PSROIPooling(RegionPooling[PSROIPoolingParams]):
     """The mean of each bin of each region, bins in channels of their own (psroi_pooling_layer.cu).
 
     The bounds are rounded as the fork's GPU code has it, whose multiply-add rounds but once.
@@ -108,26 +108,26 @@ class PSROIPooling(RegionPooling):
     fork = "R-FCN (daijifeng001/caffe-rfcn)"
     Params = PSROIPoolingParams
 
-    def prepare(self, node: Node) -> None:
-        p: PSROIPoolingParams = node.params
+    def prepare(self, node: Node[PSROIPoolingParams]) -> None:
+        p = node.params
         self.check(node)
         if p.spatial_scale is None or p.output_dim < 1 or p.group_size < 1:
             raise node.error("give spatial_scale, output_dim and group_size")
 
-    def shapes(self, node: Node) -> list[Shape]:
-        p: PSROIPoolingParams = node.params
+    def shapes(self, node: Node[PSROIPoolingParams]) -> list[Shape]:
+        p = node.params
         x, rois = (v.shape for v in node.inputs)
         wanted = p.output_dim * p.group_size**2
         if known(x[1]) != wanted:
             raise node.error(f"needs {wanted} channels (output_dim x group_size^2), not {x[1]}")
         return [(rois[0], p.output_dim, p.group_size, p.group_size)]
 
-    def legal(self, node: Node) -> dict[int, Legal]:
-        return {1: regions(node, node.params.spatial_scale)}
+    def legal(self, node: Node[PSROIPoolingParams]) -> dict[int, Legal]:
+        return {1: regions(node, node.params.spatial_scale or 0)}
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[PSROIPoolingParams], b: OnnxBuilder) -> None:
         """Sums over bins are products with masks: first over columns, then over rows."""
-        p: PSROIPoolingParams = node.params
+        p = node.params
         x, size, dim = node.inputs[0], p.group_size, p.output_dim
         rois = self.regions(node, b)
         columns, wide = self.bins(node, b, rois, 0)  # R×G×W, R×G
@@ -150,9 +150,11 @@ class PSROIPooling(RegionPooling):
         area = b.op("Unsqueeze", b.op("Max", area, b.const(np.float32(1))), b.ints(1))
         b.op("Div", b.op("Transpose", sums, perm=[3, 1, 2, 0]), area, out=node.outputs[0])
 
-    def bins(self, node: Node, b: OnnxBuilder, rois: str, axis: int) -> tuple[str, str]:
+    def bins(
+        self, node: Node[PSROIPoolingParams], b: OnnxBuilder, rois: str, axis: int
+    ) -> tuple[str, str]:
         """Of each region and bin: 1 for the columns (axis 0) or rows inside, and their number."""
-        p: PSROIPoolingParams = node.params
+        p = node.params
         scale, size = b.const(np.float32(p.spatial_scale or 0)), p.group_size
         low, high = (self.rounded(b, self.column(b, rois, i + axis)) for i in (1, 3))
         start = b.op("Mul", low, scale)
@@ -190,8 +192,8 @@ class PSROIPooling(RegionPooling):
         up = b.op("GreaterOrEqual", b.op("Sub", size, whole), b.const(np.float32(0.5)))
         return b.op("Mul", b.op("Sign", value), b.op("Add", whole, b.op("Cast", up, to=FLOAT)))
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[PSROIPoolingParams]) -> nn.Module:
         from .torch.rcnn import RegionMean
 
-        p: PSROIPoolingParams = node.params
+        p = node.params
         return RegionMean(p.output_dim, p.group_size, p.spatial_scale or 0.0)

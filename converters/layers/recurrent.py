@@ -37,7 +37,7 @@ class RecurrentParams:
     expose_hidden: bool = False
 
 
-class Recurrent(LayerType):
+class Recurrent(LayerType[RecurrentParams]):
     """What both kinds share: bottoms, shapes, the products that need no state."""
 
     Params = RecurrentParams
@@ -48,8 +48,8 @@ class Recurrent(LayerType):
     """How many tensors are handed from step to step."""
     gates: ClassVar[int]
 
-    def prepare(self, node: Node) -> None:
-        p: RecurrentParams = node.params
+    def prepare(self, node: Node[RecurrentParams]) -> None:
+        p = node.params
         if not p.num_output:
             raise node.error("num_output is missing or 0")
         hidden = self.states if p.expose_hidden else 0
@@ -61,18 +61,18 @@ class Recurrent(LayerType):
         if len(x) < 2 or len(cont) != 2:
             raise node.error(f"its bottoms are {text(x)} and {text(cont)}, not TxNx... and TxN")
 
-    def static(self, node: Node) -> bool:
+    def static(self, node: Node[RecurrentParams]) -> bool:
         """Whether the third bottom is an input that every step sees."""
         hidden = self.states if node.params.expose_hidden else 0
         return len(node.inputs) == 3 + hidden
 
-    def first_states(self, node: Node) -> list[int]:
+    def first_states(self, node: Node[RecurrentParams]) -> list[int]:
         """Places of the bottoms with the first states; none without `expose_hidden`."""
         if not node.params.expose_hidden:
             return []
         return list(range(2 + self.static(node), len(node.inputs)))
 
-    def module_arguments(self, node: Node) -> dict[str, Any]:
+    def module_arguments(self, node: Node[RecurrentParams]) -> dict[str, Any]:
         """What the PyTorch modules of both kinds are made from."""
         names = [spec.name for spec in self.blobs(node)]
         return dict(
@@ -83,15 +83,15 @@ class Recurrent(LayerType):
             tops=len(node.outputs),
         )
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[RecurrentParams]) -> list[Shape]:
         steps, batch = node.inputs[0].shape[:2]
         known(steps)  # the graph is as long as the sequence
         product(node.inputs[0].shape[2:])  # the weights fix these dimensions
         size = node.params.num_output
         return [(steps, batch, size), *[(1, batch, size)] * (len(node.outputs) - 1)]
 
-    def blobs(self, node: Node) -> list[BlobSpec]:
-        p: RecurrentParams = node.params
+    def blobs(self, node: Node[RecurrentParams]) -> list[BlobSpec]:
+        p = node.params
         rows = self.gates * p.num_output
         specs = [
             BlobSpec("weight_x", (rows, product(node.inputs[0].shape[2:])), p.weight_filler),
@@ -103,14 +103,14 @@ class Recurrent(LayerType):
         specs.append(BlobSpec("weight_h", (rows, p.num_output), p.weight_filler))
         return specs
 
-    def macs(self, node: Node) -> int:
+    def macs(self, node: Node[RecurrentParams]) -> int:
         steps, batch = (known_product((dim,)) for dim in node.inputs[0].shape[:2])
         sizes = [blob.size for blob in node.blobs if blob.ndim == 2]
         # A bottom that is the same at all times is multiplied once.
         still = sizes.pop(1) if self.static(node) else 0
         return int(batch * (steps * sum(sizes) + still))
 
-    def inputs(self, node: Node, b: OnnxBuilder) -> Operand:
+    def inputs(self, node: Node[RecurrentParams], b: OnnxBuilder) -> Operand:
         """What x and the static input add to every step: T×N×rows."""
         x = node.inputs[0]
         size, rows = product(x.shape[2:]), self.gates * node.params.num_output
@@ -122,15 +122,15 @@ class Recurrent(LayerType):
             terms = b.op("Add", terms, b.op("Gemm", flat, b.weight(node, 2), transB=1))
         return terms
 
-    def zero(self, node: Node, b: OnnxBuilder) -> Operand:
+    def zero(self, node: Node[RecurrentParams], b: OnnxBuilder) -> Operand:
         """A state of nothing: N×D."""
         shape = b.join(b.dim(node.inputs[0], 1), b.ints(node.params.num_output))
         return b.op("Expand", b.const(np.float32(0)), shape)
 
-    def legal(self, node: Node) -> dict[int, Legal]:
+    def legal(self, node: Node[RecurrentParams]) -> dict[int, Legal]:
         return {1: Whole(0, 1)}
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[RecurrentParams], b: OnnxBuilder) -> None:
         steps = known(node.inputs[0].shape[0])
         terms, cont = self.inputs(node, b), node.inputs[1]
         places = self.first_states(node)
@@ -148,13 +148,20 @@ class Recurrent(LayerType):
         for state, top in zip(states, node.outputs[1:], strict=False):
             b.op("Unsqueeze", state, first, out=top)
 
-    def recurrent(self, node: Node, b: OnnxBuilder, going: Operand, state: Operand) -> Operand:
+    def recurrent(
+        self, node: Node[RecurrentParams], b: OnnxBuilder, going: Operand, state: Operand
+    ) -> Operand:
         """The state's part of a step, nothing where a sequence begins."""
         weight = b.weight(node, 2 + self.static(node))
         return b.op("Gemm", b.op("Mul", state, going), weight, transB=1)
 
     def step(
-        self, node: Node, b: OnnxBuilder, term: Operand, going: Operand, states: list[Operand]
+        self,
+        node: Node[RecurrentParams],
+        b: OnnxBuilder,
+        term: Operand,
+        going: Operand,
+        states: list[Operand],
     ) -> tuple[list[Operand], Operand]:
         """The next states and the output of one step."""
         raise NotImplementedError
@@ -168,7 +175,12 @@ class LSTM(Recurrent):
     gates = 4
 
     def step(
-        self, node: Node, b: OnnxBuilder, term: Operand, going: Operand, states: list[Operand]
+        self,
+        node: Node[RecurrentParams],
+        b: OnnxBuilder,
+        term: Operand,
+        going: Operand,
+        states: list[Operand],
     ) -> tuple[list[Operand], Operand]:
         size = node.params.num_output
         gates = b.op("Add", term, self.recurrent(node, b, going, states[0]))
@@ -180,7 +192,7 @@ class LSTM(Recurrent):
         hidden = b.op("Mul", o, b.op("Tanh", cell))
         return [hidden, cell], hidden
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[RecurrentParams]) -> nn.Module:
         from .torch import recurrent
 
         return recurrent.LSTM(**self.module_arguments(node))
@@ -193,8 +205,8 @@ class RNN(Recurrent):
     states = 1
     gates = 1
 
-    def blobs(self, node: Node) -> list[BlobSpec]:
-        p: RecurrentParams = node.params
+    def blobs(self, node: Node[RecurrentParams]) -> list[BlobSpec]:
+        p = node.params
         square = (p.num_output, p.num_output)
         return [
             *super().blobs(node),
@@ -203,14 +215,19 @@ class RNN(Recurrent):
         ]
 
     def step(
-        self, node: Node, b: OnnxBuilder, term: Operand, going: Operand, states: list[Operand]
+        self,
+        node: Node[RecurrentParams],
+        b: OnnxBuilder,
+        term: Operand,
+        going: Operand,
+        states: list[Operand],
     ) -> tuple[list[Operand], Operand]:
         hidden = b.op("Tanh", b.op("Add", term, self.recurrent(node, b, going, states[0])))
         last = len(node.blobs)
         weights = b.weight(node, last - 2), b.weight(node, last - 1)
         return [hidden], b.op("Tanh", b.op("Gemm", hidden, *weights, transB=1))
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[RecurrentParams]) -> nn.Module:
         from .torch import recurrent
 
         return recurrent.RNN(**self.module_arguments(node))

@@ -44,24 +44,24 @@ _ONNX = {
 
 
 @register("Reduction", message="reduction_param")
-class Reduction(LayerType):
+class Reduction(LayerType[ReductionParams]):
     """All axes from `axis` on to one number, times `coeff`."""
 
     Params = ReductionParams
 
-    def prepare(self, node: Node) -> None:
+    def prepare(self, node: Node[ReductionParams]) -> None:
         rank, axis = len(node.inputs[0].shape), node.params.axis
         if not -rank <= axis < rank:
             raise node.error(f"axis {axis} is outside a {text(node.inputs[0].shape)} input")
 
-    def axis(self, node: Node) -> int:
+    def axis(self, node: Node[ReductionParams]) -> int:
         return int(node.params.axis % len(node.inputs[0].shape))
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[ReductionParams]) -> list[Shape]:
         return [node.inputs[0].shape[: self.axis(node)]]
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
-        p: ReductionParams = node.params
+    def onnx(self, node: Node[ReductionParams], b: OnnxBuilder) -> None:
+        p = node.params
         axes = b.ints(*range(self.axis(node), len(node.inputs[0].shape)))
         last = p.coeff == 1.0
         y = b.op(
@@ -74,8 +74,8 @@ class Reduction(LayerType):
         if not last:
             b.op("Mul", y, b.const(np.float32(p.coeff)), out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[ReductionParams]) -> nn.Module:
         from .torch import reduction
 
-        p: ReductionParams = node.params
+        p = node.params
         return reduction.Reduction(p.operation.name, self.axis(node), p.coeff)

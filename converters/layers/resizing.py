@@ -41,7 +41,7 @@ class InterpParams:
 
 
 @register("Interp", message="interp_param")
-class Interp(LayerType):
+class Interp(LayerType[InterpParams]):
     """Bilinear, corner on corner (interp_layer.cpp); a negative pad cuts rows and columns before.
 
     A factor decides over height and width; a shrink of s and a zoom of z make
@@ -51,8 +51,8 @@ class Interp(LayerType):
     fork = "DeepLab (gpapan/caffe), PSPNet (hszhao/PSPNet)"
     Params = InterpParams
 
-    def prepare(self, node: Node) -> None:
-        p: InterpParams = node.params
+    def prepare(self, node: Node[InterpParams]) -> None:
+        p = node.params
         if len(node.inputs[0].shape) != 4:
             raise node.error(f"needs a 4-D input, not {text(node.inputs[0].shape)}")
         if p.pad_beg > 0 or p.pad_end > 0:
@@ -65,8 +65,8 @@ class Interp(LayerType):
         if p.factors() is None and (not stated or min(p.height or 0, p.width or 0) < 1):
             raise node.error("give height and width, zoom_factor or shrink_factor")
 
-    def resized(self, node: Node, dim: Dim, stated: int | None) -> Dim:
-        p: InterpParams = node.params
+    def resized(self, node: Node[InterpParams], dim: Dim, stated: int | None) -> Dim:
+        p = node.params
         cut = convolved(dim, 1 - p.pad_beg - p.pad_end, 0, 1)
         if isinstance(cut, int) and cut < 1:
             raise node.error(f"nothing is left of {dim} by pad_beg and pad_end")
@@ -76,13 +76,13 @@ class Interp(LayerType):
             return stated
         return deconvolved(convolved(cut, 1, 0, factors[0]), 1, 0, factors[1])
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[InterpParams]) -> list[Shape]:
         n, c, height, width = node.inputs[0].shape
-        p: InterpParams = node.params
+        p = node.params
         return [(n, c, self.resized(node, height, p.height), self.resized(node, width, p.width))]
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
-        p: InterpParams = node.params
+    def onnx(self, node: Node[InterpParams], b: OnnxBuilder) -> None:
+        p = node.params
         x, out = node.inputs[0], node.outputs[0]
         factors, source = p.factors(), b.name(x)
         cut, one = b.ints(p.pad_beg + p.pad_end), b.ints(1)
@@ -113,23 +113,23 @@ class Interp(LayerType):
             coordinate_transformation_mode="align_corners",
         )
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[InterpParams]) -> nn.Module:
         from .torch import resizing
 
-        p: InterpParams = node.params
+        p = node.params
         return resizing.Interp((p.height or 0, p.width or 0), p.factors(), p.pad_beg, p.pad_end)
 
 
 @dataclass
 class ReorgParams:
-    """ReorgParameter."""
+    """ReorgParameter; it needs a stride."""
 
-    stride: UInt | None = None
+    stride: UInt = 0
     reverse: bool = False
 
 
 @register("Reorg", message="reorg_param")
-class Reorg(LayerType):
+class Reorg(LayerType[ReorgParams]):
     """Squares of places become channels, as darknet does it (reorg_layer.cpp of gklz1982's fork).
 
     Not space to depth: N×C×H×W is first read as if it were N×C/s²×sH×sW, for a stride of s.
@@ -139,13 +139,13 @@ class Reorg(LayerType):
     fork = "YOLOv2 (gklz1982/caffe-yolov2)"
     Params = ReorgParams
 
-    def prepare(self, node: Node) -> None:
+    def prepare(self, node: Node[ReorgParams]) -> None:
         if len(node.inputs[0].shape) != 4:
             raise node.error(f"needs a 4-D input, not {text(node.inputs[0].shape)}")
         if not node.params.stride:
             raise node.error("give a stride above 0")
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[ReorgParams]) -> list[Shape]:
         n, *rest = node.inputs[0].shape
         c, height, width = (known(d) for d in rest)
         s, reverse = node.params.stride, node.params.reverse
@@ -157,7 +157,7 @@ class Reorg(LayerType):
             return [(n, c // (s * s), height * s, width * s)]
         return [(n, c * s * s, height // s, width // s)]
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[ReorgParams], b: OnnxBuilder) -> None:
         s = node.params.stride
         x, out = node.inputs[0], node.outputs[0]
         if node.params.reverse:
@@ -168,7 +168,7 @@ class Reorg(LayerType):
         y = b.op("SpaceToDepth", read, blocksize=s)
         b.op("Reshape", y, b.ints(0, *(known(d) for d in out.shape[1:])), out=out)
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[ReorgParams]) -> nn.Module:
         from .torch import resizing
 
         return resizing.Reorg(node.params.stride, node.params.reverse)

@@ -15,8 +15,8 @@ import numpy as np
 from prototxt.net import LayerDefinition
 
 from ..errors import ConversionError
-from ..graph import Node
-from ..layer_type import BlobSpec, LayerType
+from ..graph import Node, P
+from ..layer_type import BlobSpec, LayerType, NoParams
 from ..registry import register
 from ..shapes import fixed, is_fixed, known
 from .activations import ReLUMaskParams, scalar
@@ -31,35 +31,35 @@ if TYPE_CHECKING:
     from ..onnx_builder import OnnxBuilder
 
 
-class Reversed(LayerType):
+class Reversed(LayerType[P]):
     """A layer that the pass makes, with its output's shape, and that no prototxt names."""
 
     fork = "caffe-zoo (made by reversing)"
     bottoms = (1, None)
 
-    def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> object:
+    def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> P:
         raise ConversionError(
-            f"layer {layer.name!r} ({layer.type}): stands in reversed networks only, "
-            "not in a definition",
-            layer.position,
+            "stands in reversed networks only, not in a definition",
+            subject=f"layer {layer.name!r} ({layer.type})",
+            position=layer.position,
         )
 
 
-def spatial_size(node: Node, b: OnnxBuilder) -> list[str]:
+def spatial_size(node: Node[Any], b: OnnxBuilder) -> list[str]:
     """The size of the output's spatial axes, each a 1-element tensor."""
     shape = node.outputs[0].shape
     like = node.outputs[0] if is_fixed(*shape[2:]) else node.inputs[-1]
     return [b.dim(like, axis) for axis in range(2, len(shape))]
 
 
-def stated_plane(node: Node) -> tuple[int, ...] | None:
+def stated_plane(node: Node[Any]) -> tuple[int, ...] | None:
     """The output's spatial axes as numbers; None where they are open and an input has them."""
     spatial = node.outputs[0].shape[2:]
     return fixed(spatial) if is_fixed(*spatial) else None
 
 
 @register("ConvolutionTranspose")
-class ConvolutionTranspose(Reversed):
+class ConvolutionTranspose(Reversed[ConvolutionTransposeParams]):
     """The transpose of a Convolution, onto the plane that it read (no bias).
 
     Unlike Deconvolution it also fills the rows that a stride left over, with 0.
@@ -67,10 +67,10 @@ class ConvolutionTranspose(Reversed):
 
     Params: ClassVar[type] = ConvolutionTransposeParams
 
-    def blobs(self, node: Node) -> list[BlobSpec]:
+    def blobs(self, node: Node[ConvolutionTransposeParams]) -> list[BlobSpec]:
         return [BlobSpec("weight", node.blobs[0].shape)]
 
-    def rest(self, node: Node) -> list[int] | None:
+    def rest(self, node: Node[ConvolutionTransposeParams]) -> list[int] | None:
         """Rows that the stride left over, per axis; None where that is open."""
         g: Geometry = node.params.geometry
         small, size = node.inputs[0].shape[2:], stated_plane(node)
@@ -85,7 +85,7 @@ class ConvolutionTranspose(Reversed):
             )
         ]
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[ConvolutionTransposeParams], b: OnnxBuilder) -> None:
         g: Geometry = node.params.geometry
         attributes: dict[str, Any] = dict(
             kernel_shape=g.kernel, strides=g.stride, dilations=g.dilation, group=node.params.group
@@ -110,7 +110,7 @@ class ConvolutionTranspose(Reversed):
         before = b.ints(0, 0, *(-pad for pad in g.pad), 0, 0)
         b.op("Pad", full, b.join(before, behind), out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[ConvolutionTransposeParams]) -> nn.Module:
         from .torch import reversed
 
         g = node.params.geometry
@@ -125,22 +125,22 @@ class ConvolutionTranspose(Reversed):
 
 
 @register("InnerProductTranspose")
-class InnerProductTranspose(Reversed):
+class InnerProductTranspose(Reversed[InnerProductTransposeParams]):
     """The transpose of an InnerProduct, in the shape that it read (no bias)."""
 
     Params = InnerProductTransposeParams
 
-    def blobs(self, node: Node) -> list[BlobSpec]:
+    def blobs(self, node: Node[InnerProductTransposeParams]) -> list[BlobSpec]:
         return [BlobSpec("weight", node.blobs[0].shape)]
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[InnerProductTransposeParams], b: OnnxBuilder) -> None:
         p, out, axis = node.inputs[0], node.outputs[0], node.params.axis
         rows = p if len(p.shape) == 2 else b.op("Reshape", p, b.ints(-1, known(p.shape[-1])))
         y = b.op("Gemm", rows, b.weight(node, 0), transB=int(node.params.transpose))
         dims = [b.dim(p, i) for i in range(axis)]
         b.op("Reshape", y, b.join(*dims, b.ints(*fixed(out.shape[axis:]))), out=out)
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[InnerProductTransposeParams]) -> nn.Module:
         from .torch import reversed
 
         axis, transpose = node.params.axis, node.params.transpose
@@ -149,7 +149,7 @@ class InnerProductTranspose(Reversed):
 
 
 @register("ReLUMask")
-class ReLUMask(Reversed):
+class ReLUMask(Reversed[ReLUMaskParams]):
     """r = [x > 0], or the slope elsewhere: what ReLU's back-propagation multiplies by.
 
     Of a PReLU the slopes are its blob, one for each channel or one for all.
@@ -157,17 +157,17 @@ class ReLUMask(Reversed):
 
     Params = ReLUMaskParams
 
-    def blobs(self, node: Node) -> list[BlobSpec]:
+    def blobs(self, node: Node[ReLUMaskParams]) -> list[BlobSpec]:
         return [BlobSpec("weight", blob.shape) for blob in node.blobs]
 
-    def slope(self, node: Node) -> np.ndarray:
+    def slope(self, node: Node[ReLUMaskParams]) -> np.ndarray:
         """The derivative below 0, shaped to broadcast."""
         if not node.blobs:
             return scalar(node.params.negative_slope)
         rank = len(node.inputs[0].shape)
         return np.asarray(node.blobs[0], np.float32).reshape(-1, *[1] * (rank - 2))
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[ReLUMaskParams], b: OnnxBuilder) -> None:
         above = b.op("Greater", node.inputs[0], scalar(0))
         slope = self.slope(node)
         if not slope.any():
@@ -175,14 +175,14 @@ class ReLUMask(Reversed):
         else:
             b.op("Where", above, scalar(1), b.array(node, "slope", slope), out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[ReLUMaskParams]) -> nn.Module:
         from .torch import reversed
 
         return reversed.ReLUMask(self.slope(node))
 
 
 @register("LRNGradient")
-class LRNGradient(Reversed):
+class LRNGradient(Reversed[LRNGradientParams]):
     """LRN's back-propagation of p at x, in either region (lrn_layer.cpp).
 
     With s = k + alpha mean(x²): p s^-beta - 2 alpha beta x mean(p x s^(-beta-1)).
@@ -190,7 +190,7 @@ class LRNGradient(Reversed):
 
     Params = LRNGradientParams
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[LRNGradientParams], b: OnnxBuilder) -> None:
         lrn: LRNParams = node.params.lrn
         within = lrn.norm_region is Region.WITHIN_CHANNEL
         p, x = node.inputs
@@ -203,7 +203,7 @@ class LRNGradient(Reversed):
         around = b.op("Mul", self.mean(node, b, share), scalar(2 * lrn.alpha * lrn.beta))
         b.op("Sub", direct, b.op("Mul", x, around), out=node.outputs[0])
 
-    def mean(self, node: Node, b: OnnxBuilder, x: str) -> str:
+    def mean(self, node: Node[LRNGradientParams], b: OnnxBuilder, x: str) -> str:
         """The mean over each neighbourhood, absent neighbours counted as 0."""
         lrn: LRNParams = node.params.lrn
         size, pad = lrn.local_size, lrn.local_size // 2
@@ -222,7 +222,7 @@ class LRNGradient(Reversed):
         )
         return b.op("Reshape", pooled, b.op("Shape", like))
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[LRNGradientParams]) -> nn.Module:
         from .torch import reversed
 
         lrn: LRNParams = node.params.lrn
@@ -232,34 +232,34 @@ class LRNGradient(Reversed):
 
 
 @register("Unflatten")
-class Unflatten(Reversed):
+class Unflatten(Reversed[NoParams]):
     """The numbers in another shape: what reverses Flatten and Reshape."""
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[NoParams], b: OnnxBuilder) -> None:
         shape = node.outputs[0].shape
         dims = [d if isinstance(d, int) else -1 for d in shape]
         # Reshape takes one open dimension; more than one are read off the blob of that shape.
         wanted = b.ints(*dims) if dims.count(-1) < 2 else b.op("Shape", node.inputs[-1])
         b.op("Reshape", node.inputs[0], wanted, out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[NoParams]) -> nn.Module:
         from .torch import reversed
 
         return reversed.Unflatten([d if isinstance(d, int) else -1 for d in node.outputs[0].shape])
 
 
 @register("PadAxis")
-class PadAxis(Reversed):
+class PadAxis(Reversed[PadAxisParams]):
     """Zeros around the values along one axis: what reverses a single top of Slice."""
 
     Params: ClassVar[type] = PadAxisParams
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
-        p: PadAxisParams = node.params
+    def onnx(self, node: Node[PadAxisParams], b: OnnxBuilder) -> None:
+        p = node.params
         b.node("Pad", node, b.ints(p.before, p.behind), "", b.ints(p.axis))
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[PadAxisParams]) -> nn.Module:
         from .torch import reversed
 
-        p: PadAxisParams = node.params
+        p = node.params
         return reversed.PadAxis(p.axis, p.before, p.behind)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @register("UnpoolSum")
-class UnpoolSum(Reversed):
+class UnpoolSum(Reversed[UnpoolSumParams]):
     """Each value added where its switch points, so that coinciding switches sum up.
 
     The exact transpose of what max pooling selected; `Unpooling` keeps the last write instead.
@@ -31,7 +31,7 @@ class UnpoolSum(Reversed):
 
     Params: ClassVar[type] = UnpoolSumParams
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[UnpoolSumParams], b: OnnxBuilder) -> None:
         if b.target == "portable":
             self.compare(node, b)
             return
@@ -50,7 +50,7 @@ class UnpoolSum(Reversed):
         )
         b.op("Reshape", flat, b.join(n, c, height, width), out=node.outputs[0])
 
-    def compare(self, node: Node, b: OnnxBuilder) -> None:
+    def compare(self, node: Node[UnpoolSumParams], b: OnnxBuilder) -> None:
         """Without any scatter: a window's places as channels, then a transposed convolution."""
         w: Windows = node.params.windows
         p, mask = node.inputs[:2]
@@ -92,13 +92,13 @@ class UnpoolSum(Reversed):
         numbers = b.op("Sub", b.op("Mul", numbers, b.ints(w.stride[axis])), b.ints(w.pad[axis]))
         return b.op("Reshape", numbers, b.ints(1, -1, 1) if axis == 0 else b.ints(1, 1, -1))
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[UnpoolSumParams]) -> nn.Module:
         from .torch import reversed_pooling
 
         return reversed_pooling.UnpoolSum(stated_plane(node))
 
 
-class UnpoolWindows(Reversed):
+class UnpoolWindows(Reversed[UnpoolWindowsParams]):
     """Each value back to its window, without switches; what coincides adds up.
 
     A matrix per axis, so that every runtime has its operators.
@@ -108,18 +108,18 @@ class UnpoolWindows(Reversed):
     """Whether the whole window shares a value, evenly; else its centre has it."""
     Params: ClassVar[type] = UnpoolWindowsParams
 
-    def geometry(self, node: Node, axis: int) -> tuple[int, int, int] | None:
+    def geometry(self, node: Node[UnpoolWindowsParams], axis: int) -> tuple[int, int, int] | None:
         """Kernel, stride and pad of one axis; None where the window is the whole plane."""
         w: Windows | None = node.params.windows
         return (w.kernel[axis], w.stride[axis], w.pad[axis]) if w is not None else None
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[UnpoolWindowsParams], b: OnnxBuilder) -> None:
         p, sizes = node.inputs[0], spatial_size(node, b)
         tall, wide = (self.matrix(node, b, axis, sizes[axis]) for axis in (0, 1))
         left = b.op("Transpose", tall, perm=(1, 0))
         b.op("MatMul", b.op("MatMul", left, p), wide, out=node.outputs[0])
 
-    def matrix(self, node: Node, b: OnnxBuilder, axis: int, size: str) -> str:
+    def matrix(self, node: Node[UnpoolWindowsParams], b: OnnxBuilder, axis: int, size: str) -> str:
         """windows × rows (or columns): the share of each window's value that each gets."""
         small, large = node.inputs[0].shape[2 + axis], node.outputs[0].shape[2 + axis]
         geometry = self.geometry(node, axis)
@@ -145,7 +145,7 @@ class UnpoolWindows(Reversed):
         extent = b.op("Sub", b.op("Min", end, b.op("Add", size, pad)), start)
         return b.op("Div", b.op("Cast", hit, to=1), b.op("Cast", extent, to=1))
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[UnpoolWindowsParams]) -> nn.Module:
         from .torch import reversed_pooling
 
         rows, columns = (self.geometry(node, axis) for axis in (0, 1))
@@ -181,7 +181,10 @@ def unpooling_matrix(
     kernel, stride, pad = geometry if geometry is not None else (size, 1, 0)
     start = (np.arange(windows) * stride - pad)[:, None]
     place = np.arange(size)[None]
+    part: np.ndarray
     if not average:
-        return (place == np.clip(start + (kernel - 1) // 2, 0, size - 1)).astype(np.float64)
-    extent = np.minimum(start + kernel, size + pad) - start
-    return ((place >= start) & (place < start + kernel)) / extent
+        part = place == np.clip(start + (kernel - 1) // 2, 0, size - 1)
+    else:
+        extent = np.minimum(start + kernel, size + pad) - start
+        part = ((place >= start) & (place < start + kernel)) / extent
+    return part.astype(np.float64)

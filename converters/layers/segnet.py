@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from ..registry import register
 from ..shapes import deconvolved, fixed, is_fixed, text
 from .inputs import DataLayer, Source
 from .pooling import Windows
-from .unpooling import Unpool, Unpooling
+from .unpooling import MaxUnpooling, Unpool
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,7 +57,7 @@ class UpsampleParams:
 
 
 @register("Upsample", message="upsample_param")
-class Upsample(Unpooling):
+class Upsample(MaxUnpooling[UpsampleParams]):
     """With a mask: each value where its switch points, else 0 (SegNet's upsample_layer.cpp).
 
     The plane is upsample_h × upsample_w, or scale times the input less pad_out; where it is left
@@ -66,10 +66,10 @@ class Upsample(Unpooling):
     """
 
     fork = "SegNet (alexgkendall/caffe-segnet), YOLO (eric612/MobileNet-YOLO)"
-    Params: ClassVar[type] = UpsampleParams
+    Params = UpsampleParams
 
-    def prepare(self, node: Node) -> None:
-        p: UpsampleParams = node.params
+    def prepare(self, node: Node[UpsampleParams]) -> None:
+        p = node.params
         if len(node.inputs[0].shape) != 4:
             raise node.error(f"needs a 4-D input, not {text(node.inputs[0].shape)}")
         if len(node.inputs) == 1:
@@ -104,21 +104,21 @@ class Upsample(Unpooling):
             found.append((360, 480, "plane of CamVid by pad_out_h"))
         return found
 
-    def scaled(self, node: Node, height: Dim, width: Dim) -> tuple[Dim, Dim]:
+    def scaled(self, node: Node[UpsampleParams], height: Dim, width: Dim) -> tuple[Dim, Dim]:
         """The plane of an input of that size by `scale` and `pad_out`."""
-        p: UpsampleParams = node.params
+        p = node.params
         (a, b), pads = p.scales(), (p.pad_out_h, p.pad_out_w)
         if is_fixed(height, width):
             high, wide = fixed((height, width))
             return high * a - pads[0], wide * b - pads[1]
         return deconvolved(height, a, 0, a), deconvolved(width, b, 0, b)
 
-    def stated(self, node: Node) -> tuple[Dim, Dim]:
-        p: UpsampleParams = node.params
+    def stated(self, node: Node[UpsampleParams]) -> tuple[Dim, Dim]:
+        p = node.params
         nominal = node.inputs[0].nominal
         return p.size() if all(p.size()) else self.scaled(node, nominal[2], nominal[3])
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[UpsampleParams]) -> list[Shape]:
         n, c, height, width = node.inputs[0].shape
         if len(node.inputs) == 1:
             return [(n, c, *self.scaled(node, height, width))]
@@ -129,13 +129,13 @@ class Upsample(Unpooling):
             self.check_reach(node, pool.inputs[0].shape[2:], size)
         return [(n, c, *size)]
 
-    def disjoint(self, node: Node) -> bool:
+    def disjoint(self, node: Node[UpsampleParams]) -> bool:
         return self.pool(node) is not None and super().disjoint(node)
 
-    def mask_windows(self, node: Node) -> Windows | None:
+    def mask_windows(self, node: Node[UpsampleParams]) -> Windows | None:
         return super().mask_windows(node) if self.pool(node) is not None else None
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[UpsampleParams], b: OnnxBuilder) -> None:
         if len(node.inputs) == 2:
             super().onnx(node, b)
             return
@@ -151,15 +151,15 @@ class Upsample(Unpooling):
             coordinate_transformation_mode="asymmetric",
         )
 
-    def torch_inputs(self, node: Node, available: Sequence[Value]) -> list[Value]:
+    def torch_inputs(self, node: Node[UpsampleParams], available: Sequence[Value]) -> list[Value]:
         return super().torch_inputs(node, available) if len(node.inputs) == 2 else node.inputs
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[UpsampleParams]) -> nn.Module:
         from .torch import segnet
 
         if len(node.inputs) == 2:
             return super().torch(node)
-        return segnet.Repeat(node.params.scale)
+        return segnet.Repeat(node.params.scales()[0])
 
 
 @dataclass
@@ -181,7 +181,7 @@ class DenseImageDataParams:
     label_divide_factor: UInt = 1
 
 
-class DenseSource(Source):
+class DenseSource(Source[DenseImageDataParams]):
     """Also cut by height and width apart (dense_image_data_layer.cpp)."""
 
     def plane(self) -> tuple[int, int] | None:
@@ -190,16 +190,13 @@ class DenseSource(Source):
 
 
 @register("DenseImageData", message="dense_image_data_param")
-class DenseImageData(DataLayer):
+class DenseImageData(DataLayer[DenseSource]):
     """Images and, as second top, images of labels, both named in a list."""
 
     fork = "SegNet (alexgkendall/caffe-segnet)"
     Params = DenseImageDataParams
+    source = DenseSource
 
-    def read(self, *arguments: Any) -> Source:
-        source = super().read(*arguments)
-        return DenseSource(source.own, source.transform)
-
-    def top_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
+    def top_shape(self, params: DenseSource, index: int) -> tuple[int, ...] | None:
         plane, less = params.plane(), max(1, params.own.label_divide_factor)
         return (1, 1, plane[0] // less, plane[1] // less) if index and plane else None

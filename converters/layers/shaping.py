@@ -6,13 +6,13 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from prototxt.net import LayerDefinition
 from prototxt.schema import UInt
 
 from ..errors import ConversionError
-from ..graph import Dim, Node, Shape
+from ..graph import Dim, Node, P, Shape
 from ..layer_type import LayerType, NoParams
 from ..registry import register
 from ..reversal import Reverser, Tops, first_top
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..onnx_builder import OnnxBuilder
 
 
-def canonical(node: Node, axis: int, rank: int | None = None) -> int:
+def canonical(node: Node[Any], axis: int, rank: int | None = None) -> int:
     """The axis counted from the front; `node.error` where there is none such."""
     rank = len(node.inputs[0].shape) if rank is None else rank
     if not -rank <= axis < rank:
@@ -42,7 +42,7 @@ class ConcatParams:
 
 
 @register("Concat", message="concat_param")
-class Concat(LayerType):
+class Concat(LayerType[ConcatParams]):
     """Blobs one behind the other along an axis."""
 
     bottoms = (1, None)
@@ -50,11 +50,11 @@ class Concat(LayerType):
     passes_values = True
     keeps_grid = True
 
-    def axis(self, node: Node) -> int:
-        p: ConcatParams = node.params
+    def axis(self, node: Node[ConcatParams]) -> int:
+        p = node.params
         return canonical(node, p.axis if p.concat_dim is None else p.concat_dim)
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[ConcatParams]) -> list[Shape]:
         axis, first = self.axis(node), node.inputs[0].shape
         dims: list[Dim] = list(first)
         for value in node.inputs[1:]:
@@ -73,15 +73,15 @@ class Concat(LayerType):
             dims[axis] = sum(known(v.shape[axis]) for v in node.inputs)
         return [tuple(dims)]
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[ConcatParams], b: OnnxBuilder) -> None:
         b.node("Concat", node, axis=self.axis(node))
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[ConcatParams]) -> nn.Module:
         from .torch import shaping
 
         return shaping.Concat(self.axis(node))
 
-    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+    def reverse(self, node: Node[ConcatParams], tops: Tops, r: Reverser) -> None:
         """Cut apart again."""
         parts, axis = [first_top(tops)], self.axis(node)
         if len(node.inputs) > 1:
@@ -111,7 +111,7 @@ class PadAxisParams:
 
 
 @register("Slice", message="slice_param")
-class Slice(LayerType):
+class Slice(LayerType[SliceParams]):
     """A blob cut along an axis, at given points or into equal parts."""
 
     tops = (1, None)
@@ -119,11 +119,11 @@ class Slice(LayerType):
     passes_values = True
     keeps_grid = True
 
-    def axis(self, node: Node) -> int:
-        p: SliceParams = node.params
+    def axis(self, node: Node[SliceParams]) -> int:
+        p = node.params
         return canonical(node, p.axis if p.slice_dim is None else p.slice_dim)
 
-    def sizes(self, node: Node) -> list[int]:
+    def sizes(self, node: Node[SliceParams]) -> list[int]:
         total, count = known(node.inputs[0].shape[self.axis(node)]), len(node.outputs)
         points: list[int] = node.params.slice_point
         if points:
@@ -138,23 +138,23 @@ class Slice(LayerType):
             raise node.error(f"{total} cannot be cut into {count} equal parts")
         return [total // count] * count
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[SliceParams]) -> list[Shape]:
         axis, shape = self.axis(node), node.inputs[0].shape
         return [(*shape[:axis], size, *shape[axis + 1 :]) for size in self.sizes(node)]
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[SliceParams], b: OnnxBuilder) -> None:
         if len(node.outputs) == 1:
             b.node("Identity", node)
             return
         sizes = b.ints(*self.sizes(node))
         b.op("Split", node.inputs[0], sizes, axis=self.axis(node), out=node.outputs)
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[SliceParams]) -> nn.Module:
         from .torch import shaping
 
         return shaping.Slice(self.sizes(node), self.axis(node))
 
-    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+    def reverse(self, node: Node[SliceParams], tops: Tops, r: Reverser) -> None:
         """Put together again; zeros stand for a top that nothing reached."""
         bottom, axis, sizes = node.inputs[0], self.axis(node), self.sizes(node)
         parts = [top for top in tops if top is not None]
@@ -170,39 +170,39 @@ class Slice(LayerType):
 
 
 @register("Split")
-class Split(LayerType):
+class Split(LayerType[NoParams]):
     """The same blob under several names."""
 
     tops = (1, None)
     passes_values = True
     keeps_grid = True
 
-    def is_identity(self, node: Node) -> bool:
+    def is_identity(self, node: Node[NoParams]) -> bool:
         return True
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[NoParams]) -> list[Shape]:
         return [node.inputs[0].shape] * len(node.outputs)
 
-    def dtypes(self, node: Node) -> list[str]:
+    def dtypes(self, node: Node[NoParams]) -> list[str]:
         return [node.inputs[0].dtype] * len(node.outputs)
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[NoParams], b: OnnxBuilder) -> None:
         for output in node.outputs:
             b.op("Identity", node.inputs[0], out=output)
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[NoParams]) -> nn.Module:
         from .torch import shaping
 
         return shaping.Split(len(node.outputs))
 
-    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+    def reverse(self, node: Node[NoParams], tops: Tops, r: Reverser) -> None:
         """The sum of what reached the tops."""
         for top in tops:
             if top is not None:
                 r.accumulate(node.inputs[0], top)
 
 
-def reverse_reshape(node: Node, tops: Tops, r: Reverser) -> None:
+def reverse_reshape(node: Node[Any], tops: Tops, r: Reverser) -> None:
     """The same numbers in the shape that the layer read."""
     bottom = node.inputs[0]
     several_open = sum(isinstance(d, str) for d in bottom.shape) > 1
@@ -220,19 +220,19 @@ class FlattenParams:
 
 
 @register("Flatten", message="flatten_param")
-class Flatten(LayerType):
+class Flatten(LayerType[FlattenParams]):
     """The axes from one to another as a single one."""
 
     Params = FlattenParams
     passes_values = True
 
-    def span(self, node: Node) -> tuple[int, int]:
+    def span(self, node: Node[FlattenParams]) -> tuple[int, int]:
         start, end = canonical(node, node.params.axis), canonical(node, node.params.end_axis)
         if end < start:
             raise node.error(f"end_axis {node.params.end_axis} is before axis {node.params.axis}")
         return start, end
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[FlattenParams]) -> list[Shape]:
         start, end = self.span(node)
         shape = node.inputs[0].shape
         return [(*shape[:start], self.joined(shape[start : end + 1]), *shape[end + 1 :])]
@@ -242,7 +242,7 @@ class Flatten(LayerType):
             return math.prod(fixed(dims))
         return dims[0] if len(dims) == 1 else "*".join(f"({d})" for d in dims)
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[FlattenParams], b: OnnxBuilder) -> None:
         start, end = self.span(node)
         x = node.inputs[0]
         if start == 1 and end == len(x.shape) - 1:
@@ -252,12 +252,12 @@ class Flatten(LayerType):
         shape = b.join(*dims[:start], b.ints(-1), *dims[end + 1 :])
         b.op("Reshape", x, shape, out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[FlattenParams]) -> nn.Module:
         from torch import nn
 
         return nn.Flatten(*self.span(node))
 
-    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+    def reverse(self, node: Node[FlattenParams], tops: Tops, r: Reverser) -> None:
         reverse_reshape(node, tops, r)
 
 
@@ -278,15 +278,15 @@ class ReshapeParams:
 
 
 @register("Reshape", message="reshape_param")
-class Reshape(LayerType):
+class Reshape(LayerType[ReshapeParams]):
     """The same numbers under other dimensions; 0 keeps one, -1 takes what is left."""
 
     Params = ReshapeParams
     passes_values = True
 
-    def span(self, node: Node) -> tuple[int, int]:
+    def span(self, node: Node[ReshapeParams]) -> tuple[int, int]:
         """The axes that are replaced: from the first to before the last."""
-        p: ReshapeParams = node.params
+        p = node.params
         rank = len(node.inputs[0].shape)
         start = p.axis if p.axis >= 0 else rank + p.axis + 1
         if not 0 <= start <= rank:
@@ -295,7 +295,7 @@ class Reshape(LayerType):
             raise node.error(f"num_axes {p.num_axes} from axis {p.axis} is too many")
         return start, rank if p.num_axes == -1 else start + p.num_axes
 
-    def dims(self, node: Node) -> list[Dim]:
+    def dims(self, node: Node[ReshapeParams]) -> list[Dim]:
         """The new dimensions, 0 replaced by those they keep."""
         start, end = self.span(node)
         shape, result = node.inputs[0].shape, []
@@ -307,7 +307,7 @@ class Reshape(LayerType):
             raise node.error(f"dim {node.params.shape.dim}: one -1 at most")
         return result
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[ReshapeParams]) -> list[Shape]:
         start, end = self.span(node)
         shape, dims = node.inputs[0].shape, self.dims(node)
         old, new = list(shape[start:end]), list(dims)
@@ -334,7 +334,7 @@ class Reshape(LayerType):
                 dims[dims.index(-1)] = rest
         return [(*shape[:start], *dims, *shape[end:])]
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[ReshapeParams], b: OnnxBuilder) -> None:
         start, end = self.span(node)
         x, wanted = node.inputs[0], node.params.shape.dim
         dims = []
@@ -350,12 +350,12 @@ class Reshape(LayerType):
                 dims.append(b.dim(x, end + place - len(wanted)))
         b.op("Reshape", x, b.join(*dims) if dims else b.ints(), out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[ReshapeParams]) -> nn.Module:
         from .torch import shaping
 
         return shaping.Reshape(list(node.params.shape.dim), *self.span(node))
 
-    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+    def reverse(self, node: Node[ReshapeParams], tops: Tops, r: Reverser) -> None:
         reverse_reshape(node, tops, r)
 
 
@@ -367,23 +367,17 @@ class CropParams:
     offset: list[UInt] = field(default_factory=list)
 
 
-@register("Crop", message="crop_param")
-class Crop(LayerType):
-    """The first bottom cut to the second's size, from `axis` on."""
+class Cropping(LayerType[P]):
+    """The first bottom cut to the second's size, from an axis on."""
 
     bottoms = (2, 2)
-    Params: ClassVar[type] = CropParams
     passes_values = True
 
-    def offsets(self, node: Node) -> tuple[int, list[int]]:
-        axis = canonical(node, node.params.axis)
-        count = len(node.inputs[0].shape) - axis
-        given: list[int] = node.params.offset
-        if len(given) > 1 and len(given) != count:
-            raise node.error(f"{len(given)} offset for {count} axes")
-        return axis, given * count if len(given) == 1 else given or [0] * count
+    def offsets(self, node: Node[P]) -> tuple[int, list[int]]:
+        """The first axis that is cut, and where in the first bottom each axis begins."""
+        raise NotImplementedError
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[P]) -> list[Shape]:
         axis, offsets = self.offsets(node)
         a, like = (v.shape for v in node.inputs)
         if len(a) != len(like):
@@ -393,7 +387,36 @@ class Crop(LayerType):
                 raise node.error(f"cannot cut {text(like)} from {text(a)} at offset {offsets}")
         return [(*a[:axis], *like[axis:])]
 
-    def notes(self, node: Node) -> list[str]:
+    def onnx(self, node: Node[P], b: OnnxBuilder) -> None:
+        axis, offsets = self.offsets(node)
+        x, like = node.inputs
+        starts = b.ints(*offsets)
+        size = b.join(*(b.dim(like, i) for i in range(axis, len(x.shape))))
+        ends = b.arithmetic("Add", starts, size)
+        axes = b.ints(*range(axis, len(x.shape)))
+        b.op("Slice", x, starts, ends, axes, out=node.outputs[0])
+
+    def torch(self, node: Node[P]) -> nn.Module:
+        from .torch import shaping
+
+        return shaping.Crop(*self.offsets(node))
+
+
+@register("Crop", message="crop_param")
+class Crop(Cropping[CropParams]):
+    """The first bottom cut to the second's size, from `axis` on."""
+
+    Params = CropParams
+
+    def offsets(self, node: Node[CropParams]) -> tuple[int, list[int]]:
+        axis = canonical(node, node.params.axis)
+        count = len(node.inputs[0].shape) - axis
+        given = node.params.offset
+        if len(given) > 1 and len(given) != count:
+            raise node.error(f"{len(given)} offset for {count} axes")
+        return axis, given * count if len(given) == 1 else given or [0] * count
+
+    def notes(self, node: Node[CropParams]) -> list[str]:
         """That an old FCN definition, which states no offset, is meant otherwise."""
         own = self.offsets(node)
         meant = aligned(node) if len(node.inputs[0].shape) == 4 and not any(own[1]) else None
@@ -405,23 +428,9 @@ class Crop(LayerType):
             "first FCN forks would take"
         ]
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
-        axis, offsets = self.offsets(node)
-        x, like = node.inputs
-        starts = b.ints(*offsets)
-        size = b.join(*(b.dim(like, i) for i in range(axis, len(x.shape))))
-        ends = b.arithmetic("Add", starts, size)
-        axes = b.ints(*range(axis, len(x.shape)))
-        b.op("Slice", x, starts, ends, axes, out=node.outputs[0])
-
-    def torch(self, node: Node) -> nn.Module:
-        from .torch import shaping
-
-        return shaping.Crop(*self.offsets(node))
-
 
 @register("AlignedCrop")
-class AlignedCrop(Aligned, Crop):
+class AlignedCrop(Aligned, Cropping[NoParams]):
     """The first bottom cut to the second's plane, where the second lies in it (crop_layer.cpp).
 
     It is what `CROP` means in V1 syntax. The strides and pads of the layers between the two tell
@@ -429,24 +438,24 @@ class AlignedCrop(Aligned, Crop):
     """
 
     fork = "FCN (longjon/caffe), DeconvNet (HyeonwooNoh/caffe)"
-    Params: ClassVar[type] = NoParams
 
-    def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> Any:
+    def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> NoParams:
         if layer.param("crop_param") is not None:
-            message = f"layer {layer.name!r} (Crop): V1 syntax has no crop_param"
-            raise ConversionError(message, layer.position, 'write `layer` and type: "Crop"')
+            raise ConversionError(
+                "V1 syntax has no crop_param",
+                subject=f"layer {layer.name!r} (Crop)",
+                position=layer.position,
+                remedy='write `layer` and type: "Crop"',
+            )
         return NoParams()
 
-    def prepare(self, node: Node) -> None:
+    def prepare(self, node: Node[NoParams]) -> None:
         for value in node.inputs:
             if len(value.shape) != 4:
                 raise node.error(f"needs 4-D inputs, not {text(value.shape)}")
         self.offsets(node)
 
-    def notes(self, node: Node) -> list[str]:
-        return []
-
-    def offsets(self, node: Node) -> tuple[int, list[int]]:
+    def offsets(self, node: Node[NoParams]) -> tuple[int, list[int]]:
         return 2, alignment(node)
 
 
@@ -459,22 +468,22 @@ class TileParams:
 
 
 @register("Tile", message="tile_param")
-class Tile(LayerType):
+class Tile(LayerType[TileParams]):
     """A blob repeated along an axis."""
 
     Params = TileParams
     passes_values = True
 
-    def prepare(self, node: Node) -> None:
+    def prepare(self, node: Node[TileParams]) -> None:
         canonical(node, node.params.axis)
         if node.params.tiles < 1:
             raise node.error("tiles must be at least 1")
 
-    def repeats(self, node: Node) -> list[int]:
+    def repeats(self, node: Node[TileParams]) -> list[int]:
         rank = len(node.inputs[0].shape)
         return [node.params.tiles if i == node.params.axis % rank else 1 for i in range(rank)]
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[TileParams]) -> list[Shape]:
         shape, repeats = node.inputs[0].shape, self.repeats(node)
         dims = []
         for size, times in zip(shape, repeats, strict=True):
@@ -483,10 +492,10 @@ class Tile(LayerType):
             dims.append(known(size) * times if times != 1 else size)
         return [tuple(dims)]
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[TileParams], b: OnnxBuilder) -> None:
         b.node("Tile", node, b.ints(*self.repeats(node)))
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[TileParams]) -> nn.Module:
         from .torch import shaping
 
         return shaping.Tile(self.repeats(node))

@@ -28,22 +28,22 @@ class SoftmaxParams:
 
 
 @register("Softmax", message="softmax_param")
-class Softmax(LayerType):
+class Softmax(LayerType[SoftmaxParams]):
     """Probabilities over one axis, the channels unless it says otherwise."""
 
     Params = SoftmaxParams
     keeps_grid = True
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[SoftmaxParams]) -> list[Shape]:
         rank, axis = len(node.inputs[0].shape), node.params.axis
         if not -rank <= axis < rank:
             raise node.error(f"axis {axis} is outside a {text(node.inputs[0].shape)} input")
         return [node.inputs[0].shape]
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[SoftmaxParams], b: OnnxBuilder) -> None:
         b.node("Softmax", node, axis=node.params.axis)
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[SoftmaxParams]) -> nn.Module:
         from torch import nn
 
         return nn.Softmax(node.params.axis)
@@ -59,19 +59,19 @@ class ArgMaxParams:
 
 
 @register("ArgMax", message="argmax_param")
-class ArgMax(LayerType):
+class ArgMax(LayerType[ArgMaxParams]):
     """The indices (as floats) of the greatest values; of equal ones the largest index is first."""
 
     Params = ArgMaxParams
 
-    def prepare(self, node: Node) -> None:
+    def prepare(self, node: Node[ArgMaxParams]) -> None:
         rank, axis = len(node.inputs[0].shape), node.params.axis
         if axis is not None and not -rank <= axis < rank:
             raise node.error(f"axis {axis} is outside a {text(node.inputs[0].shape)} input")
         if node.params.top_k < 1:
             raise node.error("top_k must be at least 1")
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[ArgMaxParams]) -> list[Shape]:
         p, shape = node.params, node.inputs[0].shape
         if p.axis is None:
             size = product(shape[1:])
@@ -85,7 +85,7 @@ class ArgMax(LayerType):
             raise node.error(f"top_k {p.top_k} of {size} values")
         return [result]
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[ArgMaxParams], b: OnnxBuilder) -> None:
         """TopK over the reversed axis: it prefers the smallest index, which is then the largest."""
         p, x = node.params, node.inputs[0]
         axis = 1 if p.axis is None else p.axis % len(x.shape)
@@ -104,7 +104,7 @@ class ArgMax(LayerType):
         tail = (1,) * (len(node.outputs[0].shape) - 3)
         b.op("Reshape", stacked, b.ints(0, len(rows), p.top_k, *tail), out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[ArgMaxParams]) -> nn.Module:
         from .torch import softmax
 
         p, rank = node.params, len(node.inputs[0].shape)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from prototxt.errors import Argument, Sentence
+
 from ..graph import Node, Shape
 from ..registry import register
 from ..shapes import text
 from .activations import scalar
-from .python import PythonLayer
+from .python import PythonLayer, PythonParams
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,7 +28,7 @@ class SpatialDropout(PythonLayer):
 
     fork = "ENet (TimoSaemann/ENet)"
 
-    def prepare(self, node: Node) -> None:
+    def prepare(self, node: Node[PythonParams]) -> None:
         if len(node.inputs[0].shape) != 4:
             raise node.error(f"needs a 4-D input, not {text(node.inputs[0].shape)}")
         if not 0 < self.share(node) < 1:
@@ -34,29 +36,29 @@ class SpatialDropout(PythonLayer):
         if self.drops(node) and node.phase == "TEST":
             raise node.error(
                 "drops at random at test too ('phase': 'TRAIN')",
-                "write 'phase': 'TEST', or give --phase train",
+                Sentence("write 'phase': 'TEST', or give ", Argument("phase", "train")),
             )
 
-    def share(self, node: Node) -> float:
+    def share(self, node: Node[PythonParams]) -> float:
         try:
             return float(self.settings(node)["p"])
         except (KeyError, TypeError, ValueError):
             raise node.error("p of param_str is missing or not a number") from None
 
-    def drops(self, node: Node) -> bool:
+    def drops(self, node: Node[PythonParams]) -> bool:
         return bool(self.settings(node).get("phase") == "TRAIN")
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[PythonParams]) -> list[Shape]:
         return [node.inputs[0].shape]
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[PythonParams], b: OnnxBuilder) -> None:
         if self.drops(node):
             b.op("Identity", node.inputs[0], out=node.outputs[0])
             return
         factor = b.const(scalar(1 / (1 - self.share(node))))
         b.op("Mul", node.inputs[0], factor, out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[PythonParams]) -> nn.Module:
         from torch import nn
 
         from .torch import spatial_dropout

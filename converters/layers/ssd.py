@@ -32,14 +32,14 @@ class PermuteParams:
 
 
 @register("Permute", message="permute_param")
-class Permute(LayerType):
+class Permute(LayerType[PermuteParams]):
     """The axes in another order; those not named follow as they stood (permute_layer.cpp)."""
 
     fork = FORK
     Params = PermuteParams
     passes_values = True
 
-    def order(self, node: Node) -> list[int]:
+    def order(self, node: Node[PermuteParams]) -> list[int]:
         given, rank = node.params.order, len(node.inputs[0].shape)
         if any(axis >= rank for axis in given):
             raise node.error(f"order {given} names an axis that its {rank}-D input has not")
@@ -47,13 +47,13 @@ class Permute(LayerType):
             raise node.error(f"order {given} names an axis twice")
         return [*given, *(i for i in range(rank) if i not in given)]
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[PermuteParams]) -> list[Shape]:
         return [tuple(node.inputs[0].shape[i] for i in self.order(node))]
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[PermuteParams], b: OnnxBuilder) -> None:
         b.node("Transpose", node, perm=self.order(node))
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[PermuteParams]) -> nn.Module:
         from .torch import ssd
 
         return ssd.Permute(self.order(node))
@@ -70,7 +70,7 @@ class NormalizeParams:
 
 
 @register("Normalize", message="norm_param")
-class Normalize(Elementwise):
+class Normalize(Elementwise[NormalizeParams]):
     """scale x / sqrt(sum of squares + eps): a vector of length `scale` (normalize_layer.cpp).
 
     The sum goes over the channels at each place or, with across_spatial, over the whole image;
@@ -80,23 +80,23 @@ class Normalize(Elementwise):
     fork = FORK
     Params = NormalizeParams
 
-    def prepare(self, node: Node) -> None:
+    def prepare(self, node: Node[NormalizeParams]) -> None:
         if len(node.inputs[0].shape) < 2:
             raise node.error("needs at least 2 dimensions")
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[NormalizeParams]) -> list[Shape]:
         known(node.inputs[0].shape[1])
         return [node.inputs[0].shape]
 
-    def blobs(self, node: Node) -> list[BlobSpec]:
-        p: NormalizeParams = node.params
+    def blobs(self, node: Node[NormalizeParams]) -> list[BlobSpec]:
+        p = node.params
         shape = () if p.channel_shared else (known(node.inputs[0].shape[1]),)
         return [BlobSpec("weight", shape, p.scale_filler)]
 
-    def axes(self, node: Node) -> list[int]:
+    def axes(self, node: Node[NormalizeParams]) -> list[int]:
         return list(range(1, len(node.inputs[0].shape))) if node.params.across_spatial else [1]
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[NormalizeParams], b: OnnxBuilder) -> None:
         x = node.inputs[0]
         squares = b.op("ReduceSumSquare", x, b.ints(*self.axes(node)), keepdims=1)
         norm = b.op("Sqrt", b.op("Add", squares, scalar(node.params.eps)))
@@ -104,7 +104,7 @@ class Normalize(Elementwise):
         scale = b.array(node, "weight", np.ascontiguousarray(columns, np.float32))
         b.op("Mul", b.op("Div", x, norm), scale, out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[NormalizeParams]) -> nn.Module:
         from .torch import ssd
 
         return ssd.Normalize(node.blobs[0], tuple(self.axes(node)), node.params.eps)
@@ -151,7 +151,7 @@ class PriorBoxParams:
 
 
 @register("PriorBox", message="prior_box_param")
-class PriorBox(LayerType):
+class PriorBox(LayerType[PriorBoxParams]):
     """Boxes to start from, by the sizes of a feature map and of the image (prior_box_layer.cpp).
 
     1×2×4P: for each place and prior xmin, ymin, xmax, ymax as shares of the image, then four
@@ -162,8 +162,8 @@ class PriorBox(LayerType):
     bottoms = (2, 2)
     Params = PriorBoxParams
 
-    def prepare(self, node: Node) -> None:
-        p: PriorBoxParams = node.params
+    def prepare(self, node: Node[PriorBoxParams]) -> None:
+        p = node.params
         if not p.min_size or min(map(int, p.min_size)) < 1:
             raise node.error("min_size is missing or below 1")
         if p.max_size and len(p.max_size) != len(p.min_size):
@@ -185,14 +185,14 @@ class PriorBox(LayerType):
         if any(len(v.shape) != 4 for v in node.inputs):
             raise node.error("needs a 4-D feature map and a 4-D image")
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[PriorBoxParams]) -> list[Shape]:
         height, width = (known(d) for d in node.inputs[0].shape[2:])
         known(node.inputs[1].shape[2]), known(node.inputs[1].shape[3])
         return [(1, 2, height * width * len(node.params.sizes()) * 4)]
 
-    def boxes(self, node: Node) -> np.ndarray:
+    def boxes(self, node: Node[PriorBoxParams]) -> np.ndarray:
         """The top, which depends on nothing but shapes."""
-        p: PriorBoxParams = node.params
+        p = node.params
         rows, columns = (known(d) for d in node.inputs[0].shape[2:])
         image = [p.img_size or p.img_h, p.img_size or p.img_w]
         high, wide = (n or known(d) for n, d in zip(image, node.inputs[1].shape[2:], strict=True))
@@ -209,10 +209,10 @@ class PriorBox(LayerType):
         variance = np.broadcast_to(np.array(p.variance or [0.1], single), corners.shape)
         return np.stack([corners.astype(single).ravel(), variance.ravel()])[None]
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[PriorBoxParams], b: OnnxBuilder) -> None:
         b.op("Identity", b.array(node, "boxes", self.boxes(node)), out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[PriorBoxParams]) -> nn.Module:
         from .torch import ssd
 
         return ssd.Priors(self.boxes(node))

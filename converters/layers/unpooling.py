@@ -9,10 +9,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
+from prototxt.errors import Argument, Sentence
 from prototxt.schema import UInt
 
 from ..graph import Dim, Node, Shape, Value
@@ -48,55 +49,52 @@ class UnpoolingParams(WindowParams):
         return (self.unpool_size or self.unpool_h, self.unpool_size or self.unpool_w)
 
 
-@register("Unpooling", message="unpooling_param")
-class Unpooling(LayerType):
-    """Put pooled values back: where a mask says, at each window's corner, or all over it."""
+class StatesPlane(Protocol):
+    """What the params of both unpoolings, this fork's and SegNet's, can tell."""
 
-    fork = "DeconvNet (HyeonwooNoh/caffe)"
+    @property
+    def unpool(self) -> Unpool:
+        """How the places that no value is put back to are filled."""
+
+    def windows(self) -> Windows:
+        """The windows that were pooled, as far as the layer itself states them."""
+
+    def size(self) -> tuple[int, int]:
+        """The plane that the prototxt states; 0 where it does not."""
+
+
+U = TypeVar("U", bound=StatesPlane)
+
+
+class MaxUnpooling(LayerType[U]):
+    """Puts pooled values back: where a mask says, at each window's corner, or all over it."""
+
     bottoms = (1, 2)
-    Params: ClassVar[type] = UnpoolingParams
-
-    def prepare(self, node: Node) -> None:
-        p: UnpoolingParams = node.params
-        shape = node.inputs[0].shape
-        if len(shape) != 4:
-            raise node.error(f"needs a 4-D input, not {text(shape)}")
-        if p.pad or p.pad_h or p.pad_w:
-            raise node.error("pad must be 0", "the fork refuses it too")
-        if 0 in p.windows().kernel or 0 in p.windows().stride:
-            raise node.error("give kernel_size, or kernel_h and kernel_w, and a stride above 0")
-        if 0 in p.size():
-            raise node.error("unpool_size (or unpool_h and unpool_w) is missing")
-        if len(node.inputs) == 2 and p.unpool is not Unpool.MAX:
-            raise node.error("only MAX unpooling takes a mask")
-        if len(node.inputs) == 2:
-            self.check_mask(node)
 
     def mask_bottoms(self, count: int) -> list[int]:
         return [1] if count == 2 else []
 
-    def likely_planes(self, params: Any) -> list[tuple[int, int, str]]:
+    def likely_planes(self, params: U) -> list[tuple[int, int, str]]:
         height, width = params.size()
         return [(height, width, "plane by unpool_size")] if height and width else []
 
-    def check_mask(self, node: Node) -> None:
+    def check_mask(self, node: Node[U]) -> None:
         shape, mask = (v.shape for v in node.inputs)
         pairs = zip(shape, mask, strict=False)
         if len(mask) != 4 or any(is_fixed(a, b) and a != b for a, b in pairs):
             raise node.error(f"its mask is {text(mask)}, its input {text(shape)}")
 
-    def pool(self, node: Node) -> Node | None:
+    def pool(self, node: Node[U]) -> Node[Any] | None:
         """The Pooling that made the mask, where it is in the graph."""
         producer = node.inputs[1].producer if len(node.inputs) == 2 else None
         made = producer is not None and isinstance(find(producer.type), Pooling)
         return producer if made else None
 
-    def stated(self, node: Node) -> tuple[Dim, Dim]:
+    def stated(self, node: Node[U]) -> tuple[Dim, Dim]:
         """The plane that the prototxt states."""
-        size: tuple[int, int] = node.params.size()
-        return size
+        return node.params.size()
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[U]) -> list[Shape]:
         n, c, height, width = node.inputs[0].shape
         size: tuple[Dim, Dim] = self.stated(node)
         pool = self.pool(node)
@@ -113,7 +111,7 @@ class Unpooling(LayerType):
             self.check_reach(node, plane.shape[2:], size)
         return [(n, c, *size)]
 
-    def check_reach(self, node: Node, plane: Shape, size: Shape) -> None:
+    def check_reach(self, node: Node[U], plane: Shape, size: Shape) -> None:
         """A switch must not point behind the plane; Caffe would write outside its memory."""
         if product(plane) > product(size):
             raise node.error(
@@ -121,7 +119,7 @@ class Unpooling(LayerType):
                 "switches point into"
             )
 
-    def disjoint(self, node: Node) -> bool:
+    def disjoint(self, node: Node[U]) -> bool:
         """Whether no two switches can point to one place."""
         pool = self.pool(node)
         if pool is not None:
@@ -129,11 +127,11 @@ class Unpooling(LayerType):
             return kind.windows(pool).disjoint
         return len(node.inputs) == 2 and node.params.windows().disjoint
 
-    def legal(self, node: Node) -> dict[int, Legal]:
+    def legal(self, node: Node[U]) -> dict[int, Legal]:
         return {1: plane(node)}
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
-        p: UnpoolingParams = node.params
+    def onnx(self, node: Node[U], b: OnnxBuilder) -> None:
+        p = node.params
         if p.unpool is not Unpool.MAX:
             self.fill_windows(node, b)
         elif len(node.inputs) == 1:
@@ -145,12 +143,12 @@ class Unpooling(LayerType):
         else:
             self.scatter(node, b, self.mask(node, b))
 
-    def mask(self, node: Node, b: OnnxBuilder) -> str:
+    def mask(self, node: Node[U], b: OnnxBuilder) -> str:
         """The mask as int64; Caffe has it as float32, and so has a mask that is fed."""
         mask = node.inputs[1]
         return b.name(mask) if mask.dtype == "int64" else b.op("Cast", mask, to=7)
 
-    def plane(self, node: Node, b: OnnxBuilder) -> list[str]:
+    def plane(self, node: Node[U], b: OnnxBuilder) -> list[str]:
         """The output's height and width at run time, each a 1-element tensor."""
         dims = []
         for axis in (2, 3):
@@ -161,11 +159,13 @@ class Unpooling(LayerType):
                 # A decoder on its own: the picture's size is no input, so a multiple is taken.
                 found = b.arithmetic("Mul", b.dim(node.inputs[0], axis), b.ints(stride))
             if found is None:
-                raise node.error(f"cannot tell its output's size {out}", "give --shape")
+                raise node.error(
+                    f"cannot tell its output's size {out}", Sentence("give ", Argument("shapes"))
+                )
             dims.append(found)
         return dims
 
-    def max_unpool(self, node: Node, b: OnnxBuilder) -> None:
+    def max_unpool(self, node: Node[U], b: OnnxBuilder) -> None:
         """MaxUnpool with the plane stated: kernel 1 infers less than any plane, so all are taken.
 
         ONNX Runtime refuses an `output_shape` smaller than the one that it infers.
@@ -185,12 +185,12 @@ class Unpooling(LayerType):
         shape = b.join(n, c, height, width)
         b.op("MaxUnpool", x, flat, shape, out=node.outputs[0], kernel_shape=[1, 1], strides=[1, 1])
 
-    def moved(self, node: Node) -> bool:
+    def moved(self, node: Node[U]) -> bool:
         """Whether the output's plane is another than the one that the switches were taken from."""
         pool = self.pool(node)
         return pool is None or pool.inputs[0].shape[2:] != node.outputs[0].shape[2:]
 
-    def scatter(self, node: Node, b: OnnxBuilder, mask: str) -> None:
+    def scatter(self, node: Node[U], b: OnnxBuilder, mask: str) -> None:
         """ScatterElements within each plane; where switches coincide, the last write wins."""
         x, out = node.inputs[0], node.outputs[0]
         n, c = b.dim(x, 0), b.dim(x, 1)
@@ -219,14 +219,14 @@ class Unpooling(LayerType):
             flat = b.op("Where", hit, taken, b.const(np.float32(0)))
         b.op("Reshape", flat, b.join(n, c, height, width), out=out)
 
-    def mask_windows(self, node: Node) -> Windows | None:
+    def mask_windows(self, node: Node[U]) -> Windows | None:
         """The disjoint, gapless windows that the mask points into, where that is known."""
         pool = self.pool(node)
         windows = Pooling().windows(pool) if pool is not None else node.params.windows()
         plain = windows.kernel == windows.stride and windows.pad == (0, 0)
         return windows if plain and not (pool is not None and self.moved(node)) else None
 
-    def compare(self, node: Node, b: OnnxBuilder, w: Windows) -> None:
+    def compare(self, node: Node[U], b: OnnxBuilder, w: Windows) -> None:
         """Without any scatter: each place of a window asks whether the switch means it."""
         x, mask = node.inputs
         n, c = b.dim(x, 0), b.dim(x, 1)
@@ -259,7 +259,7 @@ class Unpooling(LayerType):
         numbers = b.op("Cast", numbers, to=6)
         return b.op("Unsqueeze", numbers, b.ints(axis)) if axis else numbers
 
-    def corners(self, node: Node) -> np.ndarray:
+    def corners(self, node: Node[U]) -> np.ndarray:
         """The mask that MAX unpooling without one stands for: (ph*stride, pw*stride), clamped."""
         _, _, rows, columns = node.inputs[0].shape
         height, width = fixed(node.outputs[0].shape[2:])
@@ -268,7 +268,7 @@ class Unpooling(LayerType):
         column = np.minimum(np.arange(known(columns)) * w.stride[1], width - 1)
         return (row[:, None] * width + column[None]).astype(np.int64)[None, None]
 
-    def share(self, node: Node) -> np.ndarray:
+    def share(self, node: Node[U]) -> np.ndarray:
         """1 / (places of each window inside the plane), which AVE gives to each of them."""
         w = node.params.windows()
         extents = []
@@ -278,7 +278,7 @@ class Unpooling(LayerType):
             extents.append(np.maximum(end - start, 1))
         return (1 / np.outer(*extents)).astype(np.float32)[None, None]
 
-    def fit(self, node: Node) -> list[int]:
+    def fit(self, node: Node[U]) -> list[int]:
         """How much to add (or cut, where negative) behind the filled windows, per axis."""
         w = node.params.windows()
         return [
@@ -288,7 +288,7 @@ class Unpooling(LayerType):
             for i in (0, 1)
         ]
 
-    def fill_windows(self, node: Node, b: OnnxBuilder) -> None:
+    def fill_windows(self, node: Node[U], b: OnnxBuilder) -> None:
         """AVE and TILE: a transposed convolution with ones, cut to the plane; overlaps add up."""
         w, channels = node.params.windows(), known(node.inputs[0].shape[1])
         x: Value | str = node.inputs[0]
@@ -299,7 +299,7 @@ class Unpooling(LayerType):
         more = self.fit(node)
         b.op("Pad", y, b.ints(0, 0, 0, 0, 0, 0, *more), out=node.outputs[0])
 
-    def torch_inputs(self, node: Node, available: Sequence[Value]) -> list[Value]:
+    def torch_inputs(self, node: Node[U], available: Sequence[Value]) -> list[Value]:
         """Also the blob whose plane the output follows, where its size is open."""
         plane = node.outputs[0].shape[2:]
         if is_fixed(*plane):
@@ -308,26 +308,53 @@ class Unpooling(LayerType):
             if len(value.shape) == 4 and value.shape[2:] == plane:
                 return [*node.inputs, value]
         if not self.multiple(node):
-            raise node.error(f"cannot tell its output's size {text(plane)}", "give --shape")
+            raise node.error(
+                f"cannot tell its output's size {text(plane)}",
+                Sentence("give ", Argument("shapes")),
+            )
         return node.inputs
 
-    def multiple(self, node: Node) -> bool:
+    def multiple(self, node: Node[U]) -> bool:
         """Whether its input is known to be its output's plane pooled by its own stride."""
         low, plane = node.inputs[0].shape[2:], node.outputs[0].shape[2:]
         stride = node.params.windows().stride
         return all(low[i] == pooled(plane[i], stride[i], 0, stride[i]) for i in (0, 1))
 
-    def torch(self, node: Node) -> nn.Module:
-        from .torch import unpooling
+    def torch(self, node: Node[U]) -> nn.Module:
+        from .torch import pooling, unpooling
 
         plane = node.outputs[0].shape[2:]
         size = (known(plane[0]), known(plane[1])) if is_fixed(*plane) else None
         w = node.params.windows()
         if node.params.unpool is Unpool.MAX and len(node.inputs) == 2:
-            return unpooling.MaxUnpool(size, self.disjoint(node), w.stride)
+            return pooling.MaxUnpool(size, self.disjoint(node), w.stride)
         if node.params.unpool is Unpool.MAX:
             return unpooling.CornerUnpool(self.corners(node), size)
         rows, columns = self.fit(node)
         average = node.params.unpool is Unpool.AVE
         share = self.share(node) if average else np.ones((1, 1, 1, 1), np.float32)
         return unpooling.WindowUnpool(share, w.kernel, w.stride, (rows, columns))
+
+
+@register("Unpooling", message="unpooling_param")
+class Unpooling(MaxUnpooling[UnpoolingParams]):
+    """Put pooled values back: where a mask says, at each window's corner, or all over it."""
+
+    fork = "DeconvNet (HyeonwooNoh/caffe)"
+    Params = UnpoolingParams
+
+    def prepare(self, node: Node[UnpoolingParams]) -> None:
+        p = node.params
+        shape = node.inputs[0].shape
+        if len(shape) != 4:
+            raise node.error(f"needs a 4-D input, not {text(shape)}")
+        if p.pad or p.pad_h or p.pad_w:
+            raise node.error("pad must be 0", "the fork refuses it too")
+        if 0 in p.windows().kernel or 0 in p.windows().stride:
+            raise node.error("give kernel_size, or kernel_h and kernel_w, and a stride above 0")
+        if 0 in p.size():
+            raise node.error("unpool_size (or unpool_h and unpool_w) is missing")
+        if len(node.inputs) == 2 and p.unpool is not Unpool.MAX:
+            raise node.error("only MAX unpooling takes a mask")
+        if len(node.inputs) == 2:
+            self.check_mask(node)

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from prototxt.errors import Argument, Sentence
 from prototxt.net import LayerDefinition
 
 from ..errors import ConversionError
 from ..graph import Node, Shape
-from ..layer_type import LayerType
+from ..layer_type import LayerType, NoParams
 from ..registry import register
 from ..reversal import Reverser, Tops, first_top
 
@@ -21,20 +22,20 @@ if TYPE_CHECKING:
 
 
 @register("Silence")
-class Silence(LayerType):
+class Silence(LayerType[NoParams]):
     """Swallows blobs that nothing reads, so that Caffe does not print them."""
 
     bottoms = (1, None)
     tops = (0, 0)
     discards = True
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[NoParams]) -> list[Shape]:
         return []
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[NoParams], b: OnnxBuilder) -> None:
         """Nothing: it has no output."""
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[NoParams]) -> nn.Module:
         from torch import nn
 
         return nn.Identity()
@@ -50,7 +51,7 @@ class DropoutParams:
 
 
 @register("Dropout", message="dropout_param")
-class Dropout(LayerType):
+class Dropout(LayerType[DropoutParams]):
     """Drops at random in training, passes everything otherwise (dropout_layer.cpp).
 
     Bayesian SegNet's samples at test too, which no converted network does.
@@ -63,38 +64,38 @@ class Dropout(LayerType):
     def read(
         self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]
     ) -> DropoutParams:
-        params: DropoutParams = super().read(layer, lenient, warn)
+        params = super().read(layer, lenient, warn)
         if params.sample_weights_test:
             error = ConversionError(
-                f"layer {layer.name!r} (Dropout): drops at random at test too "
-                "(sample_weights_test, Bayesian SegNet)",
-                layer.position,
-                "--lenient passes everything instead",
+                "drops at random at test too (sample_weights_test, Bayesian SegNet)",
+                subject=f"layer {layer.name!r} (Dropout)",
+                position=layer.position,
+                remedy=Sentence(Argument("lenient", True), " passes everything instead"),
             )
             if not lenient:
                 raise error
-            warn(str(error))
+            warn(error.sentence)
         return params
 
-    def prepare(self, node: Node) -> None:
+    def prepare(self, node: Node[DropoutParams]) -> None:
         if not 0 <= node.params.dropout_ratio < 1:
             raise node.error(f"dropout_ratio {node.params.dropout_ratio} is not in [0, 1)")
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[DropoutParams]) -> list[Shape]:
         return [node.inputs[0].shape]
 
-    def is_identity(self, node: Node) -> bool:
+    def is_identity(self, node: Node[DropoutParams]) -> bool:
         return node.phase == "TEST"
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[DropoutParams], b: OnnxBuilder) -> None:
         b.node("Identity", node)
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[DropoutParams]) -> nn.Module:
         from torch import nn
 
         return nn.Dropout(node.params.dropout_ratio)
 
-    def reverse(self, node: Node, tops: Tops, r: Reverser) -> None:
+    def reverse(self, node: Node[DropoutParams], tops: Tops, r: Reverser) -> None:
         """The identity, at test."""
         if node.phase != "TEST":
             raise node.error("cannot be reversed in training: it drops at random")

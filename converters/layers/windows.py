@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class SPPParams:
 
 
 @register("SPP", message="spp_param")
-class SPP(LayerType):
+class SPP(LayerType[SPPParams]):
     """Spatial pyramid pooling: 1, 4, 16, ... windows, flattened in turn (spp_layer.cpp).
 
     A pyramid of one level keeps its four axes.
@@ -41,13 +41,13 @@ class SPP(LayerType):
 
     Params = SPPParams
 
-    def prepare(self, node: Node) -> None:
+    def prepare(self, node: Node[SPPParams]) -> None:
         if not node.params.pyramid_height:
             raise node.error("pyramid_height is missing or 0")
         if len(node.inputs[0].shape) != 4:
             raise node.error(f"needs a 4-D input, not {text(node.inputs[0].shape)}")
 
-    def levels(self, node: Node) -> list[Node]:
+    def levels(self, node: Node[SPPParams]) -> list[Node[Any]]:
         """The poolings of the pyramid (GetPoolingParam), each with a value of its own."""
         x = node.inputs[0]
         sizes = [known(dim) for dim in x.shape[2:]]
@@ -72,7 +72,7 @@ class SPP(LayerType):
             found.append(pool)
         return found
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[SPPParams]) -> list[Shape]:
         levels = self.levels(node)
         if len(levels) == 1:
             return [levels[0].outputs[0].shape]
@@ -80,7 +80,7 @@ class SPP(LayerType):
         windows = [known(p.outputs[0].shape[2]) * known(p.outputs[0].shape[3]) for p in levels]
         return [(batch, known(channels) * sum(windows))]
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[SPPParams], b: OnnxBuilder) -> None:
         levels = self.levels(node)
         if len(levels) == 1:
             levels[0].outputs = node.outputs
@@ -93,26 +93,26 @@ class SPP(LayerType):
             flat.append(b.op("Flatten", pool.outputs[0]))
         b.op("Concat", *flat, axis=1, out=node.outputs[0])
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[SPPParams]) -> nn.Module:
         from .torch import windows
 
         return windows.SPP([Pooling().torch(pool) for pool in self.levels(node)])
 
 
 @register("Im2col", message="convolution_param")
-class Im2col(LayerType):
+class Im2col(LayerType[ConvolutionParams]):
     """Each window's values as the channels of its place (im2col_layer.cpp)."""
 
     Params = ConvolutionParams
 
-    def prepare(self, node: Node) -> None:
+    def prepare(self, node: Node[ConvolutionParams]) -> None:
         if len(node.inputs[0].shape) != 4 or node.params.axis % 4 != 1:
             raise node.error(f"needs a 4-D input, not {text(node.inputs[0].shape)}")
 
-    def geometry(self, node: Node) -> Geometry:
+    def geometry(self, node: Node[ConvolutionParams]) -> Geometry:
         return Convolution().geometry(node)
 
-    def shapes(self, node: Node) -> list[Shape]:
+    def shapes(self, node: Node[ConvolutionParams]) -> list[Shape]:
         g = self.geometry(node)
         batch, channels, *plane = node.inputs[0].shape
         out = [
@@ -121,7 +121,7 @@ class Im2col(LayerType):
         ]
         return [(batch, known(channels) * math.prod(g.kernel), *out)]
 
-    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[ConvolutionParams], b: OnnxBuilder) -> None:
         """A convolution whose kernels have a single 1: each copies one place of the window."""
         g = self.geometry(node)
         channels, size = known(node.inputs[0].shape[1]), math.prod(g.kernel)
@@ -138,7 +138,7 @@ class Im2col(LayerType):
             dilations=g.dilation,
         )
 
-    def torch(self, node: Node) -> nn.Module:
+    def torch(self, node: Node[ConvolutionParams]) -> nn.Module:
         from .torch import windows
 
         g = self.geometry(node)

@@ -6,6 +6,8 @@ Silence go away, and a stride-1 Deconvolution becomes the equal Convolution. Not
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..graph import Graph, Node, Value
@@ -15,7 +17,7 @@ from ..registry import find
 __all__ = ["fold"]
 
 
-def kind_of(node: Node) -> LayerType:
+def kind_of(node: Node[Any]) -> LayerType[Any]:
     kind = find(node.type)
     assert kind is not None
     return kind
@@ -42,7 +44,7 @@ def fold(graph: Graph) -> Graph:
     return graph
 
 
-def bypass(graph: Graph, node: Node, output: Value) -> None:
+def bypass(graph: Graph, node: Node[Any], output: Value) -> None:
     """Let the readers of `output` read the node's input instead; keep a graph output's name."""
     source = node.inputs[0]
     if any(v is output for v in graph.outputs):
@@ -57,7 +59,7 @@ def bypass(graph: Graph, node: Node, output: Value) -> None:
         graph.nodes.remove(node)
 
 
-def absorb(graph: Graph, node: Node, factor: np.ndarray, offset: np.ndarray) -> None:
+def absorb(graph: Graph, node: Node[Any], factor: np.ndarray, offset: np.ndarray) -> None:
     """Multiply a node that gives factor * x + offset for each channel into the layer before it."""
     value = node.inputs[0]
     before = value.producer
@@ -73,5 +75,5 @@ def absorb(graph: Graph, node: Node, factor: np.ndarray, offset: np.ndarray) -> 
     output.producer = before
 
 
-def shared_elsewhere(graph: Graph, node: Node) -> bool:
+def shared_elsewhere(graph: Graph, node: Node[Any]) -> bool:
     return any(owner == node.name for other in graph.nodes for owner, _ in other.shared.values())

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+
+from prototxt.errors import Argument, Sentence
 
 from ..errors import ConversionError
 from ..graph import Graph, Node, Value
@@ -69,7 +72,7 @@ def bottleneck(graph: Graph, blob: str, rules: Rules | str = "desalinet") -> Gra
     whole, walk = both_passes(graph, blob, rules)
     stored = cut_forward(whole, walk)
     if not stored:
-        raise ConversionError(f"{graph.name}: these rules use nothing of the forward pass")
+        raise ConversionError("these rules use nothing of the forward pass", subject=graph.name)
     forward = walk.forward
     forward.outputs = stored
     for value in stored:
@@ -91,7 +94,9 @@ def both_passes(graph: Graph, blob: str, rules: Rules | str) -> tuple[Graph, Rev
     """Forward and reverse pass in one graph, and what made it."""
     if isinstance(rules, str):
         if rules not in METHODS:
-            raise ConversionError(f"unknown method {rules!r}", None, f"one of {', '.join(METHODS)}")
+            raise ConversionError(
+                f"unknown method {rules!r}", remedy=f"one of {', '.join(METHODS)}"
+            )
         rules = METHODS[rules]
     forward = graph.clone()
     end = find_blob(forward, blob)
@@ -107,7 +112,7 @@ def find_blob(graph: Graph, blob: str) -> Value:
     if blob not in names:
         close = difflib.get_close_matches(blob, names, 3)
         hint = f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(names)}"
-        raise ConversionError(f"{graph.name}: no layer gives a blob {blob!r}", None, hint)
+        raise ConversionError(f"no layer gives a blob {blob!r}", subject=graph.name, remedy=hint)
     return graph.value(blob)
 
 
@@ -124,7 +129,9 @@ def cut_forward(whole: Graph, walk: ReversePass) -> list[Value]:
             if index >= walk.size_input.get(id(node), len(node.inputs)):
                 raise node.error(
                     f"its output's size {text(node.outputs[0].shape)} is open",
-                    "the stored form needs images of a fixed size: give --shape",
+                    Sentence(
+                        "the stored form needs images of a fixed size: give ", Argument("shapes")
+                    ),
                 )
             if id(value) in images:
                 raise node.error("reads the image itself, for which nothing stands in")
@@ -147,7 +154,7 @@ def reversible_types() -> list[str]:
     return sorted(kind.type for kind in own)
 
 
-def layer_type(node: Node) -> LayerType:
+def layer_type(node: Node[Any]) -> LayerType[Any]:
     """The behaviour of a node's type."""
     kind = find(node.type)
     assert kind is not None
@@ -161,12 +168,12 @@ class ReversePass(Reverser):
         self.forward, self.end, self.rules = forward, end, rules
         self.value_names = {v.name for v in forward.values()}
         self.node_names = {n.name for n in forward.nodes}
-        self.nodes: list[Node] = []
+        self.nodes: list[Node[Any]] = []
         self.parts: dict[int, list[Value]] = {}
         """Id of a forward value -> what has reached it so far."""
         self.size_input: dict[int, int] = {}
         """Id of a node -> the index of the input that it reads for its size only."""
-        self.producers: dict[int, Node] = {}
+        self.producers: dict[int, Node[Any]] = {}
         """Id of a value at which the passes were cut apart -> the forward node that makes it."""
 
     def check(self) -> None:
@@ -182,7 +189,9 @@ class ReversePass(Reverser):
             for n in missing
         )
         raise ConversionError(
-            f"{len(missing)} layers cannot be reversed: {listed}", missing[0].position, hint
+            f"{len(missing)} layers cannot be reversed: {listed}",
+            position=missing[0].position,
+            remedy=hint,
         )
 
     def run(self) -> Graph:
@@ -207,19 +216,19 @@ class ReversePass(Reverser):
         nodes = [*self.forward.nodes, *self.nodes]
         return Graph(f"{self.forward.name}_reversed", inputs, nodes, outputs)
 
-    def first_reader(self, value: Value) -> Node:
+    def first_reader(self, value: Value) -> Node[Any]:
         return self.forward.consumers(value)[0]
 
-    def reverse(self, node: Node, tops: Tops) -> None:
+    def reverse(self, node: Node[Any], tops: Tops) -> None:
         """Hand what reached the tops of `node` on to its bottoms."""
         try:
             layer_type(node).reverse(node, tops, self)
         except OpenDimension as error:
             raise node.error(
-                f"its reverse needs to know the size {error}", "give --shape"
+                f"its reverse needs to know the size {error}", Sentence("give ", Argument("shapes"))
             ) from None
 
-    def total(self, value: Value, near: Node) -> Value | None:
+    def total(self, value: Value, near: Node[Any]) -> Value | None:
         """The sum of what reached a value; None where nothing did."""
         parts = self.parts.pop(id(value), [])
         if len(parts) < 2:
@@ -232,7 +241,7 @@ class ReversePass(Reverser):
     def add(
         self,
         kind: str,
-        node: Node,
+        node: Node[Any],
         inputs: Sequence[Value],
         like: Value,
         params: object,
@@ -252,7 +261,12 @@ class ReversePass(Reverser):
         return self.new_output(added, like, f"{like.name}/{suffix}")
 
     def add_split(
-        self, kind: str, node: Node, inputs: Sequence[Value], likes: Sequence[Value], params: object
+        self,
+        kind: str,
+        node: Node[Any],
+        inputs: Sequence[Value],
+        likes: Sequence[Value],
+        params: object,
     ) -> list[Value]:
         added = self.new_node(kind, node, inputs, params, "reversed")
         self.nodes.append(added)
@@ -261,7 +275,7 @@ class ReversePass(Reverser):
     def add_forward(
         self,
         kind: str,
-        node: Node,
+        node: Node[Any],
         inputs: Sequence[Value],
         like: Value,
         params: object,
@@ -274,14 +288,14 @@ class ReversePass(Reverser):
         self.forward.nodes.insert(self.forward.nodes.index(node) + 1, added)
         return self.new_output(added, like, f"{node.name}/{suffix}")
 
-    def scale(self, node: Node, value: Value, like: Value, factor: float) -> Value:
+    def scale(self, node: Node[Any], value: Value, like: Value, factor: float) -> Value:
         if factor == 1:
             return value
         return self.add("Power", node, [value], like, PowerParams(scale=factor), suffix="scaled")
 
     def new_node(
-        self, kind: str, node: Node, inputs: Sequence[Value], params: object, suffix: str
-    ) -> Node:
+        self, kind: str, node: Node[Any], inputs: Sequence[Value], params: object, suffix: str
+    ) -> Node[Any]:
         """A node without outputs, named after the forward layer and what it does."""
         name, count = f"{node.name}/{suffix}", 1
         while name in self.node_names:
@@ -290,7 +304,7 @@ class ReversePass(Reverser):
         self.node_names.add(name)
         return Node(name, kind, params, list(inputs), [], position=node.position)
 
-    def new_output(self, node: Node, like: Value, name: str) -> Value:
+    def new_output(self, node: Node[Any], like: Value, name: str) -> Value:
         """A further output of `node`, of the shape of `like`."""
         output = Value(self.unique_name(name), like.shape, node, nominal=like.nominal)
         node.outputs.append(output)

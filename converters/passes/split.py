@@ -1,10 +1,15 @@
 """Split a network at its switches: an encoder that gives them, a decoder that takes them.
 
-What crosses the cut besides masks is passed as well, unless it carries nothing: a bias layer
-(a 1×1 convolution whose weights are zero) needs only the size of its input, which a mask has.
+The encoder is what the masks depend on; what else is needed is the decoder, and what that reads of
+the encoder crosses the cut. Besides masks it is passed as well, unless it carries nothing: a bias
+layer (a 1×1 convolution whose weights are zero) needs only the size of its input, which a mask has.
 """
 
 from __future__ import annotations
+
+from typing import Any
+
+from prototxt.errors import Argument, Sentence
 
 from ..errors import ConversionError
 from ..graph import Graph, Node, Value
@@ -24,14 +29,15 @@ def split(graph: Graph) -> tuple[Graph, Graph]:
     """
     if not any(masks_of(node) for node in graph.nodes):
         raise ConversionError(
-            f"{graph.name}: nothing to split: no Unpooling reads a mask",
-            None,
-            "--split is for networks with Pooling masks and Unpooling",
+            "nothing to split: no Unpooling reads a mask",
+            subject=graph.name,
+            remedy=Sentence(Argument("split"), " is for networks with Pooling masks and Unpooling"),
         )
-    return encoder(graph.clone(), graph), decoder(graph.clone())
+    behind = decoder(graph.clone())
+    return encoder(graph.clone(), [value.name for value in behind.inputs]), behind
 
 
-def masks_of(node: Node) -> list[Value]:
+def masks_of(node: Node[Any]) -> list[Value]:
     """The masks by which a node puts values back."""
     kind = find(node.type)
     assert kind is not None
@@ -101,16 +107,14 @@ def shape_only(graph: Graph, cut: list[Value]) -> None:
         cut.remove(value)
 
 
-def is_bias_layer(node: Node) -> bool:
+def is_bias_layer(node: Node[Any]) -> bool:
     kind = find(node.type)
     return kind is not None and kind.is_bias(node)
 
 
-def encoder(graph: Graph, whole: Graph) -> Graph:
+def encoder(graph: Graph, crossing: list[str]) -> Graph:
     """The part in front of the switches; it gives the decoder's inputs."""
-    behind = decoder(whole.clone())
-    graph.outputs = [graph.value(v.name) for v in behind.inputs]
-    inputs = {id(v) for v in graph.inputs}
-    graph.outputs = [v for v in graph.outputs if id(v) not in inputs]
+    outputs = [graph.value(name) for name in crossing]
+    graph.outputs = [v for v in outputs if not any(v is given for given in graph.inputs)]
     graph.name = f"{graph.name}_encoder"
     return graph.without_dead_nodes()

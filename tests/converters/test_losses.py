@@ -363,7 +363,7 @@ def test_refusals(tmp_path: Path) -> None:
     def refused(text: str) -> str:
         with pytest.raises(ConversionError) as caught:
             build(text, str(tmp_path / "net.prototxt"))
-        return caught.value.message + (f"; {caught.value.hint}" if caught.value.hint else "")
+        return caught.value.message + (f"; {caught.value.remedy}" if caught.value.remedy else "")
 
     def net(case: Case, *shapes: tuple[int, ...], param: str | None = None) -> str:
         return refused(case.net([np.zeros(s) for s in shapes], param=param))

@@ -402,7 +402,7 @@ def test_the_types_that_have_a_reverse() -> None:
     text = HEAD + 'layer { name: "odd" type: "TanH" bottom: "data" top: "odd" }'
     with pytest.raises(ConversionError) as caught:
         reverse(built(text), "odd")
-    assert caught.value.hint == f"these can: {', '.join(REVERSIBLE)}; cut at a lower blob"
+    assert caught.value.remedy == f"these can: {', '.join(REVERSIBLE)}; cut at a lower blob"
 
 
 PLUGIN = '''
@@ -411,9 +411,19 @@ PLUGIN = '''
 from dataclasses import dataclass
 
 import numpy as np
+from torch import nn
 
 from converters import LayerType, register
 from converters.reversal import first_top
+
+
+class Mirrored(nn.Module):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return self.factor * x.flip(3)
 
 
 @dataclass
@@ -434,13 +444,7 @@ class Mirror(LayerType):
         b.op("Mul", y, np.array(node.params.factor, np.float32), out=node.outputs[0])
 
     def torch(self, node):
-        from torch import nn
-
-        class Mirrored(nn.Module):
-            def forward(self, x):
-                return node.params.factor * x.flip(3)
-
-        return Mirrored()
+        return Mirrored(node.params.factor)
 
     def reverse(self, node, tops, r):
         bottom = node.inputs[0]
@@ -470,4 +474,4 @@ def test_a_plugin_says_how_its_layer_is_reversed(
     odd = HEAD + 'layer { name: "odd" type: "TanH" bottom: "data" top: "odd" }'
     with pytest.raises(ConversionError) as caught:
         reverse(built(odd), "odd")
-    assert caught.value.hint is not None and "LRN, Mirror, PReLU" in caught.value.hint
+    assert caught.value.remedy is not None and "LRN, Mirror, PReLU" in caught.value.remedy

@@ -20,7 +20,7 @@ import prototxt
 from tests.converters.checker import Case
 from tests.converters.test_fork_networks import NETWORKS, run
 from tests.converters.test_goldens import CASES, case_id
-from zoo import architectures
+from zoo.paper import architectures
 
 ROOT = Path(__file__).resolve().parents[2]
 PAPER = "paper/2_2_2"

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.docs import blocks as documentation
-from zoo.cli.app import app
+from zoo.cli.app import Front
+from zoo.cli.data import DataPage
 from zoo.paper import architectures
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,11 +28,8 @@ INLINE = sorted(
 LISTED = re.findall(r"(?m)^\| `(zoo [^`]+)`", COMMANDS_PAGE)
 
 
-GROUPS = {
-    group.name: {found.name for found in group.typer_instance.registered_commands}
-    for group in app.registered_groups
-}
-COMMANDS = {found.name for found in app.registered_commands} | set(GROUPS)
+GROUPS = {"data": set(DataPage.entries())}
+COMMANDS = set(Front.entries())
 
 
 def blocks(language: str) -> list[str]:

@@ -79,7 +79,7 @@ class Worker:
         time.sleep(PAUSE)
         found = self.ask(str(self.times))
         if "seconds" not in found:
-            raise ZooError(f"{self.name}: {found.get('absent', 'no answer')}")
+            raise ZooError(f"{found.get('absent', 'no answer')}", subject=self.name)
         return float(found["seconds"])
 
     def end(self) -> int | None:

@@ -134,7 +134,7 @@ def agreed(found: Mapping[str, Found], specs: Mapping[str, Mapping[str, Any]]) -
     Two sums of one thing in another order may turn a switch, which changes a few pixels much.
     """
     if found[OURS].absent:
-        raise ZooError(f"{OURS}: {found[OURS].absent}")
+        raise ZooError(f"{found[OURS].absent}", subject=OURS)
     result, ours = dict(found), np.load(specs[OURS]["keep"]).astype(np.float64)
     for name, spec in specs.items():
         if found[name].absent:

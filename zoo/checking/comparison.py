@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from prototxt.shapes import shape_text
+
 TOLERANCE = 1e-4
 """Of a float blob: largest difference allowed, relative to the blob's largest magnitude."""
 
@@ -49,7 +51,7 @@ class Comparison:
     def sentence(self) -> str:
         """`blob 'x' departs: torch against onnx, ...` in one line."""
         if self.shapes:
-            size = " against ".join("x".join(map(str, s)) or "a scalar" for s in self.shapes)
+            size = " against ".join(shape_text(s, "a scalar") for s in self.shapes)
         else:
             values = " against ".join(f"{v:.9g}" for v in self.values or ())
             where = f"at [{', '.join(map(str, self.at))}]" + (f" ({values})" if values else "")

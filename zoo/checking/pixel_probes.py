@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prototxt.errors import ZooError
+from prototxt.errors import Argument, Sentence, ZooError
 from prototxt.preprocessing import Preprocessing
+from prototxt.shapes import shape_text
 from zoo.checking import probes
 
 if TYPE_CHECKING:
@@ -45,8 +46,9 @@ class PixelFeed:
             # The metadata have only its average.
             if not isinstance(stated.mean, str) or not Path(stated.mean).is_file():
                 raise ZooError(
-                    f"{model.source}: subtracts the mean image {how.mean_file}",
-                    hint="give it by --mean",
+                    f"subtracts the mean image {how.mean_file}",
+                    subject=model.source,
+                    remedy=Sentence("give it by ", Argument("mean")),
                 )
             how = stated
         self.mean = how.mean_values(self.channels)
@@ -70,7 +72,7 @@ class PixelFeed:
             images = images[..., ::-1]
         found = images.transpose(0, 3, 1, 2).astype(np.float32)
         if self.mean.shape[1:] not in ((1, 1), found.shape[2:]):
-            theirs, ours = ("x".join(map(str, dims)) for dims in (found.shape, self.mean.shape))
+            theirs, ours = (shape_text(dims) for dims in (found.shape, self.mean.shape))
             raise ZooError(f"the mean image is {ours}, the images of {self.name!r} are {theirs}")
         found = found - self.mean
         if self.crop is not None:
@@ -84,8 +86,9 @@ class PixelFeed:
         rank = array.ndim == 4 and array.shape[3] == self.channels
         if not (rank and number) or not np.array_equal(array, np.clip(np.rint(array), 0, 255)):
             raise ZooError(
-                f"{path}: {self.name!r} is no pixels",
-                hint=f"the model takes uint8 N×H×W×{self.channels}, RGB or grey",
+                f"{self.name!r} is no pixels",
+                subject=path,
+                remedy=f"the model takes uint8 N×H×W×{self.channels}, RGB or grey",
             )
         return np.ascontiguousarray(array.astype(np.uint8))
 

@@ -60,6 +60,11 @@ class Row:
             return self.first
         return max(self.comparisons, key=lambda item: item.max_rel, default=None)
 
+    def as_dict(self) -> dict[str, Any]:
+        """As `zoo verify --json` prints it."""
+        first = self.first.as_dict() if self.first else None
+        return {"input": self.input, "ok": self.ok, "first_departure": first}
+
 
 class Verifier:
     """A network and the model made of it; `check` compares them on one input.

@@ -4,44 +4,90 @@ from typing import Annotated
 
 import typer
 
-from zoo import __version__
-from zoo.cli import data
-from zoo.cli.bench import bench
-from zoo.cli.convert import convert
-from zoo.cli.decode import decode
-from zoo.cli.encode import encode
-from zoo.cli.evaluate import evaluate
-from zoo.cli.failures import guarded
-from zoo.cli.filters import filters
-from zoo.cli.informativeness import informativeness
-from zoo.cli.inspect import inspect
-from zoo.cli.layers import layers
-from zoo.cli.list import list_models
-from zoo.cli.prototxt import prototxt
-from zoo.cli.publish import publish
-from zoo.cli.pull import pull
-from zoo.cli.rate import rate
-from zoo.cli.reconstruct import reconstruct
-from zoo.cli.segment import segment
-from zoo.cli.serve import serve
-from zoo.cli.table2 import table2
-from zoo.cli.train import train
-from zoo.cli.verify import verify
-from zoo.cli.visualize import visualize
+from zoo.cli.page import Entry, Page
+
+
+class Front(Page):
+    """`zoo --help`."""
+
+    sections = (
+        (
+            "Convert",
+            (
+                Entry("convert", "convert", "Convert a Caffe network to ONNX."),
+                Entry("verify", "verify", "Compare a model with the network it was made of."),
+                Entry("inspect", "inspect", "Show what is in a file of Caffe's or ONNX's."),
+                Entry("layers", "layers", "List every layer type that is known."),
+            ),
+        ),
+        (
+            "Run",
+            (
+                Entry("eval", "evaluate", "Measure how well a network rebuilds images."),
+                Entry("reconstruct", "reconstruct", "Draw what a network rebuilds of images."),
+                Entry("encode", "encode", "Write an image as max-pooling switches."),
+                Entry("decode", "decode", "Draw the image that was encoded as switches."),
+                Entry("rate", "rate", "Measure switches as an image format, beside JPEG."),
+            ),
+        ),
+        (
+            "Train",
+            (
+                Entry("train", "train", "Train a network as Caffe's solver would."),
+                Entry("data", "data:app", "Build and inspect databases of images."),
+            ),
+        ),
+        (
+            "Hub",
+            (
+                Entry("list", "list:list_models", "List the models of a hub."),
+                Entry("pull", "pull", "Fetch a model from a hub."),
+                Entry("publish", "publish", "Put a model into a hub, which is a folder."),
+                Entry("serve", "serve", "Serve a hub and its gallery until Ctrl-C."),
+            ),
+        ),
+        (
+            "Papers",
+            (
+                Entry("prototxt", "prototxt", "Write a network of the paper, or its solver."),
+                Entry("table2", "table2", "Print the paper's Table II beside our figures."),
+                Entry(
+                    "informativeness",
+                    "informativeness",
+                    "Compare what switches and ReLU masks tell of an image.",
+                ),
+            ),
+        ),
+        (
+            "Reversed networks",
+            (
+                Entry("visualize", "visualize", "Show what makes a neuron active."),
+                Entry("segment", "segment", "Cut out what a classifier saw."),
+                Entry("filters", "filters", "Decode the filters of a layer down to the image."),
+            ),
+        ),
+        (
+            "Tools",
+            (Entry("bench", "bench", "Measure speed on this machine, beside other tools."),),
+        ),
+    )
+
 
 app = typer.Typer(
     name="zoo",
-    no_args_is_help=True,
-    add_completion=False,
+    cls=Front,
     # Plain help: loading rich would double the time that `zoo --help` takes.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit status: 0 done; 1 a problem with the input, told in one line; 2 wrong usage. "
+    "With --json the result is one JSON object on stdout. ZOO_DEBUG=1 shows tracebacks.",
 )
 
 
 def _version(asked: bool) -> None:
     if asked:
+        from zoo import __version__
         from zoo.cli import console
 
         console.text(f"caffe-zoo {__version__}\n")
@@ -57,40 +103,8 @@ def _zoo(
 ) -> None:
     """Caffe networks in today's world: to ONNX and PyTorch, max-pooling switches included.
 
-    Exit status: 0 done; 1 a problem with the input, told in one line; 2 wrong usage. With --json
-    the result is one JSON object on stdout. ZOO_DEBUG=1 shows tracebacks.
+    `zoo COMMAND --help` explains a command.
     """
-
-
-for _name, _command in (
-    ("convert", convert),
-    ("verify", verify),
-    ("inspect", inspect),
-    ("layers", layers),
-    ("prototxt", prototxt),
-    ("eval", evaluate),
-    ("reconstruct", reconstruct),
-    ("encode", encode),
-    ("decode", decode),
-    ("rate", rate),
-    ("train", train),
-    ("table2", table2),
-    ("informativeness", informativeness),
-    ("visualize", visualize),
-    ("segment", segment),
-    ("filters", filters),
-    ("list", list_models),
-    ("pull", pull),
-    ("publish", publish),
-    ("serve", serve),
-    ("bench", bench),
-):
-    app.command(_name)(guarded(_command, _name))
-
-_data = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=data.__doc__)
-for _step in (data.build, data.mean, data.inspect):
-    _data.command(_step.__name__)(guarded(_step, f"data {_step.__name__}"))
-app.add_typer(_data, name="data")
 
 
 def main() -> None:

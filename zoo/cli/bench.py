@@ -75,9 +75,9 @@ def bench(
     for name in arch or ():
         architectures.channels(name)
     if provider is Provider.auto:
-        raise UsageError("--provider auto: say which one is measured", hint="cpu or cuda")
+        raise UsageError("--provider auto: say which one is measured", remedy="cpu or cuda")
     if output is not None and output.exists() and not output.is_dir():
-        raise UsageError(f"-o {output}: is a file", hint="name a folder")
+        raise UsageError(f"-o {output}: is a file", remedy="name a folder")
     say = Printer(json, quiet)
     chosen = list(dict.fromkeys(suite)) if suite else list(Suite)
     threads = threads or machine.cores()

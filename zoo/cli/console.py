@@ -5,18 +5,32 @@ Results go to stdout. Errors, warnings and progress go to stderr, progress only 
 """
 
 import contextlib
+import functools
 import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from prototxt.errors import Sentence
 from zoo import formatting
+from zoo.cli.spelling import spelled
 
-Advance = Callable[..., None]
-"""Called once a step, or with how many steps were done."""
+
+class Bar:
+    """A progress bar, if anybody sees it: called once a step, or with how many were done."""
+
+    def __init__(self, update: Callable[..., object] = lambda **_: None) -> None:
+        self._update = update
+
+    def __call__(self, steps: int = 1) -> None:
+        self._update(advance=steps)
+
+    def reach(self, done: int, total: int) -> None:
+        """As `zoo.progress.OnProgress`."""
+        self._update(completed=done, total=total)
 
 
 class Printer:
@@ -46,14 +60,32 @@ class Printer:
 
     def line(self, text: str = "") -> None:
         if self.for_people:
-            print(text, flush=True)
+            print(spelled(text), flush=True)
 
     def note(self, text: str) -> None:
         """Something a person should know about the result."""
-        self.line(f"note: {text}")
+        self.line(Sentence("note: ", text))
+
+    def notes(self, texts: Iterable[str]) -> None:
+        """Several of them."""
+        for text in texts:
+            self.note(text)
+
+    def wrote(self, paths: Iterable[Path]) -> None:
+        """The files that were written, a line each."""
+        for path in paths:
+            self.line(f"wrote {path}")
+
+    def left_out(self, skipped: Sequence[tuple[str, str]], most: int | None = None) -> None:
+        """Warn of images (name, reason) that could not be read: name `most`, count the others."""
+        for name, reason in skipped[:most]:
+            self.warn(f"{name}: left out: {reason}")
+        if most is not None and len(skipped) > most:
+            self.warn(f"{len(skipped) - most} more images left out")
 
     def warn(self, text: str) -> None:
         """A warning, to stderr; kept in `warnings` for the JSON object."""
+        text = spelled(text)
         self.warnings.append(text)
         if not self.quiet:
             print(f"warning: {text}", file=sys.stderr, flush=True)
@@ -66,7 +98,8 @@ class Printer:
         for name, value in pairs:
             values = value if isinstance(value, list | tuple) else [value]
             for number, item in enumerate(values):
-                print(f"{name if number == 0 else '':<{width}}  {item}")
+                shown = spelled(item) if isinstance(item, str) else item
+                print(f"{name if number == 0 else '':<{width}}  {shown}")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """A table; columns whose every value is a number are set to the right."""
@@ -83,12 +116,14 @@ class Printer:
             _plain_table(columns, cells, numeric)
 
     @contextlib.contextmanager
-    def progress(self, what: str, total: int | None, in_bytes: bool = False) -> Iterator[Advance]:
-        """A progress bar on stderr while the block runs; the block calls the result once a step, or
-        with the number of steps. `in_bytes` shows sizes and speed.
+    def progress(
+        self, what: str, total: int | None = None, in_bytes: bool = False
+    ) -> Iterator[Bar]:
+        """A progress bar on stderr while the block runs, which tells it how far it is; `in_bytes`
+        shows sizes and speed.
         """
         if self.quiet or not _is_terminal(sys.stderr):
-            yield lambda steps=1: None
+            yield Bar()
             return
         from rich import progress
         from rich.console import Console
@@ -98,12 +133,17 @@ class Printer:
             columns[2:] = [progress.DownloadColumn(), progress.TransferSpeedColumn()]
         with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(what, total=total)
-            yield lambda steps=1: bar.advance(task, steps)
+            yield Bar(functools.partial(bar.update, task))
 
 
-def text(content: str) -> None:
-    """A document, as it is, to stdout."""
-    sys.stdout.write(content)
+def text(content: str, output: Path | None = None) -> None:
+    """A document, as it is, to a file or stdout."""
+    if output is not None:
+        from prototxt.files import atomic_write
+
+        atomic_write(output, content)
+        return
+    sys.stdout.write(spelled(content))
     sys.stdout.flush()
 
 
@@ -133,7 +173,7 @@ def _cell(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return formatting.count(value)
-    return str(value)
+    return spelled(value) if isinstance(value, str) else str(value)
 
 
 def _plain(value: Any) -> Any:
@@ -143,6 +183,8 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, Sentence):
+        return spelled(value)
     if isinstance(value, Path):
         return str(value)
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # a numpy scalar

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.cli import options
+from zoo.cli import mistakes, options
 from zoo.cli.options import Phase, Target
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def convert(
     """
     started = time.perf_counter()
     given = options.preprocessing(mean, scale, crop, channel_order)
+    mistakes.check_net(net, weights, "convert")
     output = output or Path(f"{net.stem}.onnx")
     options.refuse_overwriting(output, [net, weights])
 

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
+from prototxt.shapes import shape_text
 from zoo.cli import options
+from zoo.cli.page import Entry, Page
 
 
 def build(
@@ -79,7 +81,7 @@ def mean(
         average = builder.mean(database, output, advance)
     channels = [round(float(v), 3) for v in average.mean((1, 2))]
     say.result({"mean": str(output), "shape": list(average.shape), "channel_means": channels})
-    shape = "x".join(map(str, average.shape))
+    shape = shape_text(average.shape)
     say.fields([("wrote", f"{output} ({shape})"), ("channels", ", ".join(map(str, channels)))])
 
 
@@ -105,3 +107,27 @@ def inspect(
             ("keys", f"{found['first_key']} to {found['last_key']}"),
         ]
     )
+
+
+class DataPage(Page):
+    """`zoo data --help`."""
+
+    path = "data"
+    sections = (
+        (
+            "Commands",
+            (
+                Entry("build", "data:build", "Write an LMDB that Caffe and `zoo train` read."),
+                Entry("mean", "data:mean", "Write the mean image of a database."),
+                Entry("inspect", "data:inspect", "Say what is in a database."),
+            ),
+        ),
+    )
+
+
+app = typer.Typer(cls=DataPage, rich_markup_mode=None, add_completion=False)
+
+
+@app.callback()
+def _data() -> None:
+    """Databases of images: Caffe's convert_imageset and compute_image_mean."""

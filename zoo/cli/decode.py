@@ -30,7 +30,7 @@ def decode(
     The file names its model by digest. Without --model the hub must have just that one.
     """
     if output.suffix.lower() != ".png":
-        raise UsageError(f"{output}: pictures are written as PNG", hint="give -o NAME.png")
+        raise UsageError("pictures are written as PNG", subject=output, remedy="give -o NAME.png")
     options.refuse_overwriting(output, [file, model])
     import runtime
     from runtime.codec import read_header

@@ -122,11 +122,13 @@ def _agreed_arch(arch: str | None, model: Model, path: Path) -> str | None:
     stated = model.metadata.get("zoo.arch")
     if model.metadata.get("zoo.task", "reconstruct") != "reconstruct":
         raise ZooError(
-            f"{path}: classifies, and reconstructs no image", hint="convert a `net*` definition"
+            "classifies, and reconstructs no image",
+            subject=path,
+            remedy="convert a `net*` definition",
         )
     if arch is not None and stated is not None and arch != stated:
         raise ZooError(
-            f"{path}: is the paper's {stated}, not {arch}", hint="mend --arch or --model"
+            f"is the paper's {stated}, not {arch}", subject=path, remedy="mend --arch or --model"
         )
     return arch or stated
 

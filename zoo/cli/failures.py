@@ -17,6 +17,7 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from prototxt.errors import UsageError, ZooError
 from zoo import extras
+from zoo.cli.spelling import spelled
 
 FAILED = 1
 USAGE = 2
@@ -24,6 +25,11 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def _ours(error: BaseException) -> str:
+    assert isinstance(error, ZooError)
+    return spelled(error.sentence)
 
 
 def _os_error(error: BaseException) -> str:
@@ -47,8 +53,8 @@ def _not_installed(error: BaseException) -> str:
 
 # First match wins, so the narrower type stands first.
 TABLE: tuple[tuple[type[BaseException], Callable[[BaseException], str], int], ...] = (
-    (UsageError, str, USAGE),
-    (ZooError, str, FAILED),
+    (UsageError, _ours, USAGE),
+    (ZooError, _ours, FAILED),
     (OSError, _os_error, FAILED),
     (
         MemoryError,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prototxt.errors import UsageError
+from prototxt.errors import Sentence, UsageError
 from zoo.errors import HubError
 
 
@@ -32,5 +32,10 @@ def model_for(
         encoder = "pretrained" if pretrained else None
         return locate(arch, hub, offline, encoder=encoder), name
     except HubError as error:
-        hint = f"{error.hint}; or give one with --model M.onnx"
-        raise HubError(error.message, hint=hint.removeprefix("None; or ")) from None
+        there = (error.remedy, "; or ") if error.remedy else ()
+        raise HubError(
+            error.message,
+            subject=error.subject,
+            position=error.position,
+            remedy=Sentence(*there, "give one with --model M.onnx"),
+        ) from None

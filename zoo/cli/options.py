@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prototxt.errors import UsageError
+from prototxt.shapes import parse_plane
 
 if TYPE_CHECKING:
     from prototxt.preprocessing import Preprocessing
@@ -162,10 +163,10 @@ def _is_dim(part: str) -> bool:
 
 def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
     """`96x160` as (96, 160), height first; one number is a square."""
-    parts = text.lower().split("x")
-    if not (1 <= len(parts) <= 2 and all(part.isdecimal() and int(part) > 0 for part in parts)):
+    plane = parse_plane(text, square=True)
+    if plane is None:
         raise UsageError(f"{option} {text!r} is neither a number nor HEIGHTxWIDTH")
-    return int(parts[0]), int(parts[-1])
+    return plane
 
 
 def preprocessing(
@@ -182,4 +183,6 @@ def refuse_overwriting(output: Path, inputs: Sequence[Path | None]) -> None:
     """UsageError where the output is one of the files that are read."""
     for path in inputs:
         if path is not None and output.exists() and path.exists() and output.samefile(path):
-            raise UsageError(f"{output}: would overwrite its own input", hint="give another -o")
+            raise UsageError(
+                "would overwrite its own input", subject=output, remedy="give another -o"
+            )

@@ -36,7 +36,7 @@ def prototxt(
 
     if size is not None and (classify or solver):
         raise UsageError(
-            "--size has no place in this file", hint="only a reconstruction net names a size"
+            "--size has no place in this file", remedy="only a reconstruction net names a size"
         )
     if solver:
         content = architectures.solver(arch, classify)

@@ -14,6 +14,7 @@ from zoo.cli import options
 
 if TYPE_CHECKING:
     from zoo.cli.console import Printer
+    from zoo.hub import Metric
     from zoo.hub.publishing import Published
 
 
@@ -87,7 +88,9 @@ def publish(
     from zoo.cli.console import Printer
 
     if not models and not gallery:
-        raise UsageError("there is nothing to publish", hint="give MODEL.onnx, --gallery, or both")
+        raise UsageError(
+            "there is nothing to publish", remedy="give MODEL.onnx, --gallery, or both"
+        )
     if not gallery and (images or no_demo or runtime_web):
         raise UsageError("--images, --no-demo and --runtime-web are for --gallery")
     say = Printer(json, quiet)
@@ -96,7 +99,6 @@ def publish(
     pairs: list[tuple[str, Any]] = []
     if models:
         from zoo import hub as hubs
-        from zoo.hub.publishing import read_metric
 
         done = hubs.publish(
             models,
@@ -107,7 +109,7 @@ def publish(
             licence=licence,
             source=source,
             encoder=encoder.value if encoder else None,
-            metrics=[read_metric(path) for path in metrics or ()],
+            metrics=[_metric(path) for path in metrics or ()],
         )
         result |= _of_model(folder, done)
         pairs += _pairs(result)
@@ -122,6 +124,33 @@ def publish(
     say.fields(pairs)
     for note in result.get("notes", ()):
         say.note(note)
+
+
+def _metric(path: Path) -> Metric:
+    """What `zoo eval --json` printed, as the metric of the index."""
+    import math
+    from json import loads
+
+    from zoo.errors import HubError
+    from zoo.hub import Metric
+
+    try:
+        found = loads(path.read_bytes())
+        value, data, images = float(found["rmse"]), str(found["data"]), int(found["images"])
+        if not math.isfinite(value) or images < 1:
+            raise ValueError
+    except FileNotFoundError:
+        raise HubError("no such file", subject=path) from None
+    except OSError as error:
+        raise HubError(f"cannot be read: {error.strerror or error}", subject=path) from None
+    except (ValueError, KeyError, TypeError):
+        raise HubError(
+            "not a result of `zoo eval`",
+            subject=path,
+            remedy="`zoo eval ... --json > FILE` writes one",
+        ) from None
+    # Where it lay on the machine that measured it is nobody's business.
+    return Metric("rmse", value, Path(data).name or data, images)
 
 
 def _of_model(folder: Path, done: Published) -> dict[str, Any]:
@@ -162,7 +191,8 @@ def _folder(hub: Path | None) -> Path:
         raise UsageError("neither --hub nor ZOO_HUB names the hub's folder")
     if "://" in given or (hub is not None and str(hub).startswith(("http:/", "https:/"))):
         raise UsageError(
-            f"{given}: is an address, and only a folder can be published to",
-            hint="publish to a folder, and copy that to its host",
+            "is an address, and only a folder can be published to",
+            subject=given,
+            remedy="publish to a folder, and copy that to its host",
         )
     return Path(given)

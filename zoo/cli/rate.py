@@ -118,5 +118,7 @@ def _networks(hub: "Hub") -> list[str]:
         if entry.arch is not None and entry.task == "reconstruct"
     ]
     if not found:
-        raise ZooError(f"{hub.name}: no network in it that rebuilds images", hint="name another")
+        raise ZooError(
+            "no network in it that rebuilds images", subject=hub.name, remedy="name another"
+        )
     return [name for _, _, name in sorted(found)]

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from prototxt.shapes import shape_text
 from zoo.cli import options
 from zoo.cli.options import Provider, Target
 
@@ -146,7 +147,7 @@ def visualize(
         raw = io.BytesIO()
         np.save(raw, array)
         atomic_write(path.with_suffix(".npy"), raw.getvalue())
-        written.append((name, str(path), "x".join(map(str, array.shape))))
+        written.append((name, str(path), shape_text(array.shape)))
     for name, drawn in sheets.items():
         runtime.write_png(output / f"{name}{suffix}.png", drawn)
     for file, content in contents.items():

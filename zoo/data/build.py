@@ -17,6 +17,7 @@ import prototxt
 from prototxt import Datum
 from prototxt.errors import ZooError
 from prototxt.records import LMDBRecords
+from prototxt.shapes import shape_text
 
 from .lists import Entry
 
@@ -54,9 +55,9 @@ def build(
     import lmdb
 
     if output.exists():
-        raise ZooError(f"{output}: is there already", hint="name another, or remove it")
+        raise ZooError("is there already", subject=output, remedy="name another, or remove it")
     if not output.parent.is_dir():
-        raise ZooError(f"{output}: cannot be written: there is no folder {output.parent}")
+        raise ZooError(f"cannot be written: there is no folder {output.parent}", subject=output)
     partial = output.with_name(output.name + ".partial")
     state = fingerprint(entries, size, gray, encoded)
     result = Built()
@@ -76,14 +77,16 @@ def build(
         if not result.records and not result.resumed:
             shutil.rmtree(partial)
             raise ZooError(
-                f"{output}: none of the {len(entries)} images can be read: {result.skipped[0][1]}"
+                f"none of the {len(entries)} images can be read: {result.skipped[0][1]}",
+                subject=output,
             )
         (partial / STATE).unlink()
         os.rename(partial, output)
     except (lmdb.Error, OSError) as error:
         raise ZooError(
-            f"{output}: cannot be written: {reason(error)}",
-            hint=f"what is done stays in {partial.name}; the same command goes on with it",
+            f"cannot be written: {reason(error)}",
+            subject=output,
+            remedy=f"what is done stays in {partial.name}; the same command goes on with it",
         ) from None
     finally:
         if database is not None:
@@ -92,6 +95,7 @@ def build(
 
 
 def reason(error: Exception) -> str:
+    """The system's words: LMDB's own text begins with the call, or the path, that failed."""
     text = getattr(error, "strerror", None) or str(error)
     return text.rpartition(": ")[2]
 
@@ -120,7 +124,9 @@ def resume(partial: Path, state: dict[str, Any], result: Built) -> int:
                 cursor = transaction.cursor()
                 return int(bytes(cursor.key())[:8]) + 1 if cursor.last() else 0
     except (OSError, ValueError):
-        raise ZooError(f"{partial}: is of another build", hint="remove it to start anew") from None
+        raise ZooError(
+            "is of another build", subject=partial, remedy="remove it to start anew"
+        ) from None
     except lmdb.Error:
         return 0
 
@@ -141,7 +147,7 @@ def put(
     try:
         image = runtime.read_image(entry.path)
     except ZooError as error:
-        result.skipped.append((entry.name, error.message.rpartition(": ")[2]))
+        result.skipped.append((entry.name, error.message))
         return
     if encoded and size is None:
         datum = Datum(None, entry.path.read_bytes(), entry.label)
@@ -182,7 +188,7 @@ def describe(database: Path) -> dict[str, Any]:
     sums = np.zeros(records.shape[0])
     for index in range(len(records)):
         image, label = records.image(index)
-        shown = "x".join(map(str, image.shape))
+        shown = shape_text(image.shape)
         shapes[shown] = shapes.get(shown, 0) + 1
         labels[label] = labels.get(label, 0) + 1
         if image.shape[0] == len(sums):

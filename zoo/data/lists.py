@@ -52,9 +52,11 @@ def from_list(root: Path, file: Path) -> list[Entry]:
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise ZooError(f"{file}: cannot be read: {error.strerror}") from None
+        raise ZooError(f"cannot be read: {error.strerror}", subject=file) from None
     except UnicodeDecodeError:
-        raise ZooError(f"{file}: not a text file", hint="one `PATH LABEL` on each line") from None
+        raise ZooError(
+            "not a text file", subject=file, remedy="one `PATH LABEL` on each line"
+        ) from None
     entries = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -63,12 +65,12 @@ def from_list(root: Path, file: Path) -> list[Entry]:
         if not name or not label.lstrip("-").isdigit():
             raise ZooError(
                 f"{line.strip()!r} is not a path and a label",
-                Position(str(file), number, 1),
-                "one `PATH LABEL` on each line",
+                position=Position(str(file), number, 1),
+                remedy="one `PATH LABEL` on each line",
             )
         entries.append(Entry(root / name.strip(), name.strip(), int(label)))
     if not entries:
-        raise ZooError(f"{file}: lists no images")
+        raise ZooError("lists no images", subject=file)
     return entries
 
 
@@ -104,9 +106,9 @@ class ImageRecords:
         try:
             image = decoded(entry.path.read_bytes(), self.decoding)
         except OSError as error:
-            raise ZooError(f"{entry.path}: cannot be read: {error.strerror}") from None
+            raise ZooError(f"cannot be read: {error.strerror}", subject=entry.path) from None
         if image is None:
-            raise ZooError(f"{entry.path}: not an image, or a broken one")
+            raise ZooError("not an image, or a broken one", subject=entry.path)
         if self.size is not None:
             image = runtime.resize(image.transpose(1, 2, 0), *self.size)
             image = np.atleast_3d(image).transpose(2, 0, 1)

@@ -21,8 +21,8 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
                 raise ValueError("one array, not several by name")
             return {name: stored[name] for name in stored.files}
     except FileNotFoundError:
-        raise ZooError(f"{path}: no such file", hint="check the path") from None
+        raise ZooError("no such file", subject=path, remedy="check the path") from None
     except OSError as error:
-        raise ZooError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise ZooError(f"cannot be read: {error.strerror or error}", subject=path) from None
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
-        raise ZooError(f"{path}: not an .npz file of arrays ({error})") from None
+        raise ZooError(f"not an .npz file of arrays ({error})", subject=path) from None

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from prototxt.errors import Argument, Function, Sentence
 from prototxt.records import LMDBRecords
 
 from .lists import Entry, listed
@@ -69,7 +70,9 @@ def evaluated_images(data: Path | None, held_out: int) -> tuple[list[Any], list[
     if data is None:
         samples = runtime.sample_images()
         names = ", ".join(name for name, _ in samples)
-        note = f"no --data: evaluated scikit-image's sample photographs ({names})"
+        note = Sentence(
+            "no ", Argument("data"), f": evaluated scikit-image's sample photographs ({names})"
+        )
         return list(samples), [note], "scikit-image samples"
     if (data / "data.mdb").is_file():
         images: list[Any] = Source(data).items()
@@ -78,8 +81,9 @@ def evaluated_images(data: Path | None, held_out: int) -> tuple[list[Any], list[
     if not held_out:
         return images, [], str(data)
     places = held_out_places(len(images), held_out)
-    note = (
-        f"the {len(places)} of {len(images)} images that `zoo train --hold-out {held_out}` "
-        "leaves out"
+    note = Sentence(
+        f"the {len(places)} of {len(images)} images that ",
+        Function("zoo.paper.recipes.images.load_images", (Argument("hold_out", held_out),)),
+        " leaves out",
     )
     return [images[place] for place in places], [note], str(data)

@@ -70,7 +70,7 @@ def _write(folder: Path, site: Mapping[str, bytes]) -> None:
     for name in site:
         path = folder / name
         if name not in before and path.exists() and not _same(path, site[name]):
-            raise HubError(f"{path}: is there, and not of a gallery", hint="move it away")
+            raise HubError("is there, and not of a gallery", subject=path, remedy="move it away")
     for name in sorted(site, key=lambda name: (name.endswith(".html"), -name.count("/"), name)):
         path = folder / name
         if not _same(path, site[name]):

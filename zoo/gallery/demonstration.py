@@ -161,4 +161,4 @@ def compare(
             code[features] = -7 * code[features][:, ::-1]  # nothing may come of it
         results.append(next(iter(back.run(code).values())))
     if not np.array_equal(results[0], results[1]):
-        raise HubError(f"{entry.label}: features reach its decoder; it cannot be demonstrated")
+        raise HubError("features reach its decoder; it cannot be demonstrated", subject=entry.label)

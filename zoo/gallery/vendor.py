@@ -12,6 +12,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from prototxt.errors import Argument, Sentence
 from prototxt.files import sha256
 from zoo.errors import HubError
 from zoo.hub.places import cache_folder
@@ -29,7 +30,12 @@ FILES = (
 )
 """WebAssembly alone, and WebGPU; the page loads one or the other."""
 
-HINT = f"give it with --runtime-web {PACKAGE}, or leave the demonstration out with --no-demo"
+REMEDY = Sentence(
+    "give it with ",
+    Argument("runtime_web", PACKAGE),
+    ", or leave the demonstration out with ",
+    Argument("demo", False),
+)
 
 
 def kept() -> Path:
@@ -43,11 +49,12 @@ def runtime_files(tarball: Path | None = None) -> dict[str, bytes]:
     if tarball is None and not is_right(path):
         fetch(path)
     if not path.is_file():
-        raise HubError(f"{path}: no such file")
+        raise HubError("no such file", subject=path)
     if not is_right(path):
         raise HubError(
-            f"{path}: not onnxruntime-web {VERSION}: its sha256 differs",
-            hint=f"`npm pack onnxruntime-web@{VERSION}` fetches it",
+            f"not onnxruntime-web {VERSION}: its sha256 differs",
+            subject=path,
+            remedy=f"`npm pack onnxruntime-web@{VERSION}` fetches it",
         )
     found = {}
     with tarfile.open(path) as archive:
@@ -67,7 +74,8 @@ def fetch(path: Path) -> None:
     npm = shutil.which("npm")
     if npm is None:
         raise HubError(
-            "the demonstration needs onnxruntime-web, and there is no npm to fetch it", hint=HINT
+            "the demonstration needs onnxruntime-web, and there is no npm to fetch it",
+            remedy=REMEDY,
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
@@ -80,5 +88,5 @@ def fetch(path: Path) -> None:
         )
         got = Path(folder) / PACKAGE
         if run.returncode or not is_right(got):
-            raise HubError(f"npm cannot fetch onnxruntime-web {VERSION}", hint=HINT)
+            raise HubError(f"npm cannot fetch onnxruntime-web {VERSION}", remedy=REMEDY)
         os.replace(got, path)

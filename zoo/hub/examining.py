@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prototxt.errors import Argument, Sentence
 from prototxt.files import sha256
 from prototxt.preprocessing import Preprocessing
 from zoo.errors import HubError
@@ -59,8 +60,9 @@ def examine(path: Path) -> Examined:
     stated = opened.metadata
     if "zoo.input" in stated:
         raise HubError(
-            f"{path}: takes pixels, but pages and programs that use a hub feed blobs",
-            hint="convert it without --fold-preprocessing",
+            "takes pixels, but pages and programs that use a hub feed blobs",
+            subject=path,
+            remedy=Sentence("convert it without ", Argument("fold_preprocessing")),
         )
     network = Network(
         part=stated.get("zoo.part", "whole"),
@@ -77,18 +79,19 @@ def describe_file(path: Path, kind: str) -> File:
     """Name, size and digest of a file that is to be published."""
     if not plain_name(path.name):
         raise HubError(
-            f"{path}: a published file's name has letters, digits and ._+- only",
-            hint="rename it",
+            "a published file's name has letters, digits and ._+- only",
+            subject=path,
+            remedy="rename it",
         )
     try:
         size = path.stat().st_size
         digest = sha256(path)
     except FileNotFoundError:
-        raise HubError(f"{path}: no such file") from None
+        raise HubError("no such file", subject=path) from None
     except OSError as error:
-        raise HubError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise HubError(f"cannot be read: {error.strerror or error}", subject=path) from None
     if not 0 < size <= schema.LARGEST_FILE:
-        raise HubError(f"{path}: {size} bytes; a published file has 1 byte to 4 GiB")
+        raise HubError(f"{size} bytes; a published file has 1 byte to 4 GiB", subject=path)
     return File(path.name, size, digest, kind)
 
 
@@ -112,9 +115,9 @@ def takes_images(network: Network) -> bool:
 
 def _checked(path: Path) -> onnx.ModelProto:
     if path.is_dir():
-        raise HubError(f"{path}: is a directory", hint="name an .onnx file")
+        raise HubError("is a directory", subject=path, remedy="name an .onnx file")
     if not path.is_file():
-        raise HubError(f"{path}: no such file")
+        raise HubError("no such file", subject=path)
     import onnx
     from google.protobuf.message import DecodeError
 
@@ -130,7 +133,7 @@ def _checked(path: Path) -> onnx.ModelProto:
 def _no_model(path: Path, error: Exception) -> HubError:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     why = lines[0] if lines else type(error).__name__
-    return HubError(f"{path}: not a sound ONNX model: {why}", hint="convert it again")
+    return HubError(f"not a sound ONNX model: {why}", subject=path, remedy="convert it again")
 
 
 def _external(model: onnx.ModelProto, path: Path) -> tuple[Path, ...]:
@@ -143,7 +146,7 @@ def _external(model: onnx.ModelProto, path: Path) -> tuple[Path, ...]:
     }
     for name in names:
         if not plain_name(name):
-            raise HubError(f"{path}: keeps weights in {name!r}, not beside itself")
+            raise HubError(f"keeps weights in {name!r}, not beside itself", subject=path)
     return tuple(path.with_name(name) for name in sorted(names))
 
 
@@ -161,7 +164,7 @@ def _run(path: Path) -> Model:
     }
     for name, array in opened.run(feeds).items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise HubError(f"{path}: output {name!r} of zeros is not finite")
+            raise HubError(f"output {name!r} of zeros is not finite", subject=path)
     return opened
 
 
@@ -178,11 +181,15 @@ def _size(dim: int | str, height: int, width: int) -> int:
 
 def _complete(path: Path, stated: Mapping[str, Any], network: Network) -> None:
     if network.part not in schema.PARTS:
-        raise HubError(f"{path}: its zoo.part is {network.part!r}", hint="convert it again")
+        raise HubError(f"its zoo.part is {network.part!r}", subject=path, remedy="convert it again")
     needed: tuple[str, ...] = REQUIRED
     if network.part != "decoder" and takes_images(network):
         needed = (*REQUIRED, "zoo.input_size", "zoo.mean")
     missing = [name for name in needed if not stated.get(name)]
     if missing:
-        hint = "convert it again" + (" with --mean" if "zoo.mean" in missing else "")
-        raise HubError(f"{path}: its metadata lacks {', '.join(missing)}", hint=hint)
+        mean = (" with ", Argument("mean")) if "zoo.mean" in missing else ()
+        raise HubError(
+            f"its metadata lacks {', '.join(missing)}",
+            subject=path,
+            remedy=Sentence("convert it again", *mean),
+        )

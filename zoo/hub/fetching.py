@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
+from prototxt.errors import Argument, Sentence
 from zoo import __version__
 from zoo.errors import HubError
 from zoo.hub import index as schema
@@ -70,8 +71,9 @@ def fetch_index(url: str, offline: bool = False) -> Index:
             return schema.read(kept.read_bytes(), f"{url}/{schema.FILE}")
         except OSError:
             raise HubError(
-                f"hub {url}: never fetched, and --offline forbids to",
-                hint="fetch it once without --offline",
+                Sentence("never fetched, and ", Argument("offline"), " forbids to"),
+                subject=f"hub {url}",
+                remedy=Sentence("fetch it once without ", Argument("offline")),
             ) from None
     address = f"{url}/{schema.FILE}"
 
@@ -161,11 +163,11 @@ def tried(attempt: Callable[[], T], where: str) -> T:
             return attempt()
         except Passing as error:
             if number == ATTEMPTS:
-                raise HubError(str(error), hint=f"tried {ATTEMPTS} times") from None
+                raise HubError(str(error), remedy=f"tried {ATTEMPTS} times") from None
         except OSError as error:
             why = error.strerror or str(error)
             raise HubError(
-                f"{where}: {why}", hint="ZOO_CACHE names another folder for the cache"
+                f"{why}", subject=where, remedy="ZOO_CACHE names another folder for the cache"
             ) from None
         time.sleep(pause)
         pause *= 2
@@ -191,14 +193,14 @@ def download(url: str, output: Bounded) -> None:
     except requests.HTTPError as error:
         _refuse_status(url, error)
     except requests.exceptions.SSLError:
-        raise HubError(f"{url}: the server's certificate is not trusted") from None
+        raise HubError("the server's certificate is not trusted", subject=url) from None
     except requests.exceptions.ChunkedEncodingError:
         raise Passing(f"{url}: cut short: the connection ended before the file did") from None
     except (requests.ConnectionError, requests.Timeout):
         why = "no more bytes came" if output.count else "no answer"
         raise Passing(f"{url}: {why}; is the address right, and the network there?") from None
     except requests.RequestException as error:
-        raise HubError(f"{url}: cannot be fetched: {type(error).__name__}") from None
+        raise HubError(f"cannot be fetched: {type(error).__name__}", subject=url) from None
     finally:
         for answer in answers:  # pooch leaves one that was broken off open
             answer.close()
@@ -212,4 +214,4 @@ def _refuse_status(url: str, error: requests.HTTPError) -> None:
     if status in PASSING:
         raise Passing(f"{url}: the server answered {status}") from None
     hint = "is it the address of a hub?" if status in (404, 410) else None
-    raise HubError(f"{url}: the server answered {status}", hint=hint) from None
+    raise HubError(f"the server answered {status}", subject=url, remedy=hint) from None

@@ -42,7 +42,7 @@ def parse(text: str | bytes, source: str) -> Any:
     except (ValueError, RecursionError) as error:
         why = "nested too deep" if isinstance(error, RecursionError) else str(error)
         raise HubError(
-            f"{source}: not an index of a hub: {why}", hint="is it the hub's address?"
+            f"not an index of a hub: {why}", subject=source, remedy="is it the hub's address?"
         ) from None
 
 
@@ -72,7 +72,7 @@ class Fields:
 
     def fail(self, name: str, why: str, hint: str | None = None) -> NoReturn:
         place = ".".join(part for part in (self.where, name) if part) or "the index"
-        raise HubError(f"{self.source}: {place}: {why}", hint=hint)
+        raise HubError(f"{place}: {why}", subject=self.source, remedy=hint)
 
     def take(self, name: str, kind: type | tuple[type, ...], what: str) -> Any:
         """The raw value of a field that must be there."""

@@ -192,7 +192,9 @@ def read(text: str | bytes, source: str) -> Index:
     if len(text) > LARGEST_INDEX:
         from zoo.errors import HubError
 
-        raise HubError(f"{source}: larger than the {LARGEST_INDEX >> 20} MiB allowed to an index")
+        raise HubError(
+            f"larger than the {LARGEST_INDEX >> 20} MiB allowed to an index", subject=source
+        )
     fields = Fields(parse(text, source), source)
     schema = fields.take("schema", int, "a whole number")
     if schema > SCHEMA:

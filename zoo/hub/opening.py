@@ -37,5 +37,7 @@ def _url(given: str) -> str | None:
     except ValueError:
         host, parts = None, urlsplit("")
     if parts.scheme not in ("http", "https") or not host or not given.isprintable():
-        raise HubError(f"hub {given!r}: not an address", hint="give https://HOST/PATH or a folder")
+        raise HubError(
+            "not an address", subject=f"hub {given!r}", remedy="give https://HOST/PATH or a folder"
+        )
     return given.partition("#")[0].partition("?")[0].removesuffix(schema.FILE).rstrip("/")

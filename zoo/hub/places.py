@@ -11,9 +11,14 @@ from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote
 
+from prototxt.errors import Argument, Function, Sentence
 from zoo.errors import HubError
 from zoo.hub import index as schema
 from zoo.hub.index import Entry, File, Index
+
+MADE_BY = Sentence(
+    Function("zoo.hub.publish", ("MODEL.onnx", Argument("hub", "DIR"))), " makes one"
+)
 
 EMBEDDED = Path(__file__).parent / "embedded"
 """The hub that the installed package carries."""
@@ -45,21 +50,25 @@ def read_index(folder: Path) -> Index:
     path = folder / schema.FILE
     if not folder.is_dir():
         raise HubError(
-            f"hub {folder}: no such folder", hint="`zoo publish MODEL.onnx --hub DIR` makes one"
+            "no such folder",
+            subject=f"hub {folder}",
+            remedy=MADE_BY,
         )
     try:
         if path.stat().st_size > schema.LARGEST_INDEX:
             raise HubError(
-                f"{path}: larger than the {schema.LARGEST_INDEX >> 20} MiB allowed to an index"
+                f"larger than the {schema.LARGEST_INDEX >> 20} MiB allowed to an index",
+                subject=path,
             )
         text = path.read_bytes()
     except FileNotFoundError:
         raise HubError(
-            f"hub {folder}: there is no {schema.FILE} in it",
-            hint="`zoo publish MODEL.onnx --hub DIR` makes one",
+            f"there is no {schema.FILE} in it",
+            subject=f"hub {folder}",
+            remedy=MADE_BY,
         ) from None
     except OSError as error:
-        raise HubError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise HubError(f"cannot be read: {error.strerror or error}", subject=path) from None
     return schema.read(text, str(path))
 
 
@@ -105,11 +114,14 @@ def locked(
         lock.acquire()
     except filelock.Timeout:
         raise HubError(
-            f"{what}: another process has held {path} for {LOCK_SECONDS / 60:g} minutes",
-            hint="wait for it, or end it",
+            f"another process has held {path} for {LOCK_SECONDS / 60:g} minutes",
+            subject=what,
+            remedy="wait for it, or end it",
         ) from None
     except OSError as error:
-        raise HubError(f"{path}: cannot be made: {error.strerror or error}", hint=hint) from None
+        raise HubError(
+            f"cannot be made: {error.strerror or error}", subject=path, remedy=hint
+        ) from None
     try:
         yield
     finally:

@@ -8,15 +8,11 @@ may be mended by publishing the same files again.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
-from prototxt.errors import UsageError
+from prototxt.errors import Argument, Sentence, UsageError
 from prototxt.files import atomic_write
 from zoo.errors import HubError
 from zoo.hub import index as schema
@@ -90,25 +86,6 @@ def publish(
     return Published(entry, outcome, tuple(dict.fromkeys(filter(None, sentences))))
 
 
-def read_metric(path: Path) -> Metric:
-    """What `zoo eval --json` printed, as the metric of the index."""
-    try:
-        found = json.loads(path.read_bytes())
-        value, data, images = float(found["rmse"]), str(found["data"]), int(found["images"])
-        if not math.isfinite(value) or images < 1:
-            raise ValueError
-    except FileNotFoundError:
-        raise HubError(f"{path}: no such file") from None
-    except OSError as error:
-        raise HubError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, KeyError, TypeError):
-        raise HubError(
-            f"{path}: not a result of `zoo eval`", hint="`zoo eval ... --json > FILE` writes one"
-        ) from None
-    # Where it lay on the machine that measured it is nobody's business.
-    return Metric("rmse", value, Path(data).name or data, images)
-
-
 def _entry(
     examined: Sequence[Examined], name: str | None, version: str, card: Path | None
 ) -> tuple[Entry, dict[str, Path]]:
@@ -119,8 +96,9 @@ def _entry(
             mine, theirs = first.metadata.get(key), other.metadata.get(key)
             if mine != theirs:
                 raise HubError(
-                    f"{other.path}: its {key} is {theirs}, but {mine} in {first.path}",
-                    hint="publish files of one model only",
+                    f"its {key} is {theirs}, but {mine} in {first.path}",
+                    subject=other.path,
+                    remedy="publish files of one model only",
                 )
     files, sources = [one.file for one in examined], [one.path for one in examined]
     for path in dict.fromkeys(path for one in examined for path in one.beside):
@@ -145,7 +123,7 @@ def _card(path: Path) -> File:
     try:
         path.read_text(encoding="utf-8")
     except ValueError:
-        raise HubError(f"{path}: not a text in UTF-8; a card is Markdown") from None
+        raise HubError("not a text in UTF-8; a card is Markdown", subject=path) from None
     return file
 
 
@@ -155,7 +133,8 @@ def _name(given: str | None, first: Examined) -> str:
     name = given or (f"{kind}{arch}" if arch else first.path.stem)
     if not plain_name(name):
         raise HubError(
-            f"{name!r} is not a plain name", hint="--name takes letters, digits and ._+- only"
+            f"{name!r} is not a plain name",
+            remedy=Sentence(Argument("name"), " takes letters, digits and ._+- only"),
         )
     return name
 
@@ -194,7 +173,7 @@ def _mended(old: Entry, new: Entry) -> Entry:
             what = "has other bytes" if mine and theirs else ("is missing" if theirs else "is new")
             raise HubError(
                 f"{new.label} is published already, and {name} {what}",
-                hint="a version never changes; give another --version",
+                remedy=Sentence("a version never changes; give another ", Argument("version")),
             )
     return replace(
         new,
@@ -208,24 +187,16 @@ def _mended(old: Entry, new: Entry) -> Entry:
 
 def _put(target: Path, file: File, source: Path | None, made: list[Path]) -> None:
     """Copy a file into the hub unless it is there already."""
-    from zoo.hub.pulling import is_good
+    from zoo.hub.pulling import copier, is_good
 
     if is_good(target, file):
         return
     if source is None:
-        raise HubError(f"{target}: in the index, but not there", hint="publish it again")
+        raise HubError("in the index, but not there", subject=target, remedy="publish it again")
 
-    def copy(output: BinaryIO) -> None:
-        digest = hashlib.sha256()
-        with source.open("rb") as opened:
-            while chunk := opened.read(1 << 20):
-                digest.update(chunk)
-                output.write(chunk)
-        if digest.hexdigest() != file.sha256:
-            raise HubError(f"{source}: changed while it was published", hint="publish it again")
-
+    changed = HubError("changed while it was published", subject=source, remedy="publish it again")
     fresh = not target.exists()
-    atomic_write(target, copy)
+    atomic_write(target, copier(source, file, changed))
     if fresh:
         made.append(target)
 
@@ -241,5 +212,5 @@ def _undone_on_failure(hub: Path) -> Iterator[list[Path]]:
             with contextlib.suppress(OSError):
                 path.rmdir() if path.is_dir() else path.unlink()
         if isinstance(error, OSError):
-            raise HubError(f"{hub}: cannot be written: {error.strerror or error}") from None
+            raise HubError(f"cannot be written: {error.strerror or error}", subject=hub) from None
         raise

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import os
+import hashlib
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from prototxt.errors import ZooError
+from prototxt.errors import Argument, FormatError, Sentence, ZooError
 from zoo.errors import HubError
 from zoo.hub.index import ARCH, Entry, File, Index, version_key
 from zoo.hub.opening import open_hub
@@ -114,7 +113,7 @@ def find(hub: Hub, wanted: str, encoder: str | None = None) -> Entry:
     if not versions:
         which = f" with a {encoder} encoder" if encoder else ""
         raise HubError(
-            f"no model {name!r}{which} in {_place(hub)}", hint=_what_is_there(hub.index, name)
+            f"no model {name!r}{which} in {_place(hub)}", remedy=_what_is_there(hub.index, name)
         )
     if not at:
         return versions[-1]
@@ -122,7 +121,7 @@ def find(hub: Hub, wanted: str, encoder: str | None = None) -> Entry:
         if entry.version == version:
             return entry
     listed = ", ".join(entry.version for entry in versions)
-    raise HubError(f"no version {version!r} of {name} in {_place(hub)}", hint=f"it has {listed}")
+    raise HubError(f"no version {version!r} of {name} in {_place(hub)}", remedy=f"it has {listed}")
 
 
 def _of_arch(index: Index, arch: str, encoder: str | None) -> tuple[Entry, ...]:
@@ -132,7 +131,7 @@ def _of_arch(index: Index, arch: str, encoder: str | None) -> tuple[Entry, ...]:
     fitting = [e for e in fitting if e.encoder in (None, "random")] or fitting
     names = sorted({entry.name for entry in fitting})
     if len(names) > 1:
-        raise HubError(f"arch {arch} fits several models", hint=f"name one of {', '.join(names)}")
+        raise HubError(f"arch {arch} fits several models", remedy=f"name one of {', '.join(names)}")
     return tuple(sorted(fitting, key=lambda entry: version_key(entry.version)))
 
 
@@ -164,7 +163,9 @@ def choose(entry: Entry, target: str = "cpu", part: str = "whole") -> File:
             for file in entry.models
             if file.network
         )
-        raise HubError(f"{entry.label}: no {part} network for {target}", hint=f"it has {listed}")
+        raise HubError(
+            f"no {part} network for {target}", subject=entry.label, remedy=f"it has {listed}"
+        )
     # What runs in the fewest places was made for this one.
     return min(fitting)[2]
 
@@ -187,8 +188,9 @@ def at_hand(
         return [Pulled(file, folder / file.name, False) for file in files]
     if offline:
         raise HubError(
-            f"{entry.label}: not in the cache, and --offline forbids to fetch it",
-            hint=f"`zoo pull {entry.label}` fetches it",
+            Sentence("not in the cache, and ", Argument("offline"), " forbids to fetch it"),
+            subject=entry.label,
+            remedy=f"`zoo pull {entry.label}` fetches it",
         )
     from zoo.hub.fetching import fetch_file
 
@@ -216,11 +218,12 @@ def is_good(path: Path, file: File) -> bool:
 
 def _in_place(path: Path, file: File) -> Path:
     if not path.is_file():
-        raise HubError(f"{path}: in the index, but not there", hint="publish it again")
+        raise HubError("in the index, but not there", subject=path, remedy="publish it again")
     if not is_good(path, file):
         raise HubError(
-            f"{path}: its size or sha256 is not the one in the index; "
-            "the file or the index was damaged or tampered with"
+            "its size or sha256 is not the one in the index; "
+            "the file or the index was damaged or tampered with",
+            subject=path,
         )
     return path
 
@@ -245,34 +248,43 @@ def copied(found: Sequence[Pulled], output: Path, entry: Entry) -> list[Pulled]:
         for pulled in found:
             target = output / pulled.file.name
             if target.is_dir():
-                raise ZooError(f"{target}: is a directory", hint="give another -o")
+                raise ZooError(
+                    "is a directory",
+                    subject=target,
+                    remedy=Sentence("give another ", Argument("output")),
+                )
             if not is_good(target, pulled.file):
                 _copy(pulled, target)
             result.append(Pulled(pulled.file, target, pulled.fetched))
     return result
 
 
+def copier(source: Path, file: File, changed: HubError) -> Callable[[BinaryIO], None]:
+    """What writes a copy, for `atomic_write`; raises `changed` where it is not the index's file."""
+
+    def copy(output: BinaryIO) -> None:
+        digest = hashlib.sha256()
+        with source.open("rb") as opened:
+            while chunk := opened.read(1 << 20):
+                digest.update(chunk)
+                output.write(chunk)
+        if digest.hexdigest() != file.sha256:
+            raise changed
+
+    return copy
+
+
 def _copy(pulled: Pulled, target: Path) -> None:
-    """Write beside, check, sync, rename."""
-    for leftover in target.parent.glob(f".{target.name}.*.part"):
+    from prototxt.files import atomic_write
+
+    for leftover in target.parent.glob(f".{target.name}.*.part"):  # of a process that was killed
         leftover.unlink(missing_ok=True)
-    temporary = ""
+    changed = HubError("changed while it was read", subject=pulled.path, remedy="pull it again")
     try:
-        handle, temporary = tempfile.mkstemp(".part", f".{target.name}.", target.parent)
-        with os.fdopen(handle, "wb") as file, pulled.path.open("rb") as source:
-            shutil.copyfileobj(source, file, 1 << 20)
-            file.flush()
-            os.fsync(file.fileno())
-        if not is_good(Path(temporary), pulled.file):
-            raise HubError(f"{pulled.path}: changed while it was read", hint="pull it again")
-        shutil.copymode(pulled.path, temporary)
-        os.replace(temporary, target)
-        temporary = ""
-    except OSError as error:
+        atomic_write(target, copier(pulled.path, pulled.file, changed))
+    except FormatError as error:
         raise HubError(
-            f"{target}: cannot be written: {error.strerror or error}", hint="give another -o"
+            error.message,
+            subject=error.subject,
+            remedy=Sentence("give another ", Argument("output")),
         ) from None
-    finally:
-        if temporary:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)

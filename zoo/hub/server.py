@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote, unquote_to_bytes
 
+from prototxt.errors import Argument, Sentence
 from zoo import __version__
 from zoo.errors import HubError
 from zoo.hub.index import VERSION
@@ -61,7 +62,7 @@ class Server(ThreadingHTTPServer):
         log: Callable[[str], object] | None = None,
     ) -> None:
         if not folder.is_dir():
-            raise HubError(f"{folder}: no such folder", hint="give the folder of a hub")
+            raise HubError("no such folder", subject=folder, remedy="give the folder of a hub")
         self.folder = folder.resolve()
         self.log = log or (lambda line: None)
         if ":" in host:
@@ -71,7 +72,9 @@ class Server(ThreadingHTTPServer):
         except (OSError, OverflowError) as error:
             why = getattr(error, "strerror", None) or str(error)
             raise HubError(
-                f"{host}:{port}: cannot be served on: {why}", hint="give another --port or --host"
+                f"cannot be served on: {why}",
+                subject=f"{host}:{port}",
+                remedy=Sentence("give another ", Argument("port"), " or ", Argument("host")),
             ) from None
 
     @property

@@ -21,16 +21,17 @@ KINDS = {
 def kind_of(path: Path) -> str:
     """One of KINDS; ZooError for any other file."""
     if not path.exists():
-        raise ZooError(f"{path}: no such file", hint="check the path")
+        raise ZooError("no such file", subject=path, remedy="check the path")
     if path.is_dir():
-        raise ZooError(f"{path}: is a folder", hint="give a file")
+        raise ZooError("is a folder", subject=path, remedy="give a file")
     suffix = path.suffix.lower().lstrip(".")
     for kind, suffixes in KINDS.items():
         if suffix in suffixes:
             return kind
     raise ZooError(
-        f"{path}: a file ending in {path.suffix or 'nothing'!r} is not known",
-        hint="known are .prototxt, .caffemodel, .caffemodel.h5, .binaryproto and .onnx",
+        f"a file ending in {path.suffix or 'nothing'!r} is not known",
+        subject=path,
+        remedy="known are .prototxt, .caffemodel, .caffemodel.h5, .binaryproto and .onnx",
     )
 
 

@@ -32,7 +32,7 @@ def binaryproto(path: Path) -> dict[str, Any]:
 
     blob = prototxt.read_binaryproto(path)
     if not blob.size:
-        raise ZooError(f"{path}: the blob is empty")
+        raise ZooError("the blob is empty", subject=path)
     planes = blob.reshape(-1, *blob.shape[-2:]) if blob.ndim >= 3 else blob[None]
     data: dict[str, Any] = {
         "kind": "binaryproto",

@@ -88,9 +88,9 @@ def _read(path: Path) -> onnx.ModelProto:
         # Large weights may lie in a file beside it; their numbers are not needed here.
         model = onnx.load(str(path), load_external_data=False)
     except DecodeError as error:
-        raise ZooError(f"{path}: not an ONNX model", hint="convert it again") from error
+        raise ZooError("not an ONNX model", subject=path, remedy="convert it again") from error
     if not model.graph.node:
-        raise ZooError(f"{path}: an ONNX model without any node", hint="convert it again")
+        raise ZooError("an ONNX model without any node", subject=path, remedy="convert it again")
     return model
 
 

@@ -48,7 +48,7 @@ def channels(arch: str) -> tuple[int, int, int]:
     if match is None:
         raise UsageError(
             f"arch {arch!r} is not of the form n1_n2_n3",
-            hint=f"the paper's are {', '.join(ARCHES)}",
+            remedy=f"the paper's are {', '.join(ARCHES)}",
         )
     n1, n2, n3 = (int(n) for n in match.groups())
     return n1, n2, n3
@@ -82,7 +82,7 @@ def layers(arch: str, size: int = SIZE, classify: bool = False) -> list[Layer]:
     """The definition as data, less the data layers: encoder, then decoder or classifier."""
     widths = channels(arch)
     if size % 8 or not 8 <= size <= 65536:
-        raise UsageError(f"size {size} is not a multiple of 8", hint="three poolings halve it")
+        raise UsageError(f"size {size} is not a multiple of 8", remedy="three poolings halve it")
     return tunnel.layers(widths, size, classify)
 
 

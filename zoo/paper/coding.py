@@ -8,30 +8,36 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from prototxt.errors import Argument, Note, Sentence
+
 if TYPE_CHECKING:
     from runtime import Feeder
     from runtime.codec import Header, Written
-    from runtime.halves import Halves
+    from runtime.encoder_decoder import EncoderDecoder
 
 
 @dataclass(frozen=True)
 class Coder:
-    """A network whose halves encode and decode; `open_coder` makes it."""
+    """A network that encodes and decodes; `open_coder` makes it."""
 
-    halves: Halves
-    sha256: str
+    network: EncoderDecoder
     mean: np.ndarray
     notes: tuple[str, ...]
 
     @property
     def arch(self) -> str:
         """As the model states it; empty where it does not."""
-        return self.halves.metadata.get("zoo.arch", "")
+        return self.network.metadata.get("zoo.arch", "")
+
+    @property
+    def sha256(self) -> str:
+        """Of the model's file."""
+        return self.network.sha256
 
     def header(self, height: int, width: int, raw: bool = False) -> Header:
         from runtime.codec import Header
 
-        return Header(height, width, tuple(self.halves.levels), self.arch, self.sha256, raw)
+        return Header(height, width, tuple(self.network.levels), self.arch, self.sha256, raw)
 
     def switches(self, image: np.ndarray) -> list[np.ndarray]:
         """The masks of an H×W×3 uint8 BGR image of any size, padded by its last row and column."""
@@ -39,30 +45,29 @@ class Coder:
         rows, columns = padded = self._padded(height, width)
         edge = [(0, rows - height), (0, columns - width), (0, 0)]
         whole = np.pad(image, edge, mode="edge")
-        return self.halves.encode(self._feeder(padded).blob(whole)[None])
+        return self.network.encode(self._feeder(padded).blob(whole)[None])
 
     def picture(self, masks: list[np.ndarray], height: int, width: int) -> np.ndarray:
         """The masks of an image of that size -> H×W×3 uint8 BGR."""
         padded = self._padded(height, width)
-        found = self.halves.decode(masks, *padded)[0]
+        found = self.network.decode(masks, *padded)[0]
         return self._feeder(padded).picture(found)[:height, :width]
 
     def _feeder(self, padded: tuple[int, int]) -> Feeder:
         """Feeds images of that size, uncut, by the model's mean, scale and order of colours."""
         import runtime
 
-        return runtime.Feeder(self.halves.encoder, self.mean, padded, crop=False)
+        return runtime.Feeder(self.network.encoder, self.mean, padded, crop=False)
 
     def _padded(self, height: int, width: int) -> tuple[int, int]:
         from runtime import InferenceError
 
-        size, fixed = self.header(height, width).padded, self.halves.fixed
+        size, fixed = self.header(height, width).padded, self.network.fixed
         if fixed not in (None, size):
             raise InferenceError(
-                f"{self.halves.source}: takes images of {fixed[0]}x{fixed[1]} only, not "
-                f"{height}x{width}",
-                None,
-                "convert it again without --shape",
+                f"takes images of {fixed[0]}x{fixed[1]} only, not {height}x{width}",
+                subject=self.network.source,
+                remedy=Sentence("convert it again without ", Argument("shapes")),
             )
         return size
 
@@ -71,15 +76,15 @@ def open_coder(model: Path, provider: str = "auto") -> Coder:
     """The network in an ONNX file; InferenceError where it has no switches to be cut at."""
     import runtime
     from converters.metadata import untrained
-    from runtime.halves import load_halves
+    from runtime.encoder_decoder import load_encoder_decoder
 
-    halves, sha256 = load_halves(model, provider)
-    # No --mean: who decodes must come to the same, from the model alone.
-    how, _, resolved = runtime.resolve(halves.metadata)
-    said = (*resolved, halves.note, untrained(halves.metadata))
-    # The notes tell of --mean, which neither command has.
-    notes = tuple(note.partition("; give --mean")[0] for note in said if note)
-    return Coder(halves, sha256, how.mean_values(3), notes)
+    network = load_encoder_decoder(model, provider)
+    # No mean is taken: who decodes must come to the same, from the model alone.
+    how, _, resolved = runtime.resolve(network.metadata)
+    said = (*resolved, network.note, untrained(network.metadata))
+    # What the notes advise is a mean of one's own, which is not taken here.
+    notes = tuple(note.message if isinstance(note, Note) else note for note in said if note)
+    return Coder(network, how.mean_values(3), notes)
 
 
 def encode(coder: Coder, image: np.ndarray, path: Path, raw: bool = False) -> Written:
@@ -100,17 +105,19 @@ def decode(coder: Coder, path: Path) -> np.ndarray:
     header = read_header(path)
     if header.sha256 != coder.sha256:
         raise InferenceError(
-            f"{path}: was made by {named(header.arch, header.sha256)}, not by "
-            f"{coder.halves.source}, which is {named(coder.arch, coder.sha256)}",
-            None,
-            "give the model that made it, or leave --model out and name its hub",
+            f"was made by {named(header.arch, header.sha256)}, not by "
+            f"{coder.network.source}, which is {named(coder.arch, coder.sha256)}",
+            subject=path,
+            remedy=Sentence(
+                "give the model that made it, or leave ", Argument("model"), " out and name its hub"
+            ),
         )
     if header != coder.header(header.height, header.width, header.raw):
         raise InferenceError(
-            f"{path}: tells of levels of {', '.join(map(str, header.levels))} channels, unlike its "
+            f"tells of levels of {', '.join(map(str, header.levels))} channels, unlike its "
             "own model",
-            None,
-            "encode the image again",
+            subject=path,
+            remedy="encode the image again",
         )
     return coder.picture(list(read_masks(path)), header.height, header.width)
 
@@ -130,9 +137,11 @@ def model_of(header: Header, path: Path, hub: str | None, offline: bool) -> Path
         if file.network and file.network.part == "whole"
     )  # fmt: skip
     raise HubError(
-        f"{path}: was made by {named(header.arch, header.sha256)}, which is not in "
-        f"{opened.name}{has}",
-        hint="give it with --model M.onnx, or its hub with --hub",
+        f"was made by {named(header.arch, header.sha256)}, which is not in {opened.name}{has}",
+        subject=path,
+        remedy=Sentence(
+            "give it with ", Argument("model", "M.onnx"), ", or its hub with ", Argument("hub")
+        ),
     )
 
 

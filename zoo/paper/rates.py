@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from prototxt.errors import Argument, Sentence
+
 if TYPE_CHECKING:
     from zoo.paper.coding import Coder
 
@@ -168,7 +170,9 @@ def measure(
                     row.others[kind].add(image, picture, size)
             on_progress()
     if not values:
-        raise InferenceError("no image can be read", None, "give others with --data")
+        raise InferenceError(
+            "no image can be read", remedy=Sentence("give others with ", Argument("data"))
+        )
     return list(rows.values()), png / values
 
 

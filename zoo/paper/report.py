@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prototxt.files import make_folder
+from prototxt.shapes import shape_text
 from zoo.paper.reconstruction import free_name, picture, reconstruct
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _markdown(
         ("bits per pixel and channel", result["bits_per_pixel"]),
         ("arch", result["arch"]),
         ("images", result["images"]),
-        ("size", "x".join(map(str, result["size"]))),
+        ("size", shape_text(result["size"])),
         ("data", result["data"]),
         ("model", result["model"]),
         ("provider", result["provider"]),

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prototxt.errors import ZooError
+from prototxt.errors import Argument, Sentence, ZooError
 from zoo.paper import architectures
 
 if TYPE_CHECKING:
@@ -134,7 +134,10 @@ def fill(
                 ]
                 drawn.append((name, pictures))
     if not any(row.converted or row.ours or row.learned for row in table):
-        raise ZooError("no network to measure", hint="give --caffemodels DIR or --hub")
+        raise ZooError(
+            "no network to measure",
+            remedy=Sentence("give ", Argument("caffemodels", "DIR"), " or ", Argument("hub")),
+        )
     return drawn
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prototxt.errors import ZooError
+from prototxt.errors import Argument, Sentence, ZooError
 
 if TYPE_CHECKING:
     from converters import Graph, Node
@@ -50,7 +50,9 @@ def find_layer(graph: Graph, layer: str) -> Node:
         if node.name == layer and layer in names:
             return node
     listed = ", ".join(names) or "none"
-    raise ZooError(f"{graph.name}: no layer {layer!r} has filters", hint=f"these have: {listed}")
+    raise ZooError(
+        f"no layer {layer!r} has filters", subject=graph.name, remedy=f"these have: {listed}"
+    )
 
 
 def chain(node: Node) -> list[Node]:
@@ -183,7 +185,9 @@ def upsample(node: Node, values: np.ndarray, unpool: str) -> np.ndarray:
     try:
         windows = Pooling().windows(node)
     except OpenDimension:
-        raise node.error("cannot be decoded: its window's size is open", "give --shape") from None
+        raise node.error(
+            "cannot be decoded: its window's size is open", Sentence("give ", Argument("shapes"))
+        ) from None
     how = dict(zip(UNPOOLS, (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC), strict=True))[
         unpool
     ]

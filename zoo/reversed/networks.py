@@ -91,7 +91,9 @@ def image_shape(network: Network) -> tuple[int, int | None, int | None]:
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or not isinstance(inputs[0].shape[1], int):
         listed = ", ".join(repr(v.name) for v in inputs)
         raise ZooError(
-            f"{network.graph.name}: takes {listed}, not one image", hint="feed it by an .npz"
+            f"takes {listed}, not one image",
+            subject=network.graph.name,
+            remedy="feed it by an .npz",
         )
     _, channels, height, width = inputs[0].shape
     fixed = isinstance(height, int) and isinstance(width, int)
@@ -133,8 +135,9 @@ def image_feeds(
         return {name: runtime.preprocess(pixels, how.mean_values(3), plane)[None] * scale}
     if channels != 1:
         raise ZooError(
-            f"{network.graph.name}: {name!r} has {channels} channels, an image 3 or 1",
-            hint="feed it by an .npz",
+            f"{name!r} has {channels} channels, an image 3 or 1",
+            subject=network.graph.name,
+            remedy="feed it by an .npz",
         )
     import cv2
 
@@ -151,12 +154,14 @@ def read_feeds(network: Network, path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             arrays = {k[3:]: file[k] for k in file.files if k.startswith("in.")}
     except (OSError, ValueError, EOFError) as error:
-        raise ZooError(f"{path}: cannot be read as .npz: {error}") from None
+        raise ZooError(f"cannot be read as .npz: {error}", subject=path) from None
     for value in network.graph.inputs:
         if value.name not in arrays:
             held = ", ".join(f"in.{name}" for name in arrays) or "none"
             raise ZooError(
-                f"{path}: has no array 'in.{value.name}'", hint=f"its arrays in.NAME: {held}"
+                f"has no array 'in.{value.name}'",
+                subject=path,
+                remedy=f"its arrays in.NAME: {held}",
             )
     return {v.name: np.asarray(arrays[v.name], np.float32) for v in network.graph.inputs}
 

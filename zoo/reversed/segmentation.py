@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prototxt.errors import ZooError
+from prototxt.errors import Argument, Sentence, ZooError
+from prototxt.shapes import shape_text
 
 if TYPE_CHECKING:
     from converters import Graph, Node, Rules
@@ -64,7 +65,8 @@ class Convolutional:
                 kind = find(node.type)
                 if isinstance(kind, (Flatten, Reshape)):
                     raise node.error(
-                        "stands in the way of a fully convolutional pass", "give --plain"
+                        "stands in the way of a fully convolutional pass",
+                        Sentence("give ", Argument("plain", True)),
                     )
                 self.weights[node.name] = list(node.blobs)
                 if isinstance(kind, InnerProduct):
@@ -96,7 +98,7 @@ def as_convolution(layer: LayerDefinition, node: Node) -> tuple[LayerDefinition,
 
     shape = node.inputs[0].shape
     if node.params.axis % len(shape) != 1 or len(shape) not in (2, 4):
-        raise node.error("cannot be made a convolution", "give --plain")
+        raise node.error("cannot be made a convolution", Sentence("give ", Argument("plain", True)))
     channels, height, width = (*fixed(shape[1:]), 1, 1)[:3]
     param = Message(position=layer.position)
     param.add("num_output", node.params.num_output)
@@ -191,7 +193,11 @@ def read_masks(folder: Path, images: Sequence[Path]) -> list[Path]:
     paths = [folder / f"{path.stem}.png" for path in images]
     for path in paths:
         if not path.is_file():
-            raise ZooError(f"{path}: no such file", hint="--masks wants STEM.png for each image")
+            raise ZooError(
+                "no such file",
+                subject=path,
+                remedy=Sentence(Argument("masks"), " wants STEM.png for each image"),
+            )
     return paths
 
 
@@ -201,8 +207,8 @@ def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
 
     mask = np.asarray(runtime.read_image(path)).any(axis=2)
     if mask.shape != size:
-        shown = "x".join(map(str, mask.shape))
-        raise ZooError(f"{path}: is {shown}, its image {size[0]}x{size[1]}")
+        shown = shape_text(mask.shape)
+        raise ZooError(f"is {shown}, its image {size[0]}x{size[1]}", subject=path)
     return mask
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prototxt.errors import ZooError
+from prototxt.errors import Argument, Sentence, ZooError
+from prototxt.shapes import shape_text
 
 if TYPE_CHECKING:
     from converters import Rules
@@ -64,12 +65,16 @@ def parse_place(text: str, shape: tuple[int, ...]) -> tuple[int, ...]:
 
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() for part in parts):
-        raise UsageError(f"--neuron {text!r} is not max, random or C,H,W")
+        raise UsageError(Sentence(Argument("neuron"), f" {text!r} is not max, random or C,H,W"))
     place = [int(part) for part in parts]
     place += [0] * sum(size == 1 for size in shape[len(place) :])
     if len(place) != len(shape) or any(i >= n for i, n in zip(place, shape, strict=True)):
-        shown = "x".join(map(str, shape))
-        raise ZooError(f"--neuron {text}: not in the blob, which is {shown}", hint="count from 0")
+        shown = shape_text(shape)
+        raise ZooError(
+            f"not in the blob, which is {shown}",
+            subject=Argument("neuron", text),
+            remedy="count from 0",
+        )
     return tuple(place)
 
 
@@ -82,7 +87,7 @@ def visualise(
     backward = converters.reverse(network.graph, blob, rules)
     if len(backward.outputs) != 1:
         listed = ", ".join(v.name for v in backward.outputs)
-        raise ZooError(f"{network.graph.name}: there is no one image: {listed}")
+        raise ZooError(f"there is no one image: {listed}", subject=network.graph.name)
     return network.run({**feeds, backward.inputs[-1].name: p}, backward)
 
 

@@ -11,9 +11,10 @@ from converters.fillers import Filler, fill
 from converters.layers.inputs import Data, DummyData, HDF5Data, ImageData, TransformParams
 from converters.registry import find
 from prototxt import LayerDefinition, NetDefinition
-from prototxt.errors import ZooError
+from prototxt.errors import Argument, Sentence, ZooError
 from prototxt.files import find_beside
 from prototxt.records import Decoding, HDF5Records, LMDBRecords, Records
+from prototxt.shapes import shape_text
 from zoo.data.lists import ImageRecords, from_list
 from zoo.data.npz import read_npz
 from zoo.training.solver import Feed
@@ -42,15 +43,17 @@ def npz_feed(
     missing = [blob for blob in wanted if blob not in stored]
     if missing:
         raise ZooError(
-            f"{path}: no array {missing[0]!r}",
-            hint=f"the network's inputs are {', '.join(wanted)}",
+            f"no array {missing[0]!r}",
+            subject=path,
+            remedy=f"the network's inputs are {', '.join(wanted)}",
         )
     arrays = {blob: stored[blob] for blob in wanted}
     counts = {blob: len(array) for blob, array in arrays.items() if array.ndim}
     if len(counts) != len(arrays) or len(set(counts.values())) != 1 or 0 in counts.values():
         raise ZooError(
-            f"{path}: its arrays differ in their number of iterations, or have none",
-            hint="the first axis of each is the iteration",
+            "its arrays differ in their number of iterations, or have none",
+            subject=path,
+            remedy="the first axis of each is the iteration",
         )
     count = next(iter(counts.values()))
 
@@ -79,7 +82,9 @@ def layers_feed(
         else:
             sources.append(LayerSource(layer, path, data, net.phase == "TRAIN", seed))
     if not sources:
-        raise ZooError(f"{net.path}: no data layer", hint="give --data IO.npz")
+        raise ZooError(
+            "no data layer", subject=net.path, remedy=Sentence("give ", Argument("data", "IO.npz"))
+        )
 
     def feed(number: int) -> dict[str, np.ndarray]:
         return {
@@ -103,7 +108,9 @@ class ConstantSource:
         for index, top in enumerate(layer.tops):
             shape = kind.top_shape(params, index)
             if shape is None:
-                raise ZooError(f"layer {layer.name!r}: states no shape", layer.position)
+                raise ZooError(
+                    "states no shape", subject=f"layer {layer.name!r}", position=layer.position
+                )
             fillers = params.data_filler or [Filler()]
             filler = fillers[index if len(fillers) > 1 else 0]
             self.arrays[top] = fill(filler, shape, seed, layer.name, index)
@@ -121,33 +128,42 @@ class LayerSource:
         kind = find(layer.type)
         if not isinstance(kind, (Data, ImageData, HDF5Data)):
             raise ZooError(
-                f"layer {layer.name!r} ({layer.type}): training cannot read it",
-                layer.position,
-                "give --data IO.npz with one array per input",
+                "training cannot read it",
+                subject=f"layer {layer.name!r} ({layer.type})",
+                position=layer.position,
+                remedy=Sentence("give ", Argument("data", "IO.npz"), " with one array per input"),
             )
         params = kind.read(layer, False, lambda _: None)
         own = params.own
         self.tops, self.size = layer.tops, own.batch_size
         if not self.size:
-            raise ZooError(f"layer {layer.name!r}: batch_size is missing", layer.position)
+            raise ZooError(
+                "batch_size is missing", subject=f"layer {layer.name!r}", position=layer.position
+            )
         if getattr(own, "rand_skip", 0):
-            raise ZooError(f"layer {layer.name!r}: rand_skip is not supported", layer.position)
+            raise ZooError(
+                "rand_skip is not supported",
+                subject=f"layer {layer.name!r}",
+                position=layer.position,
+            )
         source = data or source_of(layer, own.source, path)
         self.transform = Transform(params.transform, layer, path, train)
         self.records: Records
         if isinstance(kind, HDF5Data):
             if layer.param("transform_param") is not None:
                 raise ZooError(
-                    f"layer {layer.name!r} (HDF5Data): does not transform its rows",
-                    layer.position,
-                    "leave transform_param out; Caffe refuses it too",
+                    "does not transform its rows",
+                    subject=f"layer {layer.name!r} (HDF5Data)",
+                    position=layer.position,
+                    remedy="leave transform_param out; Caffe refuses it too",
                 )
             self.records = HDF5Records(source, layer.tops)
         elif isinstance(kind, ImageData) and data is None:
             if bool(own.new_height) != bool(own.new_width):
                 raise ZooError(
-                    f"layer {layer.name!r} (ImageData): new_height and new_width go together",
-                    layer.position,
+                    "new_height and new_width go together",
+                    subject=f"layer {layer.name!r} (ImageData)",
+                    position=layer.position,
                 )
             size = (own.new_height, own.new_width) if own.new_height else None
             root = root_of(own.root_folder, source, path)
@@ -174,10 +190,10 @@ class LayerSource:
         rng = np.random.default_rng((self.seed, number, 1))
         array = self.transform(first, rng, self.source)
         if self.shape not in (None, array.shape):
-            ours, usual = ("x".join(map(str, s)) for s in (array.shape, self.shape))
+            ours, usual = (shape_text(s) for s in (array.shape, self.shape))
             raise ZooError(
                 f"{self.records.name(place)} is {ours}, the first is {usual}",
-                hint="a batch takes images of one size",
+                remedy="a batch takes images of one size",
             )
         return [array, *rest]
 
@@ -196,20 +212,25 @@ class MissingSource(ZooError):
     def __init__(self, layer: LayerDefinition, name: str, looked: str) -> None:
         self.looked = looked
         super().__init__(
-            f"layer {layer.name!r} ({layer.type}): its source {name!r} is not there",
-            layer.position,
-            f"{looked}; give --data for another",
+            f"its source {name!r} is not there",
+            subject=f"layer {layer.name!r} ({layer.type})",
+            position=layer.position,
+            remedy=Sentence(looked, "; give ", Argument("data"), " for another"),
         )
 
 
 def source_of(layer: LayerDefinition, name: str, path: Path) -> Path:
     """The source of a data layer, from the current folder, else beside `path`."""
     if not name:
-        raise ZooError(f"layer {layer.name!r} ({layer.type}): source is missing", layer.position)
+        raise ZooError(
+            "source is missing",
+            subject=f"layer {layer.name!r} ({layer.type})",
+            position=layer.position,
+        )
     try:
         return beside(name, path)
     except ZooError as error:
-        raise MissingSource(layer, name, error.hint or "") from None
+        raise MissingSource(layer, name, error.remedy or "") from None
 
 
 class Transform:
@@ -223,8 +244,9 @@ class Transform:
         self.mean: np.ndarray | None = None
         if params.mean_file and params.mean_value:
             raise ZooError(
-                f"layer {layer.name!r}: mean_file and mean_value exclude each other",
-                layer.position,
+                "mean_file and mean_value exclude each other",
+                subject=f"layer {layer.name!r}",
+                position=layer.position,
             )
         if params.mean_file:
             self.mean = prototxt.read_binaryproto(beside(params.mean_file, path))
@@ -233,17 +255,18 @@ class Transform:
 
     def check(self, shape: tuple[int, ...], source: Path) -> None:
         """ZooError where the mean or the crop does not fit an image of that shape."""
-        shown, where = "x".join(map(str, shape)), self.layer.position
+        shown, where = shape_text(shape), self.layer.position
         if self.mean is not None:
             channels, *plane = self.mean.shape
             wanted = (1, shape[0]) if plane == [1, 1] else (shape[0],)
             if channels not in wanted or tuple(plane) not in ((1, 1), shape[1:]):
-                its = "x".join(map(str, self.mean.shape))
-                raise ZooError(f"{source}: its images are {shown}, the mean is {its}")
+                its = shape_text(self.mean.shape)
+                raise ZooError(f"its images are {shown}, the mean is {its}", subject=source)
         if self.crop > min(shape[1:]):
             raise ZooError(
-                f"layer {self.layer.name!r}: crop_size {self.crop} is more than {source}'s {shown}",
-                where,
+                f"crop_size {self.crop} is more than {source}'s {shown}",
+                subject=f"layer {self.layer.name!r}",
+                position=where,
             )
 
     def __call__(self, row: np.ndarray, rng: np.random.Generator, source: Path) -> np.ndarray:
@@ -265,7 +288,9 @@ def decoding(layer: LayerDefinition, color: bool, gray: bool) -> Decoding:
     """How a layer's encoded images are read (DataTransformer::Transform)."""
     if color and gray:
         raise ZooError(
-            f"layer {layer.name!r}: force_color and force_gray exclude each other", layer.position
+            "force_color and force_gray exclude each other",
+            subject=f"layer {layer.name!r}",
+            position=layer.position,
         )
     return "color" if color else "gray" if gray else "native"
 
@@ -282,6 +307,7 @@ def beside(name: str, path: Path) -> Path:
     if found is not None:
         return found
     raise ZooError(
-        f"{path}: names {name!r}, which is not there",
-        hint=f"looked in the current folder and in {path.parent}",
+        f"names {name!r}, which is not there",
+        subject=path,
+        remedy=f"looked in the current folder and in {path.parent}",
     )

@@ -14,6 +14,7 @@ from converters.registry import find
 from converters.resolve import connect
 from prototxt import NetDefinition, ParamSpec
 from prototxt.errors import ZooError
+from prototxt.shapes import shape_text
 from zoo.training.inplace import follow_overwritten_blobs
 
 __all__ = ["Network"]
@@ -37,7 +38,9 @@ class Network:
     ) -> None:
         self.losses, others = objective(net)
         if net.phase == "TRAIN" and not self.losses:
-            raise ZooError(f"{net.path}: nothing to minimise: no loss layer in the TRAIN phase")
+            raise ZooError(
+                "nothing to minimise: no loss layer in the TRAIN phase", subject=net.path
+            )
         conversion = converters.convert(
             net,
             weights,
@@ -104,10 +107,10 @@ class Network:
             for layer, index, tensor, _ in self.blobs:
                 source = theirs.get((layer, index), tensor)
                 if source.shape != tensor.shape:
-                    ours, trained = ("x".join(map(str, t.shape)) for t in (tensor, source))
+                    ours, trained = (shape_text(t.shape) for t in (tensor, source))
                     raise ZooError(
-                        f"layer {layer!r}: blob {index} is {ours} in the TEST phase, "
-                        f"{trained} in the TRAIN phase"
+                        f"blob {index} is {ours} in the TEST phase, {trained} in the TRAIN phase",
+                        subject=f"layer {layer!r}",
                     )
                 tensor.copy_(source)
 

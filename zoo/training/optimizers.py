@@ -65,13 +65,13 @@ class CaffeOptimizer(torch.optim.Optimizer):
         if len(arrays) != len(ours):
             raise ZooError(
                 f"the snapshot has {len(arrays)} history arrays, this solver needs {len(ours)}",
-                hint="it is of another network or solver",
+                remedy="it is of another network or solver",
             )
         for mine, stored in zip(ours, arrays, strict=True):
             if mine.numel() != stored.numel():
                 raise ZooError(
                     f"a history array has {stored.numel()} numbers, this network's {mine.numel()}",
-                    hint="the snapshot is of another network",
+                    remedy="the snapshot is of another network",
                 )
             mine.copy_(stored.reshape(mine.shape))
 
@@ -200,9 +200,13 @@ SOLVERS: dict[str, type[CaffeOptimizer]] = {
 def make_optimizer(solver: SolverDefinition, groups: Iterable[dict[str, Any]]) -> CaffeOptimizer:
     """The optimizer that a solver asks for; ZooError for a type or a rule that Caffe lacks."""
     if solver.type not in SOLVERS:
-        raise ZooError(f"unknown solver type {solver.type!r}", hint=f"one of {', '.join(SOLVERS)}")
+        raise ZooError(
+            f"unknown solver type {solver.type!r}", remedy=f"one of {', '.join(SOLVERS)}"
+        )
     if solver.regularization_type not in ("L1", "L2"):
-        raise ZooError(f"unknown regularization_type {solver.regularization_type!r}", hint="L1, L2")
+        raise ZooError(
+            f"unknown regularization_type {solver.regularization_type!r}", remedy="L1, L2"
+        )
     if solver.type in ("AdaGrad", "RMSProp") and solver.momentum:
-        raise ZooError(f"{solver.type} takes no momentum", hint="set momentum: 0")
+        raise ZooError(f"{solver.type} takes no momentum", remedy="set momentum: 0")
     return SOLVERS[solver.type](groups, solver)

@@ -16,7 +16,7 @@ def check_policy(solver: SolverDefinition) -> None:
     """Refuse a solver whose policy lacks what it needs, before any data is read."""
     if solver.lr_policy not in POLICIES:
         raise ZooError(
-            f"unknown lr_policy {solver.lr_policy!r}", hint=f"one of {', '.join(POLICIES)}"
+            f"unknown lr_policy {solver.lr_policy!r}", remedy=f"one of {', '.join(POLICIES)}"
         )
     if solver.lr_policy == "step" and solver.stepsize <= 0:
         raise ZooError("lr_policy step needs a stepsize above 0")

@@ -15,7 +15,7 @@ import torch
 
 import prototxt
 from prototxt import Message, NetDefinition, SolverDefinition, decode
-from prototxt.errors import ZooError
+from prototxt.errors import Argument, Sentence, ZooError
 from prototxt.net import from_message
 from zoo import extras
 from zoo.training.curves import draw_curve
@@ -32,9 +32,13 @@ def choose_device(wanted: str) -> str:
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise ZooError(f"{wanted}: no CUDA device here", hint="use --device cpu or auto")
+        raise ZooError(
+            "no CUDA device here",
+            subject=wanted,
+            remedy=Sentence("use ", Argument("device"), " cpu or auto"),
+        )
     if wanted.partition(":")[0] not in ("cpu", "cuda"):
-        raise ZooError(f"unknown device {wanted!r}", hint="one of auto, cpu, cuda, cuda:N")
+        raise ZooError(f"unknown device {wanted!r}", remedy="one of auto, cpu, cuda, cuda:N")
     return wanted
 
 
@@ -43,9 +47,9 @@ def load_net(definition: SolverDefinition, path: Path) -> NetDefinition:
     fields = ("train_net_param", "train_net", "net_param", "net")
     given = [field for field in fields if getattr(definition, field)]
     if not given:
-        raise ZooError(f"{path}: names no network", hint='add net: "net.prototxt"')
+        raise ZooError("names no network", subject=path, remedy='add net: "net.prototxt"')
     if len(given) > 1:
-        raise ZooError(f"{path}: names {len(given)} networks to train: {', '.join(given)}")
+        raise ZooError(f"names {len(given)} networks to train: {', '.join(given)}", subject=path)
     return in_state(
         read_named(getattr(definition, given[0]), path), "TRAIN", definition.train_state
     )
@@ -61,16 +65,17 @@ def load_test_nets(definition: SolverDefinition, path: Path) -> list[NetDefiniti
         nets += [read_named(generic, path)] * (count - len(nets))
     if len(nets) != count:
         raise ZooError(
-            f"{path}: {len(nets)} networks to test, but test_iter is given {count} times",
-            hint="give test_iter once for each",
+            f"{len(nets)} networks to test, but test_iter is given {count} times",
+            subject=path,
+            remedy="give test_iter once for each",
         )
     if min(definition.test_iter, default=1) < 1:
-        raise ZooError(f"{path}: test_iter is {min(definition.test_iter)}, must be above 0")
+        raise ZooError(f"test_iter is {min(definition.test_iter)}, must be above 0", subject=path)
     if count and definition.test_interval < 1:
-        raise ZooError(f"{path}: test_iter without test_interval")
+        raise ZooError("test_iter without test_interval", subject=path)
     states: list[Message | None] = [*definition.test_state] or [None] * count
     if len(states) != count:
-        raise ZooError(f"{path}: test_state is given {len(states)} times, not {count}")
+        raise ZooError(f"test_state is given {len(states)} times, not {count}", subject=path)
     return [in_state(net, "TEST", state) for net, state in zip(nets, states, strict=True)]
 
 
@@ -165,8 +170,14 @@ def open_test_feed(
     except MissingSource as error:
         raise ZooError(
             f"{error.message}, and the solver's tests read it",
-            error.position,
-            f"{error.looked}; give --data an .npz for both, or leave test_iter out",
+            subject=error.subject,
+            position=error.position,
+            remedy=Sentence(
+                error.looked,
+                "; give ",
+                Argument("data"),
+                " an .npz for both, or leave test_iter out",
+            ),
         ) from None
 
 

@@ -14,6 +14,7 @@ import torch
 import prototxt
 from prototxt import SolverDefinition, SolverState
 from prototxt.errors import ZooError
+from prototxt.shapes import shape_text
 from zoo.training.distributed import ALONE, Group
 from zoo.training.network import Network
 from zoo.training.optimizers import make_optimizer
@@ -114,7 +115,7 @@ class Solver:
         if not np.isfinite(total):
             raise ZooError(
                 f"the loss is {total} after iteration {self.iteration}",
-                hint="lower base_lr, or set clip_gradients",
+                remedy="lower base_lr, or set clip_gradients",
             )
         return total / size
 
@@ -221,14 +222,15 @@ class Solver:
             model = path.parent / model.name
         if not model.exists():
             raise ZooError(
-                f"{path}: its model {state.learned_net} is not there",
-                hint="keep both files together",
+                f"its model {state.learned_net} is not there",
+                subject=path,
+                remedy="keep both files together",
             )
         self.load(prototxt.read_weights(model), model)
         try:
             self.optimizer.load_history([torch.from_numpy(a.copy()) for a in state.history])
         except ZooError as error:
-            raise ZooError(f"{path}: {error.message}", hint=error.hint) from None
+            raise ZooError(error.message, subject=path, remedy=error.remedy) from None
         self.iteration = state.iter
 
     @torch.no_grad()
@@ -241,12 +243,15 @@ class Solver:
                 continue
             matched = True
             if index >= len(stored) or stored[index].size != tensor.numel():
-                theirs = "x".join(map(str, stored[index].shape)) if index < len(stored) else "none"
-                ours = "x".join(map(str, tensor.shape))
+                theirs = shape_text(stored[index].shape) if index < len(stored) else "none"
+                ours = shape_text(tensor.shape)
                 raise ZooError(
-                    f"{source}: layer {layer!r}: blob {index} is {theirs}, the network's is {ours}",
-                    hint="it is of another network",
+                    f"blob {index} is {theirs}, the network's is {ours}",
+                    subject=f"{source}: layer {layer!r}",
+                    remedy="it is of another network",
                 )
             tensor.copy_(torch.from_numpy(stored[index].copy()).reshape(tensor.shape))
         if not matched:
-            raise ZooError(f"{source}: has no layer of this network", hint="is it of another one?")
+            raise ZooError(
+                "has no layer of this network", subject=source, remedy="is it of another one?"
+            )

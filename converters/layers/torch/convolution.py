@@ -45,7 +45,7 @@ class GeneralConvolution(nn.Module):
         """The convolution of one input."""
         lead, axes = x.shape[: self.axis], len(self.stride)
         x = x.reshape(math.prod(lead), *x.shape[self.axis :])
-        weight = self.weight
+        weight: torch.Tensor = self.weight
         if not axes:
             x, weight = x[..., None], weight[..., None]
         function = (TRANSPOSED if self.transposed else CONVOLUTIONS)[max(axes, 1)]

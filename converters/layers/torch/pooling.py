@@ -132,7 +132,7 @@ class MaxUnpool(nn.Module):
             order = torch.arange(index.shape[2], device=x.device).expand_as(index)
             last = torch.full((n, c, area), -1, dtype=torch.int64, device=x.device)
             last = last.scatter_reduce(2, index, order, "amax")
-            plane = LastWrite.apply(values, index, last)
+            plane = LastWrite.apply(values, index, last)  # type: ignore[no-untyped-call]
         return plane.reshape(n, c, *size)
 
 
@@ -140,7 +140,7 @@ class LastWrite(torch.autograd.Function):
     """Scatter by the last source of each target; every source receives its target's gradient."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: torch.autograd.function.FunctionCtx,
         values: torch.Tensor,
         index: torch.Tensor,
@@ -151,7 +151,7 @@ class LastWrite(torch.autograd.Function):
         return torch.where(last >= 0, written, torch.zeros_like(written))
 
     @staticmethod
-    def backward(  # type: ignore[override]
+    def backward(
         ctx: torch.autograd.function.FunctionCtx, gradient: torch.Tensor
     ) -> tuple[torch.Tensor, None, None]:
         (index,) = ctx.saved_tensors  # type: ignore[attr-defined]

@@ -22,6 +22,10 @@ class Recurrent(nn.Module):
     """
 
     states: ClassVar[int]
+    weight_x: nn.Parameter
+    weight_h: nn.Parameter
+    weight_static: nn.Parameter
+    bias: nn.Parameter
 
     def __init__(
         self,
@@ -78,6 +82,8 @@ class RNN(Recurrent):
     """State: hidden. Blobs: those of LSTM, weight_o, bias_o."""
 
     states = 1
+    weight_o: nn.Parameter
+    bias_o: nn.Parameter
 
     def step(
         self, terms: torch.Tensor, going: torch.Tensor, states: list[torch.Tensor]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import nn
@@ -36,8 +38,10 @@ class ConvolutionTranspose(nn.Module):
     def forward(self, p: torch.Tensor, *like: torch.Tensor) -> torch.Tensor:
         function = TRANSPOSED[len(self.stride)]
         y = function(p, self.weight, None, self.stride, 0, 0, self.groups, self.dilation)
-        wanted = self.size if self.size is not None else (like[0] if like else y).shape[2:]
-        if self.size is None and not like:
+        wanted: Sequence[int] = (like[0] if like else y).shape[2:]
+        if self.size is not None:
+            wanted = self.size
+        elif not like:
             wanted = [n - 2 * pad for n, pad in zip(wanted, self.pad, strict=True)]
         pads: list[int] = []
         for n, pad, have in zip(wanted, self.pad, y.shape[2:], strict=True):

@@ -31,7 +31,7 @@ class Slice(nn.Module):
         return f"{self.sizes}, axis={self.axis}"
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
-        return x.split(self.sizes, self.axis) if len(self.sizes) > 1 else x
+        return torch.split(x, self.sizes, self.axis) if len(self.sizes) > 1 else x
 
 
 class Split(nn.Module):

@@ -19,7 +19,7 @@ class SPP(nn.Module):
         self.levels = nn.ModuleList(levels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        pooled = [level(x) for level in self.levels]
+        pooled: list[torch.Tensor] = [level(x) for level in self.levels]
         if len(pooled) == 1:
             return pooled[0]
         return torch.cat([level.flatten(1) for level in pooled], 1)

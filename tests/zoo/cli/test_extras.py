@@ -13,7 +13,8 @@ import pytest
 import converters
 import prototxt
 import runtime
-from zoo import architectures, extras
+from zoo import extras
+from zoo.paper import architectures
 
 ROOT = Path(__file__).resolve().parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -119,8 +120,8 @@ sys.path.insert(0, {root!r})
 for name in {modules!r}:
     sys.modules[name] = None
 sys.argv = ["zoo", *{arguments!r}]
-import zoo.cli
-zoo.cli.main()
+import zoo.cli.app
+zoo.cli.app.main()
 """
 
 
@@ -260,7 +261,7 @@ def test_a_library_raises_what_python_raises(tmp_path):
     script = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.modules['torch'] = None\n"
         "import converters, prototxt\n"
-        "from zoo import architectures\n"
+        "from zoo.paper import architectures\n"
         "net = prototxt.parse_net(architectures.definition('2_3_4', 16)).select('TEST')\n"
         "try:\n    converters.to_torch(converters.build_graph(net))\n"
         "except ModuleNotFoundError as error:\n    print(error.name)\n"

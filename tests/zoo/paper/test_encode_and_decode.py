@@ -200,6 +200,41 @@ def test_a_model_that_takes_pixels(zoo, photograph, tmp_path):
     assert not (tmp_path / "f.switches").exists()
 
 
+def test_scale_and_order_of_colours(zoo, tmp_path):
+    """The network sees what it was trained on, and the picture is BGR of 0..255 again."""
+    mean, scale = [100, 110, 120], 0.0078125
+    (tmp_path / "net.prototxt").write_text(architectures.definition("2_3_4"))
+    stated = ["--mean", "100,110,120", "--scale", scale, "--channel-order", "RGB"]
+    assert zoo("convert", "net.prototxt", "--seed", 9, *stated).status == 0
+    (_, image), *_ = runtime.sample_images()
+    image = np.ascontiguousarray(image[100:460:9, 0:504:9])
+    height, width = image.shape[:2]
+    assert (height, width) == (40, 56)
+    runtime.write_png(tmp_path / "in.png", image)
+
+    colours = np.array(mean, np.float32).reshape(3, 1, 1)
+    blob = (image[..., ::-1].transpose(2, 0, 1).astype(np.float32) - colours) * np.float32(scale)
+    found = runtime.load(tmp_path / "net.onnx", "cpu").run({"data": blob[None]})
+    rgb = np.clip(np.rint(found["deconv1_2"][0] / np.float32(scale) + colours), 0, 255)
+    expected = rgb.astype(np.uint8).transpose(1, 2, 0)[..., ::-1]
+    assert np.ptp(expected) > 20 and (expected[..., 0] != expected[..., 2]).any()
+
+    model = ["--model", "net.onnx"]
+    assert zoo("encode", "in.png", "-o", "f.switches", *model).status == 0
+    masks = list(runtime.read_masks(tmp_path / "f.switches"))
+    for level, mask in enumerate(masks, 1):
+        np.testing.assert_array_equal(mask, found[f"pool{level}_mask"][0])
+    assert zoo("decode", "f.switches", "-o", "back.png", *model).status == 0
+    back = runtime.read_image(tmp_path / "back.png")
+    np.testing.assert_array_equal(back, expected)
+
+    assert zoo("reconstruct", "in.png", "--size", "40x56", "-o", "drawn", *model).status == 0
+    drawn = runtime.read_image(tmp_path / "drawn/in.png")
+    rebuilt = back.repeat(4, 0).repeat(4, 1)  # small pictures are drawn enlarged
+    assert rebuilt.shape[1] * 2 + 36 == drawn.shape[1]
+    np.testing.assert_array_equal(drawn[12 : 12 + 4 * height, -12 - 4 * width : -12], rebuilt)
+
+
 @pytest.mark.parametrize("arch", ["8_8_8", "16_16_16-learned"])
 def test_five_hundred_photographs(shared, tmp_path, arch):
     """Encoded and decoded they are, bit for bit, what the network whole makes of them."""
@@ -244,6 +279,6 @@ def test_another_runtime_decodes_the_same(tmp_path):
         for level, mask in enumerate(masks, 1)
     )
     assert differing <= 1e-4 * sum(mask.size for mask in masks)
-    ours = coder.halves.decode(masks, 96, 160)
+    ours = coder.network.decode(masks, 96, 160)
     scale = np.abs(ours).max()
     np.testing.assert_allclose(found["deconv1_2"].numpy(), ours, rtol=0, atol=1e-5 * scale)

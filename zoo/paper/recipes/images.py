@@ -55,7 +55,7 @@ def load_images(
     source = Source(data)
     count = len(source.names)
     if hold_out >= count:
-        raise ZooError(f"{source.name}: {count} images: cannot hold {hold_out} out")
+        raise ZooError(f"{count} images: cannot hold {hold_out} out", subject=source.name)
     held = held_out_places(count, hold_out)
     training = sorted(set(range(count)) - set(held))
     if len(training) > MOST:
@@ -68,7 +68,7 @@ def load_images(
             try:
                 image = source.read(place)
             except ZooError as error:
-                skipped.append((source.names[place], error.message.rpartition(": ")[2]))
+                skipped.append((source.names[place], error.message))
                 continue
             finally:
                 on_progress()
@@ -79,7 +79,7 @@ def load_images(
     taken_held: list[int] = []
     parts = list(images(training, taken))
     if not parts:
-        raise ZooError(f"{source.name}: none of its images can be read")
+        raise ZooError("none of its images can be read", subject=source.name)
     pool = make_pool(parts, variants, size, seed)
     kept = list(images(held, taken_held))
     held_pool = make_pool(kept, 1, size) if kept else np.empty((0, 3, size, size), np.uint8)

@@ -60,7 +60,7 @@ def paper_solver(
     if classify and (labels is None or not all(0 <= label < CLASSES for label in labels)):
         raise ZooError(
             f"the paper's classifier tells {CLASSES} classes apart (labels 0 to {CLASSES - 1})",
-            hint="give images in one folder for each class, or a database with such labels",
+            remedy="give images in one folder for each class, or a database with such labels",
         )
     size = images.shape[-1]
     text = architectures.solver(arch, classify)

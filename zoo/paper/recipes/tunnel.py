@@ -187,7 +187,7 @@ class TunnelRun:
         try:
             about = json.loads(str(arrays.pop("about")))
         except (ValueError, KeyError):
-            raise ZooError(f"{path}: not the state of a training") from None
+            raise ZooError("not the state of a training", subject=path) from None
         ours = {
             "arch": self.arch,
             "recipe": dataclasses.asdict(self.recipe),
@@ -197,8 +197,9 @@ class TunnelRun:
         for name, value in ours.items():
             if about.get(name) != value:
                 raise ZooError(
-                    f"{path}: its {name} is {about.get(name)}, not {value}",
-                    hint="give the options and the images that it began with",
+                    f"its {name} is {about.get(name)}, not {value}",
+                    subject=path,
+                    remedy="give the options and the images that it began with",
                 )
         self.encoder_seed, self.seconds = about["encoder_seed"], about["seconds"]
         return {**arrays, "iteration": np.array(about["iteration"])}

@@ -1,4 +1,4 @@
-"""A network cut at its switches: the two halves give what the whole gives, bit for bit."""
+"""A network cut at its switches: encoder and decoder give what the whole gives, bit for bit."""
 
 import numpy as np
 import onnx
@@ -7,8 +7,8 @@ import pytest
 import converters
 import prototxt
 import runtime
+from runtime.encoder_decoder import load_encoder_decoder
 from runtime.errors import InferenceError
-from runtime.halves import load_halves
 from zoo import hub
 from zoo.paper import architectures
 
@@ -27,16 +27,16 @@ def written(tmp_path, definition: str, target: str = "cpu", **options):
 def same(path, height: int, width: int) -> None:
     rng = np.random.default_rng(height * 1000 + width)
     blob = (rng.random((1, 3, height, width), np.float32) * 255 - 120).round()
-    halves, _ = load_halves(path, "cpu")
-    masks = halves.encode(blob)
-    assert [mask.shape for mask in masks] == halves.shapes(height, width)
+    network = load_encoder_decoder(path, "cpu")
+    masks = network.encode(blob)
+    assert [mask.shape for mask in masks] == network.shapes(height, width)
     whole = runtime.load(path, "cpu").run({"data": blob})["deconv1_2"]
     assert np.ptp(whole) > 0
-    np.testing.assert_array_equal(halves.decode(masks, height, width), whole)
+    np.testing.assert_array_equal(network.decode(masks, height, width), whole)
 
 
 @pytest.mark.parametrize("target", ["cpu", "cuda", "portable"])
-def test_the_halves_are_the_whole(tmp_path, target):
+def test_encoder_and_decoder_are_the_whole(tmp_path, target):
     path = written(tmp_path, architectures.definition("4_3_5", 16), target)
     for height, width in [(8, 8), (16, 40), (72, 24)]:
         same(path, height, width)
@@ -44,16 +44,29 @@ def test_the_halves_are_the_whole(tmp_path, target):
 
 def test_a_network_of_the_hub():
     path = hub.locate("8_8_8")
-    halves, digest = load_halves(path, "cpu")
-    assert halves.levels == [8, 8, 8] and halves.multiple == 8 and halves.fixed is None
-    assert len(digest) == 64
-    assert halves.metadata["zoo.arch"] == "8_8_8"
+    network = load_encoder_decoder(path, "cpu")
+    assert network.levels == [8, 8, 8] and network.multiple == 8 and network.fixed is None
+    assert len(network.sha256) == 64
+    assert network.metadata["zoo.arch"] == "8_8_8"
     same(path, 64, 96)
+
+
+def test_it_is_cut_where_split_cuts(tmp_path):
+    """Its masks are the inputs of the decoder that `converters.split` makes, in this order."""
+    graph = converters.build_graph(
+        prototxt.parse_net(architectures.definition("4_3_5", 16)).select("TEST")
+    )
+    encoder, decoder = converters.split(graph)
+    onnx.save(converters.to_onnx(graph), tmp_path / "whole.onnx")
+    network = load_encoder_decoder(tmp_path / "whole.onnx", "cpu")
+    masks = [output.name for output in network.encoder.outputs]
+    assert masks == [value.name for value in encoder.outputs]
+    assert masks == [value.name for value in decoder.inputs]
 
 
 def refused(path) -> str:
     with pytest.raises(InferenceError) as caught:
-        load_halves(path, "cpu")
+        load_encoder_decoder(path, "cpu")
     return str(caught.value)
 
 

@@ -1,0 +1,28 @@
+"""Shapes and planes as text, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = ["Plane", "parse_plane", "shape_text"]
+
+Plane = tuple[int, int]
+"""Height and width, pixels."""
+
+
+def shape_text(dims: Iterable[object], scalar: str = "") -> str:
+    """``1x3x224x224``; `scalar` where there are no dimensions."""
+    return "x".join(map(str, dims)) or scalar
+
+
+def parse_plane(text: str | None, *, square: bool = False) -> Plane | None:
+    """The plane of ``HEIGHTxWIDTH``, whose numbers are above 0; None of anything else.
+
+    With `square` one number stands for both.
+    """
+    parts = (text or "").lower().split("x")
+    if square and len(parts) == 1:
+        parts *= 2
+    if len(parts) != 2 or not all(part.isdecimal() and int(part) for part in parts):
+        return None
+    return int(parts[0]), int(parts[1])

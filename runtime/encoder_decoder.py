@@ -1,0 +1,285 @@
+"""A network's encoder and decoder, cut out of its ONNX file at the switches.
+
+The encoder is what the masks depend on; the decoder is what the picture needs besides, and what it
+reads of the encoder crosses the cut. That is also how `converters.split` cuts, which makes two
+models of a definition. A model that was converted whole has no layers any more, and those that are
+published keep their bytes, so here the cut is not stated in the file but found in it, by following
+tensors from the picture back to the masks.
+
+Of an image nothing but masks may cross. The decoder's other inputs follow from the image's size:
+the outputs of Shape nodes, and of bias layers, convolutions whose weights are zero.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prototxt.errors import Argument, Sentence
+from prototxt.files import read_bytes
+
+from .errors import InferenceError
+from .evaluation import image_output
+from .session import IOSpec, Model, load
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["EncoderDecoder", "load_encoder_decoder"]
+
+
+@dataclass
+class Cut:
+    """What the decoder is fed, by tensor name."""
+
+    masks: list[str] = field(default_factory=list)
+    """Caffe's masks that the picture needs, first level first."""
+    flat: dict[str, str] = field(default_factory=dict)
+    """ONNX's index of the whole tensor -> the mask that is made of it."""
+    shapes: dict[str, onnx.NodeProto] = field(default_factory=dict)
+    """Output of a Shape node that asks for the size of something in the encoder -> the node."""
+    biases: dict[str, np.ndarray] = field(default_factory=dict)
+    """Output of a bias layer -> its constant, 1×C×1×1."""
+
+    @property
+    def names(self) -> list[str]:
+        return [*self.masks, *self.flat, *self.shapes, *self.biases]
+
+
+class EncoderDecoder:
+    """An encoder and a decoder that together are one network; `load_encoder_decoder` makes them.
+
+    `levels` has the channels of each mask; a picture's sides must be multiples of `multiple`.
+    """
+
+    def __init__(
+        self, model: onnx.ModelProto, source: str, sha256: str, provider: str, threads: int | None
+    ) -> None:
+        from onnx.utils import Extractor
+
+        self.source = source
+        self.sha256 = sha256
+        """Of the file."""
+        self.metadata = {item.key: item.value for item in model.metadata_props}
+        self._graph = model.graph
+        signature = Signature(model, source)
+        self.input = signature.inputs[0].name
+        self.output = image_output(signature)  # type: ignore[arg-type]
+        self._cut = self._find_cut()
+        channels = {spec.name: spec.shape[1:2] for spec in signature.outputs}
+        self.levels = [self._known(name, *channels[name]) for name in self._cut.masks]
+        self.multiple = 2 ** len(self.levels)
+        self._extractor = Extractor(model)
+        self._extractor.value_infos.update(self._inputs())
+        self.encoder = self._session([self.input], self._cut.masks, provider, threads)
+        self.decoder = self._session(self._cut.names, [self.output], provider, threads)
+        self.note = self.encoder.note
+        self._sizes: dict[tuple[int, int], dict[str, np.ndarray]] = {}
+
+    @property
+    def fixed(self) -> tuple[int, int] | None:
+        """The only height and width that the model takes, None where it takes any."""
+        height, width = self.encoder.inputs[0].shape[2:]
+        return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+
+    def shapes(self, height: int, width: int) -> list[tuple[int, int, int]]:
+        """Channels, height and width of each mask of an image of that size."""
+        return [(c, height >> k, width >> k) for k, c in enumerate(self.levels, 1)]
+
+    def encode(self, blob: np.ndarray) -> list[np.ndarray]:
+        """1×3×H×W float32 -> one mask C×h×w int64 for each level, H and W multiples."""
+        found = self.encoder.run({self.input: blob}, self._cut.masks)
+        masks = [found[name][0] for name in self._cut.masks]
+        for mask, wanted in zip(masks, self.shapes(*blob.shape[2:]), strict=True):
+            if mask.shape != wanted:
+                raise self._error("its poolings do not halve the image one after the other")
+        return masks
+
+    def decode(self, masks: Sequence[np.ndarray], height: int, width: int) -> np.ndarray:
+        """The masks of an image of that size -> 1×3×height×width float32."""
+        if (height, width) not in self._sizes:
+            self._sizes = {(height, width): self._infer_sizes(height, width)}
+        by_name = dict(zip(self._cut.masks, masks, strict=True))
+        feeds = {name: mask[None] for name, mask in by_name.items()}
+        for name, source in self._cut.flat.items():
+            mask = by_name[source]
+            area = 4 * mask.shape[1] * mask.shape[2]
+            first = np.arange(len(mask), dtype=np.int64)[:, None, None] * area
+            feeds[name] = (mask + first)[None]
+        feeds |= self._sizes[height, width]
+        return self.decoder.run(feeds, [self.output])[self.output]
+
+    def _error(self, what: str) -> InferenceError:
+        return InferenceError(
+            what, subject=self.source, remedy="give a network of the paper, whole and trained"
+        )
+
+    def _known(self, mask: str, channels: int | str) -> int:
+        if not isinstance(channels, int):
+            raise self._error(f"mask {mask!r} does not say its channels")
+        return channels
+
+    def _find_cut(self) -> Cut:
+        """Walk back from the picture, as far as the masks."""
+        makers = {name: node for node in self._graph.node for name in node.output}
+        weights = {t.name: t for t in self._graph.initializer}
+        masks = {
+            o.name
+            for o in self._graph.output
+            if o.type.tensor_type.elem_type == 7 and len(o.type.tensor_type.shape.dim) == 4
+        }
+        if not masks:
+            raise self._error("has no masks among its outputs")
+        flat = {
+            maker.input[0]: name
+            for name in masks
+            if (maker := makers.get(name)) is not None and maker.op_type == "Mod"
+            and maker.input[0] in makers and makers[maker.input[0]].op_type == "MaxPool"
+        }  # fmt: skip
+        encoder = {self.input, *masks}
+        for node in reversed(self._graph.node):
+            if encoder & set(node.output):
+                encoder.update((*node.input, *node.output))
+        cut, reached, seen = Cut(), set(), set(weights) | {""}
+        stack = [self.output]
+        while stack:
+            name = stack.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            node = makers.get(name)
+            if name in masks:
+                reached.add(name)
+            elif name in flat:
+                cut.flat[name] = flat[name]
+                reached.add(flat[name])
+            elif node is None:
+                raise self._error("its picture depends on more of the image than the switches")
+            elif node.op_type == "Shape" and node.input[0] in encoder:
+                cut.shapes[name] = node
+            elif (bias := bias_of(node, weights)) is not None and node.input[0] in encoder:
+                cut.biases[name] = bias
+            else:
+                stack.extend(node.input)
+        cut.masks = [name for name in makers if name in reached]
+        if not cut.masks:
+            raise self._error("its picture depends on no switches")
+        return cut
+
+    def _inputs(self) -> Iterable[tuple[str, onnx.ValueInfoProto]]:
+        """What the decoder takes, all sizes open."""
+        from onnx import TensorProto, helper
+
+        for name in self._cut.names:
+            dtype = TensorProto.FLOAT if name in self._cut.biases else TensorProto.INT64
+            rank = 1 if name in self._cut.shapes else 4
+            yield name, helper.make_tensor_value_info(name, dtype, [None] * rank)
+
+    def _session(
+        self, inputs: list[str], outputs: list[str], provider: str, threads: int | None
+    ) -> Model:
+        from onnx import helper
+
+        part = self._extractor.extract_model(inputs, outputs)
+        helper.set_model_props(part, self.metadata)
+        opened = load(part.SerializeToString(), provider, threads)
+        opened.source = self.source
+        return opened
+
+    def _infer_sizes(self, height: int, width: int) -> dict[str, np.ndarray]:
+        """What Shape nodes and bias layers give for an image of that size."""
+        from onnx import shape_inference
+
+        cut = self._cut
+        part = self._extractor.extract_model([self.input], [*cut.masks, *cut.biases])
+        image = part.graph.input[0].type.tensor_type.shape.dim
+        for dim, size in zip(image, (1, 3, height, width), strict=True):
+            dim.dim_value = size
+        inferred = shape_inference.infer_shapes(part, data_prop=True).graph
+        dims = {
+            value.name: [d.dim_value for d in value.type.tensor_type.shape.dim]
+            for value in (*inferred.value_info, *inferred.output, *inferred.input)
+        }
+        asked = [*cut.biases, *(node.input[0] for node in cut.shapes.values())]
+        if not all(dims.get(name) and all(dims[name]) for name in asked):
+            raise self._error("the sizes of its features cannot be told from the image's")
+        found = {n: np.broadcast_to(bias, dims[n]).copy() for n, bias in cut.biases.items()}
+        for name, node in cut.shapes.items():
+            sides = {a.name: a.i for a in node.attribute}
+            whole = dims[node.input[0]]
+            found[name] = np.array(whole[sides.get("start", 0) : sides.get("end", 4)], np.int64)
+        return found
+
+
+def bias_of(node: onnx.NodeProto, weights: dict[str, onnx.TensorProto]) -> np.ndarray | None:
+    """What a convolution gives whatever it reads, 1×C×1×1; None where its weights are not zero."""
+    from onnx import numpy_helper
+
+    if node.op_type != "Conv" or len(node.input) != 3 or not weights.keys() >= {*node.input[1:]}:
+        return None
+    weight, bias = (numpy_helper.to_array(weights[name]) for name in node.input[1:])
+    return None if np.any(weight) else bias.reshape(1, -1, 1, 1)
+
+
+class Signature:
+    """A model's inputs and outputs as `session.Model` gives them, without a session."""
+
+    def __init__(self, model: onnx.ModelProto, source: str) -> None:
+        from onnx import helper
+
+        def spec(item: onnx.ValueInfoProto) -> IOSpec:
+            kind = item.type.tensor_type
+            dims = tuple(d.dim_param or d.dim_value or "?" for d in kind.shape.dim)
+            return IOSpec(item.name, dims, helper.tensor_dtype_to_np_dtype(kind.elem_type).name)
+
+        self.source = source
+        given = {t.name for t in model.graph.initializer}
+        self.inputs = [spec(i) for i in model.graph.input if i.name not in given]
+        self.outputs = [spec(o) for o in model.graph.output]
+        if len(self.inputs) != 1 or len(self.inputs[0].shape) != 4:
+            raise InferenceError(
+                "does not take one image",
+                subject=source,
+                remedy="give a network whole, not its half",
+            )
+        if self.inputs[0].dtype != "float32":
+            raise InferenceError(
+                f"takes {self.inputs[0].dtype} pixels, not the blob that they make",
+                subject=source,
+                remedy=Sentence("convert it without ", Argument("fold_preprocessing")),
+            )
+
+
+def load_encoder_decoder(
+    path: str | Path, provider: str = "auto", threads: int | None = None
+) -> EncoderDecoder:
+    """The encoder and the decoder of the network in an ONNX file.
+
+    Args:
+        path: a network of the paper, whole and trained, that takes blobs.
+        provider: as `load` takes it.
+        threads: how many an operator may use; default: one for each core.
+
+    Raises:
+        InferenceError: the file is no such network.
+    """
+    import onnx
+
+    path = Path(path)
+    data = read_bytes(path, InferenceError, "an .onnx file")
+    try:
+        model = onnx.load_model_from_string(data)
+        onnx.load_external_data_for_model(model, str(path.parent))
+    except Exception as error:
+        raise InferenceError(
+            "cannot be loaded", subject=path, remedy="is it an ONNX model?"
+        ) from error
+    if not model.graph.node:
+        raise InferenceError("cannot be loaded", subject=path, remedy="is it an ONNX model?")
+    digest = hashlib.sha256(data).hexdigest()
+    return EncoderDecoder(model, str(path), digest, provider, threads)

@@ -1,0 +1,143 @@
+"""`verify`: a definition, its weights and a model -> whether the model computes what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prototxt.errors import ZooError
+from zoo import extras
+from zoo.checking import comparison, feeds, probes
+from zoo.checking.pixel_probes import pixel_feed
+from zoo.checking.verification import Row, Verifier
+
+if TYPE_CHECKING:
+    from converters import Graph
+    from runtime import Model
+    from zoo.checking.comparison import Comparison
+
+__all__ = ["Verification", "verify"]
+
+WITHOUT_TORCH = (
+    "PyTorch is not installed: compared with the given outputs alone, and no difference is excused "
+    "as rounding; {install}"
+)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was compared: a row for each input, at least one of them with a comparison."""
+
+    rows: tuple[Row, ...]
+    tolerance: float
+    provider: str
+    """Where ONNX Runtime ran the model."""
+    source: str
+    """What was fed: the file, or how it was drawn."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def first(self) -> Comparison | None:
+        """The first blob that departs, None where all agree."""
+        return next((row.first for row in self.rows if row.first is not None), None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `zoo verify --json` prints it."""
+        first = self.first
+        return {
+            "ok": first is None,
+            "tolerance": self.tolerance,
+            "provider": self.provider,
+            "input": self.source,
+            "feeds": {name: list(array.shape) for name, array in self.rows[0].feeds.items()},
+            "inputs": [row.as_dict() for row in self.rows],
+            "comparisons": [item.as_dict() for row in self.rows for item in row.comparisons],
+            "first_departure": first.as_dict() if first else None,
+            "notes": list(self.notes),
+        }
+
+
+def verify(
+    net: Path,
+    model: Path,
+    weights: Path | None = None,
+    *,
+    inputs: Path | None = None,
+    tolerance: float | None = None,
+    phase: str = "test",
+    stages: Sequence[str] = (),
+    provider: str = "cpu",
+    mean: str | None = None,
+    plugins: Sequence[Path] = (),
+    lenient: bool = False,
+    seed: int = 0,
+    warn: Callable[[str], None] | None = None,
+) -> Verification:
+    """Feed a network, rebuilt in PyTorch, and the ONNX file made of it the same, and compare.
+
+    What is fed are the blobs of the .npz `inputs` (N×C×H×W; pixels as N×H×W×C uint8), whose outputs
+    are compared as well, or one input for each kind of `probes.KINDS`, drawn by `seed`. `tolerance`
+    is relative to a blob's largest magnitude (default `comparison.TOLERANCE`); `mean` is what a
+    model that takes pixels subtracts. Raises ZooError where there is nothing to compare: another
+    network's model, or inputs that do not fit. A departure is no error, but `Verification.first`.
+    """
+    import converters
+    import prototxt
+    import runtime
+    from converters.preprocessing import stated
+
+    limit = comparison.TOLERANCE if tolerance is None else tolerance
+    loaded = runtime.load(model, provider)
+    for path in plugins:
+        converters.load_plugin(path)
+    read = prototxt.read_net(net, lenient=lenient, warn=warn)
+    read = read.select(phase.upper(), (*read.stages, *stages))
+    part = loaded.metadata.get("zoo.part")
+    pixels = pixel_feed(loaded, mean, stated(read))
+    given_in, fed, given_out = feeds.given(inputs, loaded, pixels) if inputs else ({}, {}, {})
+    fixed = feeds.fixed_shapes(loaded, given_in, pixels)
+    whole = converters.convert(
+        read,
+        weights,
+        shapes=(fixed if not part or pixels else None) or None,
+        open_dims=False,
+        # A part's outputs are told by the split, not by the network.
+        outputs=None if part else [spec.name for spec in loaded.outputs],
+        seed=seed,
+        lenient=lenient,
+        warn=warn,
+    ).graph
+    graph = feeds.part_of(whole, part)
+    check_inputs(graph, loaded, net)
+    # Given outputs are something to compare with even where the network cannot be rebuilt.
+    rebuild = not given_out or extras.installed("torch")
+    notes = () if rebuild else (WITHOUT_TORCH.format(install=extras.PACKAGES["torch"].install),)
+    verifier = Verifier(graph, loaded, model, limit, rebuild)
+    if inputs:
+        rows = [verifier.check("the given input", given_in, fed, given_out)]
+    else:
+        rows = []
+        for kind in probes.KINDS:
+            drawn, fed = feeds.drawn(kind, whole, graph, loaded, seed, pixels)
+            rows.append(verifier.check(kind, drawn, fed))
+    if not any(row.comparisons for row in rows):
+        raise ZooError(
+            f"{inputs or model}: no output blob that both sides have",
+            remedy=f"the model's are {', '.join(spec.name for spec in loaded.outputs)}",
+        )
+    source = str(inputs) if inputs else f"drawn, seed {seed}"
+    return Verification(tuple(rows), limit, loaded.provider, source, notes)
+
+
+def check_inputs(graph: Graph, model: Model, net: Path) -> None:
+    """ZooError where the model's inputs are not the network's."""
+    ours = sorted(value.name for value in graph.inputs)
+    theirs = sorted(spec.name for spec in model.inputs)
+    if ours != theirs:
+        raise ZooError(
+            f"its inputs are {', '.join(ours)}, the model's {', '.join(theirs)}",
+            subject=net,
+            remedy="give the model that was converted from it",
+        )

@@ -1,0 +1,80 @@
+"""How the library's arguments and functions are called on the command line.
+
+The library names its own arguments in what it tells (`prototxt.errors.Sentence`); whoever reads a
+command's output knows the option. These are the only two tables from one to the other.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from prototxt.errors import Argument, Function, Sentence
+from prototxt.shapes import shape_text
+
+OPTIONS = {
+    "caffemodels": "--caffemodels",
+    "data": "--data",
+    "demo": "--demo",
+    "device": "--device",
+    "fold_preprocessing": "--fold-preprocessing",
+    "hold_out": "--hold-out",
+    "host": "--host",
+    "hub": "--hub",
+    "lenient": "--lenient",
+    "masks": "--masks",
+    "mean": "--mean",
+    "model": "--model",
+    "name": "--name",
+    "neuron": "--neuron",
+    "offline": "--offline",
+    "output": "-o",
+    "outputs": "--output",
+    "phase": "--phase",
+    "plain": "--plain",
+    "plugins": "--plugin",
+    "port": "--port",
+    "provider": "--provider",
+    "runtime_web": "--runtime-web",
+    "shapes": "--shape",
+    "size": "--size",
+    "split": "--split",
+    "version": "--version",
+    "weights": "--weights",
+}
+"""From an argument to its option."""
+
+COMMANDS = {
+    "zoo.hub.publish": "publish",
+    "zoo.paper.recipes.images.load_images": "train",
+}
+"""From a function to the command that calls it."""
+
+
+def spelled(text: str) -> str:
+    """A text of the library, in the command's own words."""
+    return text.spelled(_spell) if isinstance(text, Sentence) else text
+
+
+def _spell(part: Argument | Function) -> str:
+    if isinstance(part, Argument):
+        return _option(part)
+    given = [_option(arg) if isinstance(arg, Argument) else arg for arg in part.arguments]
+    return f"`{' '.join(['zoo', COMMANDS[part.name], *given])}`"
+
+
+def _option(argument: Argument) -> str:
+    option, value = OPTIONS[argument.name], argument.value
+    if value is None or value is True:
+        return option
+    if value is False:
+        return f"--no-{option.removeprefix('--')}"
+    values = (
+        [f"{name}={_value(item)}" for name, item in value.items()]
+        if isinstance(value, Mapping)
+        else [_value(value)]
+    )
+    return " ".join(f"{option} {item}" for item in values)
+
+
+def _value(value: Any) -> str:
+    """``1x3x224x224`` of a shape; any other value as it is."""
+    return shape_text(value) if isinstance(value, tuple) else str(value)
