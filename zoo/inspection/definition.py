@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prototxt.errors import Sentence
+from prototxt.errors import Sentence, ZooError
 
 if TYPE_CHECKING:
     from converters import Conversion
@@ -91,7 +91,7 @@ def definition(
     }
 
 
-def unbuilt(net: NetDefinition, phase: str, error: Exception) -> dict[str, Any]:
+def unbuilt(net: NetDefinition, phase: str, error: ZooError) -> dict[str, Any]:
     """A definition that cannot be converted is still worth a look: its layers, without shapes."""
     rows: list[dict[str, Any]] = [
         {
