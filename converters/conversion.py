@@ -82,10 +82,15 @@ class Conversion:
     notes: list[str] = field(default_factory=list)
     """What a person should know of how it was made."""
     target: str = "cpu"
+    """How unpooling is written: ``cpu``, ``cuda`` or ``portable``."""
     opset: int | None = None
+    """Of ONNX; None is `converters.DEFAULT_OPSET`."""
     fold: bool = True
+    """Whether layers are merged that inference need not keep apart."""
     split: bool = False
+    """Whether encoder and decoder are written, instead of the whole."""
     external_data: bool = False
+    """Whether the weights go into a file beside the model, however small."""
 
     @functools.cached_property
     def parts(self) -> dict[str, Graph]:
@@ -133,6 +138,12 @@ class Conversion:
         """Write the model, or with `split` NAME.encoder.onnx and NAME.decoder.onnx, all or none.
 
         Weights of 1.8 GB and more, or of any size with `external_data`, lie in PATH.data.
+
+        Args:
+            path: where to write; made anew or replaced.
+
+        Returns:
+            What was written, one for each part.
         """
         path = Path(path)
         contents: list[tuple[Path, Content]] = []

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from .graph import Dim, Graph, Node, Shape, Value
+from .graph import Dim, Graph, Node, Shape, Value, unique_name
 from .onnx_file import LARGE, OnnxFile
 
 __all__ = ["IR_VERSION", "OnnxBuilder", "Operand"]
@@ -71,12 +71,7 @@ class OnnxBuilder:
 
     def fresh(self, wish: str) -> str:
         """`wish`, or `wish_2` and so on where it is taken."""
-        name, count = wish, 1
-        while name in self._used:
-            count += 1
-            name = f"{wish}_{count}"
-        self._used.add(name)
-        return name
+        return unique_name(wish, self._used)
 
     def between(self, value: Value) -> None:
         """Make a value that is not the graph's own an operand, under a name that is free."""

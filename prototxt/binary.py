@@ -116,8 +116,13 @@ def collect(path: str | Path, name: str, what: str, use: Callable[[Any, Runs | N
 def read_weights(path: str | Path, views: bool = False) -> dict[str, list[np.ndarray]]:
     """The blobs of every layer that has some, float32, by layer name.
 
-    With `views` the arrays are, where possible, read-only views of the mapped file, which may lie
-    at odd addresses: for who only copies them on. Raises FormatError.
+    Args:
+        path: a .caffemodel of any age, or one that is stored as HDF5.
+        views: give, where possible, read-only views of the mapped file, which may lie at odd
+            addresses: for who only copies them on.
+
+    Raises:
+        FormatError: with the offset at which the file is broken.
     """
     result: dict[str, list[np.ndarray]] = {}
     for layer in read_model(path):
@@ -237,9 +242,14 @@ def write_weights(
     name: str = "",
     v1: bool = False,
 ) -> None:
-    """Write a caffemodel that Caffe loads, atomically; `types` are Caffe's, by layer name.
+    """Write a caffemodel that Caffe loads, whole or not at all.
 
-    With `v1` in the form of 2014: layers numbered by type, four numbers for a shape.
+    Args:
+        path: where to write.
+        weights: blobs by layer name, in Caffe's order.
+        types: Caffe's types, by layer name.
+        name: of the network.
+        v1: write the form of 2014: layers numbered by type, four numbers for a shape.
     """
     net = message_class("NetParameter")()
     net.name = name.encode()

@@ -71,10 +71,19 @@ def resolve(
     size: Plane | None = None,
     fixed: Plane | None = None,
 ) -> tuple[Preprocessing, Plane, list[str]]:
-    """How to feed a model, what to resize images to, and what a person should know of that.
+    """How to feed a model: as the user says, else its metadata, else the paper's habit.
 
-    It is what the user gave, else what the model's metadata say, else the paper's habit, saying so.
-    `fixed` is the height and width that the model's input allows.
+    Args:
+        properties: the model's metadata.
+        mean: a .binaryproto, an .npy or ``b,g,r``.
+        size: height and width that images are to be resized to.
+        fixed: the only height and width that the model's input takes, if so.
+
+    Returns:
+        The preprocessing, what to resize images to, and what a person should know of that.
+
+    Raises:
+        UsageError: what the user gave does not go with the model.
     """
     how = Preprocessing.from_metadata(properties)
     notes: list[str] = []

@@ -46,8 +46,19 @@ def publish(
 ) -> Published:
     """Validate the ONNX files of one model and put them into the folder `hub`, made if need be.
 
-    The name defaults to the arch that the files state. Raises HubError, in which case the folder is
-    as it was.
+    Args:
+        models: a whole network, or it and its halves, and forms for other targets.
+        hub: the folder.
+        name: default: the arch that the files state.
+        version: numbers with dots; one that is published keeps its bytes for ever.
+        card: Markdown, what a person should know.
+        licence: as SPDX.
+        source: where the weights are from.
+        encoder: ``random``, ``pretrained`` or ``learned``.
+        metrics: what was measured.
+
+    Raises:
+        HubError: a file that is refused; the folder then is as it was.
     """
     examined = [examine(path) for path in models]
     if not examined:

@@ -7,7 +7,10 @@ it multiplies; where they overlap they are summed; a pooling in between is upsam
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +19,7 @@ from prototxt.errors import Argument, Sentence, ZooError
 
 if TYPE_CHECKING:
     from converters import Graph, Node
+    from converters.graph import Shape
     from zoo.reversed.networks import Network
 
 UNPOOLS = ("nearest", "bilinear", "bicubic")
@@ -274,3 +278,70 @@ def pictures(decoded: np.ndarray) -> list[np.ndarray]:
             top = float(np.abs(one).max()) or 1.0
         shown.append(picture((one / top + 1) * 127.5))
     return shown
+
+
+@dataclass(frozen=True)
+class DecodedFilters:
+    """The filters of a layer that were written, and how well they explain its response."""
+
+    layer: str
+    unpool: str
+    shape: tuple[int, ...]
+    """Filters, channels, height, width."""
+    picture: Path
+    values: Path
+    error: float | None
+    """As `agreement`; None where it was not asked for."""
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `zoo filters --json` prints it."""
+        return {
+            "layer": self.layer,
+            "unpool": self.unpool,
+            "shape": list(self.shape),
+            "picture": str(self.picture),
+            "values": str(self.values),
+            "error": self.error,
+            "notes": list(self.notes),
+        }
+
+
+def decode_filters(
+    net: Path,
+    layer: str,
+    folder: Path,
+    weights: Path | None = None,
+    *,
+    unpool: str = "bicubic",
+    check: Path | None = None,
+    mean: str | None = None,
+    shapes: Mapping[str, Shape] | None = None,
+    seed: int = 0,
+) -> DecodedFilters:
+    """Decode a layer's filters, and write LAYER.png, a sheet of them, and LAYER.npz, with them as
+    `filters` (filters, channels, height, width), into a folder, made if need be.
+
+    `unpool` is one of UNPOOLS. `check` is an image, or an .npz with the inputs, to which the
+    layer's response is compared with that of the decoded filters. Raises ZooError.
+    """
+    import runtime
+    from prototxt.files import atomic_write, make_folder
+    from zoo.reversed import networks
+
+    network = networks.read(net, weights, None, mean=mean, shapes=shapes, seed=seed, provider="cpu")
+    decoded = filters(network.graph, layer, unpool)
+    error = None
+    if check is not None:
+        error = agreement(network, layer, decoded, networks.feeds_of(network, check, mean))
+    sheet = runtime.mosaic(pictures(decoded), gap=2, least=64)
+    name = layer.replace("/", "_")
+    make_folder(folder)
+    stored = io.BytesIO()
+    np.savez_compressed(stored, filters=decoded)
+    values, picture = folder / f"{name}.npz", folder / f"{name}.png"
+    atomic_write(values, stored.getvalue())
+    runtime.write_png(picture, sheet)
+    return DecodedFilters(
+        layer, unpool, decoded.shape, picture, values, error, tuple(network.notes)
+    )
