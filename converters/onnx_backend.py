@@ -18,8 +18,10 @@ from .registry import find
 __all__ = ["DEFAULT_OPSET", "TARGETS", "to_onnx", "to_onnx_file"]
 
 DEFAULT_OPSET = 18
+"""The opset of a model where no other is asked for."""
 OPSETS = range(18, 23)
 TARGETS = ("cpu", "cuda", "portable")
+"""For which runtimes unpooling can be written: ONNX Runtime's two providers, or any."""
 
 
 def to_onnx(
