@@ -1,7 +1,7 @@
 """Caffe's binary files: .caffemodel, .binaryproto, .solverstate and the Datums of an LMDB.
-Models and states may be HDF5 (hdf5.py).
 
-Everything is validated against its stated shape before an array is made of it.
+Models and states may be HDF5 (hdf5.py). Everything is validated against its stated shape before an
+array is made of it.
 """
 
 from __future__ import annotations
@@ -139,8 +139,9 @@ def owned(view: np.ndarray) -> np.ndarray:
 
 
 def read_model(path: str | Path) -> list[LayerBlobs]:
-    """Every layer of a caffemodel (V0, V1, current or HDF5), with or without blobs; these may be
-    views of the mapped file. HDF5 keeps no types.
+    """Every layer of a caffemodel (V0, V1, current or HDF5), with or without blobs.
+
+    The blobs may be views of the mapped file. HDF5 keeps no types.
     """
     where = str(path)
     data = map_bytes(path)
@@ -182,8 +183,9 @@ def blobs_of(layer: Any, kind: str, path: str, runs: Runs | None) -> LayerBlobs:
 
 
 def array_of(blob: Any, where: str, runs: Runs | None) -> np.ndarray:
-    """A blob's numbers as float32, a view where `runs` has them so; FormatError where they do not
-    fit its shape.
+    """A blob's numbers as float32, a view where `runs` has them so.
+
+    FormatError where they do not fit its shape.
     """
     legacy = any(blob.HasField(f) for f in ("num", "channels", "height", "width"))
     if legacy:

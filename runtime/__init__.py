@@ -1,5 +1,6 @@
-"""Run ONNX models: providers, images, metrics, evaluation, pictures, the switch codec. Never loads
-torch.
+"""Run ONNX models: providers, images, metrics, evaluation, pictures, the switch codec.
+
+It never loads torch.
 """
 
 from __future__ import annotations
@@ -39,11 +40,6 @@ _HOMES = {
 }
 
 __all__ = [
-    "contact_sheet",
-    "pixels",
-    "psnr",
-    "fixed_plane",
-    "resolve",
     "IMAGENET_MEAN",
     "RMSE",
     "EncoderDecoder",
@@ -54,8 +50,10 @@ __all__ = [
     "InferenceError",
     "Model",
     "bits_per_pixel",
+    "contact_sheet",
     "deprocess",
     "evaluate",
+    "fixed_plane",
     "image_output",
     "image_shape",
     "labelled_grid",
@@ -63,12 +61,15 @@ __all__ = [
     "load",
     "load_encoder_decoder",
     "mosaic",
+    "pixels",
     "preprocess",
+    "psnr",
     "read_header",
     "read_image",
     "read_masks",
     "read_mean",
     "resize",
+    "resolve",
     "sample_images",
     "side_by_side",
     "ssim",

@@ -17,7 +17,7 @@ import numpy as np
 from prototxt.errors import Argument, Sentence
 
 from ..errors import ConversionError
-from ..graph import Graph, Node, Value
+from ..graph import Graph, Node, Value, unique_name
 from ..layer_type import LayerType, NoParams
 from ..layers.activations import PowerParams
 from ..layers.elementwise import EltwiseParams
@@ -311,9 +311,4 @@ class ReversePass(Reverser):
         return output
 
     def unique_name(self, wish: str) -> str:
-        name, count = wish, 1
-        while name in self.value_names:
-            count += 1
-            name = f"{wish}_{count}"
-        self.value_names.add(name)
-        return name
+        return unique_name(wish, self.value_names)

@@ -168,18 +168,21 @@ def test_unknown_python_layers_are_named_by_module_and_class() -> None:
     text += layer("Python", "y", python("other", "Thrice"), "z", "m")
     match = (
         r"n:2:1: unknown layer types: 'l' \(Python:my.layers.Twice\) at 2:1, "
-        r"'m' \(Python:other.Thrice\) at 3:1; .*register others with --plugin"
+        r"'m' \(Python:other.Thrice\) at 3:1; .*register others with plugins="
     )
     refused(text, match)
 
 
 def test_python_layers_without_bottoms_bring_data_in() -> None:
-    """What they give is said by --shape, labels leave with their loss."""
+    """What they give is said by `shapes`, labels leave with their loss."""
     text = layer("Python", "", python("my_layers", "Photographs", "{'seed': 1}"), "data label")
     text += layer("ReLU", "data", tops="r", name="r") + layer(
         "SoftmaxWithLoss", "r label", tops="loss", name="s"
     )
-    refused(text, "layer 'l': nothing fixes the shape of 'data'; give --shape data=1x3x224x224")
+    match = (
+        r"layer 'l': nothing fixes the shape of 'data'; give shapes=\{'data': \(1, 3, 224, 224\)\}"
+    )
+    refused(text, match)
     graph = build(text, shapes={"data": (1, 3, "h", "w")})
     assert [(v.name, v.shape) for v in graph.inputs] == [("data", (1, 3, "h", "w"))]
 

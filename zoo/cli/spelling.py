@@ -11,6 +11,7 @@ from prototxt.errors import Argument, Function, Sentence
 from prototxt.shapes import shape_text
 
 OPTIONS = {
+    "arch": "--arch",
     "caffemodels": "--caffemodels",
     "data": "--data",
     "demo": "--demo",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -81,7 +80,7 @@ def build(
                 subject=output,
             )
         (partial / STATE).unlink()
-        os.rename(partial, output)
+        partial.rename(output)
     except (lmdb.Error, OSError) as error:
         raise ZooError(
             f"cannot be written: {reason(error)}",

@@ -38,8 +38,8 @@ PASSING = (408, 425, 429, 500, 502, 503, 504)
 """HTTP states that may be better in a moment."""
 
 
-class Passing(Exception):
-    """A failure that may not happen again; its text is what a person reads if it does."""
+class Passing(HubError):
+    """A failure that may not happen again."""
 
 
 class Bounded:
@@ -54,7 +54,9 @@ class Bounded:
     def write(self, data: bytes) -> None:
         self.count += len(data)
         if self.count > self._most:
-            raise Passing(f"{self._url}: gives more than the {self._most} bytes that it may have")
+            raise Passing(
+                f"gives more than the {self._most} bytes that it may have", subject=self._url
+            )
         self._file.write(data)
         if self._on_bytes:
             self._on_bytes(len(data))
@@ -124,12 +126,12 @@ def fetch_file(
                 on_bytes(number)
 
         def downloader(address: str, target: str, _: Any) -> None:
-            with open(target, "wb") as opened:
+            with Path(target).open("wb") as opened:
                 bounded = Bounded(opened, file.size, address, count)
                 download(address, bounded)
                 if bounded.count < file.size:
                     raise Passing(
-                        f"{address}: cut short: {bounded.count} of {file.size} bytes came"
+                        f"cut short: {bounded.count} of {file.size} bytes came", subject=address
                     )
                 opened.flush()
                 os.fsync(opened.fileno())
@@ -141,8 +143,9 @@ def fetch_file(
             came = 0
         except ValueError:  # how pooch says that the hash differs
             raise Passing(
-                f"{url}: its sha256 is not the one in the index; "
-                "the file or the index was damaged or tampered with"
+                "its sha256 is not the one in the index; "
+                "the file or the index was damaged or tampered with",
+                subject=url,
             ) from None
         finally:
             if on_bytes and came:
@@ -163,11 +166,13 @@ def tried(attempt: Callable[[], T], where: str) -> T:
             return attempt()
         except Passing as error:
             if number == ATTEMPTS:
-                raise HubError(str(error), remedy=f"tried {ATTEMPTS} times") from None
+                raise HubError(
+                    error.message, subject=error.subject, remedy=f"tried {ATTEMPTS} times"
+                ) from None
         except OSError as error:
             why = error.strerror or str(error)
             raise HubError(
-                f"{why}", subject=where, remedy="ZOO_CACHE names another folder for the cache"
+                why, subject=where, remedy="ZOO_CACHE names another folder for the cache"
             ) from None
         time.sleep(pause)
         pause *= 2
@@ -195,10 +200,10 @@ def download(url: str, output: Bounded) -> None:
     except requests.exceptions.SSLError:
         raise HubError("the server's certificate is not trusted", subject=url) from None
     except requests.exceptions.ChunkedEncodingError:
-        raise Passing(f"{url}: cut short: the connection ended before the file did") from None
+        raise Passing("cut short: the connection ended before the file did", subject=url) from None
     except (requests.ConnectionError, requests.Timeout):
         why = "no more bytes came" if output.count else "no answer"
-        raise Passing(f"{url}: {why}; is the address right, and the network there?") from None
+        raise Passing(f"{why}; is the address right, and the network there?", subject=url) from None
     except requests.RequestException as error:
         raise HubError(f"cannot be fetched: {type(error).__name__}", subject=url) from None
     finally:
@@ -212,6 +217,6 @@ def _refuse_status(url: str, error: requests.HTTPError) -> None:
         status = error.response.status_code
         error.response.close()
     if status in PASSING:
-        raise Passing(f"{url}: the server answered {status}") from None
+        raise Passing(f"the server answered {status}", subject=url) from None
     hint = "is it the address of a hub?" if status in (404, 410) else None
     raise HubError(f"the server answered {status}", subject=url, remedy=hint) from None

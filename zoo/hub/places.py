@@ -84,7 +84,7 @@ def cache_folder() -> Path:
         return Path.home() / "Library" / "Caches" / "caffe-zoo"
     base = os.environ.get("XDG_CACHE_HOME", "")
     # The standard says that a relative path is to be ignored.
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "caffe-zoo"
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "caffe-zoo"
 
 
 def kept_in(entry: Entry) -> Path:

@@ -96,8 +96,9 @@ def image_shape(network: Network) -> tuple[int, int | None, int | None]:
             remedy="feed it by an .npz",
         )
     _, channels, height, width = inputs[0].shape
-    fixed = isinstance(height, int) and isinstance(width, int)
-    return int(channels), height if fixed else None, width if fixed else None  # type: ignore[return-value]
+    if isinstance(height, int) and isinstance(width, int):
+        return int(channels), height, width
+    return int(channels), None, None
 
 
 def feeds_of(network: Network, path: Path, mean: str | None) -> dict[str, np.ndarray]:

@@ -183,7 +183,8 @@ def open_test_feed(
 
 def train(solver: Solver, say: Callable[[Event], None]) -> Path | None:
     """Run to the end (or to Ctrl-C, after a snapshot), logging to metrics.jsonl beside the
-    snapshots and drawing loss.png. Returns the last .solverstate."""
+    snapshots and drawing loss.png. Returns the last .solverstate.
+    """
     extras.require("matplotlib")
     if not solver.group.first:
         for _ in solver.run():
@@ -232,7 +233,7 @@ class Stoppable(Protocol):
 def convolving_as_caffe(wanted: bool) -> Iterator[None]:
     """On CPUs: im2col and one product of matrices, which rounds as Caffe does; far slower."""
     before = torch.backends.mkldnn.enabled
-    torch.backends.mkldnn.enabled = before and not wanted
+    torch.backends.mkldnn.enabled = before and not wanted  # type: ignore[assignment]
     try:
         yield
     finally:
