@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from prototxt.errors import UsageError
 from prototxt.files import atomic_write
@@ -34,6 +34,20 @@ class Published:
     outcome: str
     """published; mended, where the version was there and facts about it differ; unchanged."""
     notes: tuple[str, ...]
+
+    def as_dict(self, hub: Path) -> dict[str, Any]:
+        """As `zoo publish --json` prints it; `hub` is the folder."""
+        entry = self.entry
+        return {
+            "name": entry.name,
+            "version": entry.version,
+            "outcome": self.outcome,
+            "files": [
+                {"path": str(hub / entry.path(file)), "size": file.size, "sha256": file.sha256}
+                for file in entry.files
+            ],
+            "notes": list(self.notes),
+        }
 
 
 def publish(

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from prototxt.errors import ZooError
 from zoo.errors import HubError
@@ -28,6 +29,16 @@ class Pulled:
     file: File
     path: Path
     fetched: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `zoo pull --json` prints it."""
+        return {
+            "path": str(self.path),
+            "size": self.file.size,
+            "sha256": self.file.sha256,
+            "kind": self.file.kind,
+            "fetched": self.fetched,
+        }
 
 
 def locate(

@@ -130,6 +130,21 @@ solver_mode: GPU
 """
 
 
+def document(
+    arch: str, *, size: int | None = None, classify: bool = False, of_solver: bool = False
+) -> str:
+    """The text of `definition` (128×128 images by default) or `solver`; UsageError for a `size`
+    where the file names none.
+    """
+    if size is not None and (classify or of_solver):
+        raise UsageError(
+            "--size has no place in this file", hint="only a reconstruction net names a size"
+        )
+    if of_solver:
+        return solver(arch, classify)
+    return definition(arch, SIZE if size is None else size, classify)
+
+
 def _text(layer: Layer) -> str:
     lines = [f"# {layer.comment}"] if layer.comment else []
     lines += ["layer {", f'  name: "{layer.name}"', f'  type: "{layer.type}"']
