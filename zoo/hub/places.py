@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote
 
-from prototxt.errors import Argument, Function, Sentence
+from prototxt.errors import Argument, Function, Sentence, UsageError
 from zoo.errors import HubError
 from zoo.hub import index as schema
 from zoo.hub.index import Entry, File, Index
@@ -70,6 +70,26 @@ def read_index(folder: Path) -> Index:
     except OSError as error:
         raise HubError(f"cannot be read: {error.strerror or error}", subject=path) from None
     return schema.read(text, str(path))
+
+
+def publishing_folder(hub: str | Path | None = None) -> Path:
+    """The hub's folder that is published to: `hub`, else what ZOO_HUB names. It need not be there.
+
+    UsageError where neither is given, and for an address.
+    """
+    given = str(hub) if hub is not None else os.environ.get("ZOO_HUB", "")
+    if not given:
+        raise UsageError(
+            Sentence("neither ", Argument("hub"), " nor ZOO_HUB names the hub's folder")
+        )
+    # A Path has one of the two slashes.
+    if "://" in given or (hub is not None and given.startswith(("http:/", "https:/"))):
+        raise UsageError(
+            "is an address, and only a folder can be published to",
+            subject=given,
+            remedy="publish to a folder, and copy that to its host",
+        )
+    return Path(given)
 
 
 def cache_folder() -> Path:

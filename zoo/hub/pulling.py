@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from prototxt.errors import Argument, FormatError, Sentence, ZooError
 from zoo.errors import HubError
@@ -27,6 +27,16 @@ class Pulled:
     file: File
     path: Path
     fetched: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `zoo pull --json` prints it."""
+        return {
+            "path": str(self.path),
+            "size": self.file.size,
+            "sha256": self.file.sha256,
+            "kind": self.file.kind,
+            "fetched": self.fetched,
+        }
 
 
 def locate(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prototxt.errors import Argument, Sentence, ZooError
+from zoo.figures import new_figure, write_figure
 from zoo.progress import OnProgress, counted, unheard
 
 if TYPE_CHECKING:
@@ -249,13 +250,7 @@ def as_json(rows: Sequence[Row], about: Mapping[str, Any]) -> str:
 
 def plot(rows: Sequence[Row], path: Path) -> None:
     """PSNR and SSIM against bits per pixel and channel, as a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    import prototxt
-
-    figure = Figure(figsize=(10.4, 4.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10.4, 4.6)
     found = [row.result() for row in rows]
     learned = [row for row in found if row["arch"].endswith("-learned")]
     others = [row for row in found if row not in learned]
@@ -286,9 +281,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
         axes.margins(x=0.14)
         axes.grid(linewidth=0.3)
         axes.legend(fontsize=8)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=130)
-    prototxt.atomic_write(path, content.getvalue())
+    write_figure(figure, path)
 
 
 TICKS = (0.25, 0.5, 1, 2, 4, 8, 16)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prototxt.errors import Argument, Sentence, ZooError
+from zoo.figures import new_figure, write_figure
 from zoo.paper import architectures
 
 if TYPE_CHECKING:
@@ -197,15 +198,7 @@ def as_markdown(table: Sequence[Row], about: dict[str, Any]) -> str:
 
 def plot(table: Sequence[Row], path: Path) -> None:
     """RMSE against bits per pixel, as a PNG: published, converted, ours."""
-    import io
-
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    import prototxt
-
-    figure = Figure(figsize=(6.8, 4.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(6.8, 4.4)
     axes = figure.add_subplot()
     random = [row for row in table if row.encoder == "random"]
     pretrained = [row for row in table if row.encoder == "pretrained"]
@@ -245,9 +238,7 @@ def plot(table: Sequence[Row], path: Path) -> None:
     axes.set_ylim(bottom=0)
     axes.grid(linewidth=0.3)
     axes.legend(fontsize=8)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=130)
-    prototxt.atomic_write(path, content.getvalue())
+    write_figure(figure, path)
 
 
 @dataclass(frozen=True)

@@ -151,11 +151,13 @@ def image_feeds(
 
 def read_feeds(network: Network, path: Path) -> dict[str, np.ndarray]:
     """The inputs from an .npz, each as in.NAME, float32."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {k[3:]: file[k] for k in file.files if k.startswith("in.")}
-    except (OSError, ValueError, EOFError) as error:
-        raise ZooError(f"cannot be read as .npz: {error}", subject=path) from None
+    from zoo.data.npz import read_npz
+
+    arrays = {
+        name.removeprefix("in."): array
+        for name, array in read_npz(path).items()
+        if name.startswith("in.")
+    }
     for value in network.graph.inputs:
         if value.name not in arrays:
             held = ", ".join(f"in.{name}" for name in arrays) or "none"

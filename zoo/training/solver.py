@@ -28,7 +28,9 @@ Feed = Callable[[int], Mapping[str, np.ndarray]]
 
 @dataclass
 class Event:
-    """Something to show or log: `kind` is ``train``, ``test`` or ``snapshot``."""
+    """Something to show or log. `kind` is ``begin`` (values: the `max_iter` to go to), ``step``,
+    ``train``, ``test`` or ``snapshot``; the recipes of the paper have a few more.
+    """
 
     kind: str
     iteration: int
