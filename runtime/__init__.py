@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .encoder_decoder import EncoderDecoder, load_encoder_decoder
     from .errors import InferenceError
     from .evaluation import Evaluation, evaluate, image_output, pixels
-    from .feeding import IMAGENET_MEAN, Feeder, fixed_plane, image_shape, resolve
+    from .feeding import IMAGENET_MEAN, Feeder, fixed_size, image_shape, resolve
     from .images import (
         deprocess,
         list_images,
@@ -32,7 +32,7 @@ _HOMES = {
     "encoder_decoder": "EncoderDecoder load_encoder_decoder",
     "errors": "InferenceError",
     "evaluation": "Evaluation evaluate image_output pixels",
-    "feeding": "IMAGENET_MEAN Feeder fixed_plane image_shape resolve",
+    "feeding": "IMAGENET_MEAN Feeder fixed_size image_shape resolve",
     "images": ("deprocess list_images preprocess read_image read_mean resize sample_images"),
     "metrics": "RMSE bits_per_pixel psnr ssim",
     "pictures": "contact_sheet labelled_grid mosaic side_by_side write_png",
@@ -53,7 +53,7 @@ __all__ = [
     "contact_sheet",
     "deprocess",
     "evaluate",
-    "fixed_plane",
+    "fixed_size",
     "image_output",
     "image_shape",
     "labelled_grid",

@@ -23,7 +23,7 @@ PUBLIC = {
     """,
     "runtime": """
         IMAGENET_MEAN RMSE EncoderDecoder Evaluation Feeder Header IOSpec InferenceError Model
-        bits_per_pixel contact_sheet deprocess evaluate fixed_plane image_output image_shape
+        bits_per_pixel contact_sheet deprocess evaluate fixed_size image_output image_shape
         labelled_grid list_images load load_encoder_decoder mosaic pixels preprocess psnr
         read_header read_image read_masks read_mean resize resolve sample_images side_by_side ssim
         write_png write_switches

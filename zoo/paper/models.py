@@ -93,7 +93,7 @@ def open_model(
     from converters.metadata import untrained
 
     model = runtime.load(path, provider)
-    fixed = runtime.fixed_plane(model)
+    fixed = runtime.fixed_size(model)
     how, plane, resolved = runtime.resolve(model.metadata, mean=mean, size=size, fixed=fixed)
     said = (*resolved, model.note, untrained(model.metadata))
     return ImageModel(model, how, plane, tuple(note for note in said if note))
