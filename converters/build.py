@@ -125,7 +125,7 @@ def build_graph(
     ) -> tuple[Graph, dict[int, Shape]]:
         return infer_shapes(net, records, wanted, params, inputs, nominal)
 
-    sizes = Sizes(records, params, weights, given, stored or {}, any_plane=open_dims)
+    sizes = Sizes(records, params, weights, given, stored or {}, may_stay_open=open_dims)
     own = own_shapes(sizes, lambda tried: infer(tried, None)[0], notes)
     try:
         _, nominal = infer(own, None)
@@ -137,9 +137,9 @@ def build_graph(
         _, nominal = infer(own, None)
     graph = None
     lists = list_inputs(records)
-    for batch, plane in OPENINGS if open_dims else ():
+    for batch, spatial in OPENINGS if open_dims else ():
         try:
-            graph, _ = infer(opened(own, given, batch, plane, lists), nominal)
+            graph, _ = infer(opened(own, given, batch, spatial, lists), nominal)
             break
         except OpenDimension:
             continue
@@ -150,8 +150,8 @@ def build_graph(
         assert kind is not None
         notes += kind.notes(node)
     for value in graph.inputs:
-        if value.name in sizes.open_planes and is_fixed(*value.shape[2:]):
-            raise sizes.open_planes[value.name]
+        if value.name in sizes.open_inputs and is_fixed(*value.shape[2:]):
+            raise sizes.open_inputs[value.name]
     graph.notes = notes
     attach_blobs(graph, weights, seed, lenient, warn)
     return graph
@@ -211,7 +211,7 @@ def opened(
     own: Mapping[str, Shape],
     given: Mapping[str, Shape],
     batch: bool,
-    plane: bool,
+    spatial: bool,
     lists: Collection[str] = (),
 ) -> dict[str, Shape]:
     """The inputs' shapes with batch, height and width left open where nobody fixed them.
@@ -236,7 +236,7 @@ def opened(
             dims[0] = f"{blob}_count"
         elif dims and batch:
             dims[0] = symbol("batch", shape[0], blob)
-        if len(dims) == 4 and plane and blob not in lists:
+        if len(dims) == 4 and spatial and blob not in lists:
             dims[2], dims[3] = symbol("height", shape[2], blob), symbol("width", shape[3], blob)
         result[blob] = tuple(dims)
     return result

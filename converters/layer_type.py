@@ -89,7 +89,7 @@ class LayerType(Generic[P]):
     may be (Concat, Reshape, Slice)."""
     keeps_grid: ClassVar[bool] = False
     """A row and column of a top is that row and column of the bottoms (ReLU, LRN, Concat)."""
-    fixes_plane: ClassVar[bool] = False
+    fixes_input_size: ClassVar[bool] = False
     """Its weights fix the height and width of what it reads (InnerProduct)."""
 
     def prepare(self, node: Node[P]) -> None:
@@ -164,7 +164,7 @@ class LayerType(Generic[P]):
         """The channels of the first bottom, as far as the caffemodel's blobs tell them."""
         return None
 
-    def likely_planes(self, params: P) -> list[tuple[int, int, str]]:
+    def likely_sizes(self, params: P) -> list[tuple[int, int, str]]:
         """Heights and widths of the network's input that its parameters suggest.
 
         Each with the reason ("plane by unpool_size").
@@ -172,7 +172,7 @@ class LayerType(Generic[P]):
         return []
 
     def agrees(self, node: Node[P], stored: Sequence[np.ndarray]) -> bool:
-        """Whether the caffemodel's blobs fit the bottoms, asked of types that `fixes_plane`."""
+        """Whether the caffemodel's blobs fit the bottoms, where it `fixes_input_size`."""
         return True
 
     def macs(self, node: Node[P]) -> int:

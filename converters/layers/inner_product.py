@@ -50,7 +50,7 @@ class InnerProduct(LayerType[InnerProductParams]):
 
     Params = InnerProductParams
     learns = True
-    fixes_plane = True
+    fixes_input_size = True
 
     def prepare(self, node: Node[InnerProductParams]) -> None:
         rank, axis = len(node.inputs[0].shape), node.params.axis

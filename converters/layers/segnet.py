@@ -92,7 +92,7 @@ class Upsample(MaxUnpooling[UpsampleParams]):
             if pad and scale != 2:
                 raise node.error("pad_out_h and pad_out_w need a scale of 2")
 
-    def likely_planes(self, params: UpsampleParams) -> list[tuple[int, int, str]]:
+    def likely_sizes(self, params: UpsampleParams) -> list[tuple[int, int, str]]:
         height, width = params.upsample_h, params.upsample_w
         found = []
         if height and width:

@@ -76,7 +76,7 @@ class MaxUnpooling(LayerType[U]):
     def mask_bottoms(self, count: int) -> list[int]:
         return [1] if count == 2 else []
 
-    def likely_planes(self, params: U) -> list[tuple[int, int, str]]:
+    def likely_sizes(self, params: U) -> list[tuple[int, int, str]]:
         height, width = params.size()
         return [(height, width, "plane by unpool_size")] if height and width else []
 

@@ -135,7 +135,9 @@ def build(text, **options):
 def test_every_attribute_has_a_default_that_changes_nothing():
     kind = LayerType()
     assert not any((kind.discards, kind.is_loss, kind.loss_weight, kind.is_metric, kind.learns))
-    assert not any((kind.passes_values, kind.keeps_grid, kind.fixes_plane, kind.has_statistics))
+    assert not any(
+        (kind.passes_values, kind.keeps_grid, kind.fixes_input_size, kind.has_statistics)
+    )
 
 
 LEARNED = """
