@@ -126,7 +126,7 @@ def guess(
     params = sizes.params[id(record)]
     blob, where = version.blob, record.layer.position
     if (row := sizes.stored.get(blob)) is not None:
-        plane = params.plane() if len(row) == 3 else None
+        plane = params.stated_size() if len(row) == 3 else None
         shape = (1, row[0], *plane) if plane else (1, *row)
         shown = shape_text(shape[1:])
         crop = ", crop_size" if plane else ""
@@ -143,7 +143,7 @@ def guess(
             subject=f"layer {record.layer.name!r}",
             position=where,
         )
-    size = params.plane()
+    size = params.stated_size()
     if size is not None:
         notes.append(f"input {blob} {channels}x{size[0]}x{size[1]}: crop_size, {why_channels}")
         return (1, channels, *size)

@@ -67,7 +67,7 @@ def rows(value: Value) -> Whole:
     return Whole(0, size - 1 if isinstance(size, int) else 0)
 
 
-def plane(node: Node[Any]) -> Whole:
+def plane_indices(node: Node[Any]) -> Whole:
     """Indices into the H×W plane of a node's first output."""
     height, width = node.outputs[0].shape[-2:]
     fixed = isinstance(height, int) and isinstance(width, int)

@@ -77,7 +77,7 @@ def of_layer(layer: LayerDefinition, path: Path) -> Preprocessing:
     wide = getattr(said, "crop_h", 0), getattr(said, "crop_w", 0)
     if all(wide):
         crop = wide
-    plane = source.plane()
+    plane = source.stated_size()
     own = getattr(source.own, "new_height", 0), getattr(source.own, "new_width", 0)
     resize = own if all(own) else plane if plane != crop else None
     obstacle = None

@@ -163,11 +163,11 @@ class AnnotatedSource(Source[DataParams]):
 
     transform: SsdTransformParams
 
-    def plane(self) -> tuple[int, int] | None:
+    def stated_size(self) -> tuple[int, int] | None:
         transform = self.transform
         if transform.crop_h and transform.crop_w:
             return transform.crop_h, transform.crop_w
-        cut, resize = super().plane(), transform.resize_param
+        cut, resize = super().stated_size(), transform.resize_param
         if cut is not None or not (resize.height and resize.width):
             return cut
         # FIT_SMALL_SIZE keeps each image's own proportions.

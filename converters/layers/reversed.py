@@ -52,7 +52,7 @@ def spatial_size(node: Node[Any], b: OnnxBuilder) -> list[str]:
     return [b.dim(like, axis) for axis in range(2, len(shape))]
 
 
-def stated_plane(node: Node[Any]) -> tuple[int, ...] | None:
+def fixed_spatial_size(node: Node[Any]) -> tuple[int, ...] | None:
     """The output's spatial axes as numbers; None where they are open and an input has them."""
     spatial = node.outputs[0].shape[2:]
     return fixed(spatial) if is_fixed(*spatial) else None
@@ -73,7 +73,7 @@ class ConvolutionTranspose(Reversed[ConvolutionTransposeParams]):
     def rest(self, node: Node[ConvolutionTransposeParams]) -> list[int] | None:
         """Rows that the stride left over, per axis; None where that is open."""
         g: Geometry = node.params.geometry
-        small, size = node.inputs[0].shape[2:], stated_plane(node)
+        small, size = node.inputs[0].shape[2:], fixed_spatial_size(node)
         if all(s == 1 for s in g.stride):
             return [0] * len(g.stride)
         if size is None or not is_fixed(*small):
@@ -120,7 +120,7 @@ class ConvolutionTranspose(Reversed[ConvolutionTransposeParams]):
             pad=g.pad,
             dilation=g.dilation,
             groups=node.params.group,
-            size=stated_plane(node),
+            size=fixed_spatial_size(node),
         )
 
 

@@ -14,7 +14,7 @@ from ..registry import register
 from ..shapes import is_fixed, known
 from .activations import scalar
 from .pooling import UnpoolSumParams, UnpoolWindowsParams, Windows
-from .reversed import Reversed, spatial_size, stated_plane
+from .reversed import Reversed, fixed_spatial_size, spatial_size
 
 if TYPE_CHECKING:
     from torch import nn
@@ -95,7 +95,7 @@ class UnpoolSum(Reversed[UnpoolSumParams]):
     def torch(self, node: Node[UnpoolSumParams]) -> nn.Module:
         from .torch import reversed_pooling
 
-        return reversed_pooling.UnpoolSum(stated_plane(node))
+        return reversed_pooling.UnpoolSum(fixed_spatial_size(node))
 
 
 class UnpoolWindows(Reversed[UnpoolWindowsParams]):
@@ -150,7 +150,7 @@ class UnpoolWindows(Reversed[UnpoolWindowsParams]):
 
         rows, columns = (self.geometry(node, axis) for axis in (0, 1))
         windows = (rows, columns) if rows is not None and columns is not None else None
-        return reversed_pooling.UnpoolWindows(stated_plane(node), windows, self.average)
+        return reversed_pooling.UnpoolWindows(fixed_spatial_size(node), windows, self.average)
 
 
 @register("UnpoolCentre")
