@@ -136,10 +136,10 @@ def build_graph(
             raise
         _, nominal = infer(own, None)
     graph = None
-    lists = list_inputs(records)
+    unbatched = unbatched_inputs(records)
     for batch, spatial in OPENINGS if open_dims else ():
         try:
-            graph, _ = infer(opened(own, given, batch, spatial, lists), nominal)
+            graph, _ = infer(opened(own, given, batch, spatial, unbatched), nominal)
             break
         except OpenDimension:
             continue
@@ -197,12 +197,12 @@ def closed(given: Shape | None, own: Shape) -> Shape:
     return tuple(d if isinstance(d, int) else s for d, s in zip(given, spare, strict=True))
 
 
-def list_inputs(records: list[Record]) -> set[str]:
+def unbatched_inputs(records: list[Record]) -> set[str]:
     """The input blobs whose first dimension counts something else than images."""
     return {
         record.inputs[index].blob
         for record in records
-        for index in (record.kind.lists if record.kind else ())
+        for index in (record.kind.unbatched_bottoms if record.kind else ())
         if (writer := record.inputs[index].writer) is not None and writer.is_input
     }
 
@@ -212,12 +212,12 @@ def opened(
     given: Mapping[str, Shape],
     batch: bool,
     spatial: bool,
-    lists: Collection[str] = (),
+    unbatched: Collection[str] = (),
 ) -> dict[str, Shape]:
     """The inputs' shapes with batch, height and width left open where nobody fixed them.
 
-    Inputs of one size share one symbol; another size gets a symbol of its own, and so do `lists`,
-    whose length is always open.
+    Inputs of one size share one symbol; another size gets a symbol of its own, and so
+    do `unbatched`, whose length is always open.
     """
     symbols: dict[tuple[str, object], str] = {}
 
@@ -232,11 +232,11 @@ def opened(
             result[blob] = given[blob]
             continue
         dims = list(shape)
-        if blob in lists:
+        if blob in unbatched:
             dims[0] = f"{blob}_count"
         elif dims and batch:
             dims[0] = symbol("batch", shape[0], blob)
-        if len(dims) == 4 and spatial and blob not in lists:
+        if len(dims) == 4 and spatial and blob not in unbatched:
             dims[2], dims[3] = symbol("height", shape[2], blob), symbol("width", shape[3], blob)
         result[blob] = tuple(dims)
     return result

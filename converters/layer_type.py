@@ -65,7 +65,7 @@ class LayerType(Generic[P]):
     bottoms: ClassVar[tuple[int, int | None]] = (1, 1)
     """Least and greatest number of bottoms; None is no limit."""
     tops: ClassVar[tuple[int, int | None]] = (1, 1)
-    lists: ClassVar[tuple[int, ...]] = ()
+    unbatched_bottoms: ClassVar[tuple[int, ...]] = ()
     """Bottoms whose first dimension counts something else than images, such as regions."""
     Params: ClassVar[builtins.type[Any]] = NoParams
     is_input: ClassVar[bool] = False

@@ -74,7 +74,7 @@ class BatchReindex(LayerType[NoParams]):
     """The rows of the first bottom that the second names (batch_reindex_layer.cpp)."""
 
     bottoms = (2, 2)
-    lists = (1,)
+    unbatched_bottoms = (1,)
 
     def prepare(self, node: Node[NoParams]) -> None:
         if len(node.inputs[1].shape) != 1:
