@@ -106,15 +106,15 @@ class Convolutional(LayerType[ConvolutionParams]):
         """Kernel, stride, pad and dilation, each repeated over the axes as Caffe does."""
         p = node.params
         axes = len(node.inputs[0].shape) - self.axis(node) - 1
-        kernel = self.spread(node, "kernel", p.kernel_size, p.kernel_h, p.kernel_w, axes, None)
+        kernel = self.per_axis(node, "kernel", p.kernel_size, p.kernel_h, p.kernel_w, axes, None)
         return Geometry(
             kernel,
-            self.spread(node, "stride", p.stride, p.stride_h, p.stride_w, axes, 1),
-            self.spread(node, "pad", p.pad, p.pad_h, p.pad_w, axes, 0),
-            self.spread(node, "dilation", p.dilation, None, None, axes, 1),
+            self.per_axis(node, "stride", p.stride, p.stride_h, p.stride_w, axes, 1),
+            self.per_axis(node, "pad", p.pad, p.pad_h, p.pad_w, axes, 0),
+            self.per_axis(node, "dilation", p.dilation, None, None, axes, 1),
         )
 
-    def spread(
+    def per_axis(
         self,
         node: Node[ConvolutionParams],
         what: str,

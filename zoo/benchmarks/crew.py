@@ -16,7 +16,7 @@ from typing import Any
 import zoo
 from prototxt.errors import ZooError
 
-from .timing import Spread, interleave, repeats
+from .timing import Timing, interleave, repeats
 
 __all__ = ["Found", "Worker", "compete", "environment"]
 
@@ -28,7 +28,7 @@ PAUSE = 0.02
 class Found:
     """One contestant's figures; `absent` says why there are none."""
 
-    seconds: Spread | None = None
+    seconds: Timing | None = None
     start: float | None = None
     """Seconds from the start of the process to its first result."""
     peak_rss: int | None = None
@@ -142,6 +142,6 @@ def compete(
         turns = {name: worker.turn for name, worker in present.items()}
         seconds = interleave(turns, rounds, on_round)
         for name, worker in present.items():
-            found[name].seconds = Spread.of(seconds[name])
+            found[name].seconds = Timing.of(seconds[name])
             found[name].peak_rss = worker.end()
     return found

@@ -152,12 +152,12 @@ def rows(
 
     `ratio` is how many times as long as ours it takes.
     """
-    best = min(spread.median for n in PEAK if n in found and (spread := found[n].seconds))
+    best = min(timing.median for n in PEAK if n in found and (timing := found[n].seconds))
     peak = matrix**3 / 1e9 / best
     ours = found[OURS].seconds
     result = []
     for name, one in found.items():
-        spread, work = one.seconds, matrix**3 / 1e9 if name in PEAK else gmacs
+        timing, work = one.seconds, matrix**3 / 1e9 if name in PEAK else gmacs
         row: dict[str, Any] = {
             "network": network,
             "batch": batch,
@@ -172,17 +172,17 @@ def rows(
             "peak_rss": one.peak_rss,
             "start_seconds": one.start,
         }
-        if spread is not None:
-            speed = work / spread.median
+        if timing is not None:
+            speed = work / timing.median
             row |= {
-                "seconds": spread.median,
-                "quartiles": [spread.low, spread.high],
+                "seconds": timing.median,
+                "quartiles": [timing.low, timing.high],
                 "gmacs_per_second": speed,
                 "share_of_peak": speed / peak,
             }
             if name not in PEAK and ours is not None:
-                row["ratio"] = spread.median / ours.median
-                row["images_per_second"] = batch / spread.median
+                row["ratio"] = timing.median / ours.median
+                row["images_per_second"] = batch / timing.median
         result.append(row)
     return result
 

@@ -92,11 +92,11 @@ def kernels(node: Node[Any]) -> np.ndarray:
     if group == 1:
         return weight
     outer, inner = weight.shape[0] // group, weight.shape[1]
-    spread = np.zeros((len(weight), inner * group, *weight.shape[2:]), np.float32)
+    dense = np.zeros((len(weight), inner * group, *weight.shape[2:]), np.float32)
     for g in range(group):
         rows = slice(g * outer, (g + 1) * outer)
-        spread[rows, g * inner : (g + 1) * inner] = weight[rows]
-    return spread
+        dense[rows, g * inner : (g + 1) * inner] = weight[rows]
+    return dense
 
 
 def decode(own: np.ndarray, below: list[Node[Any]], unpool: str) -> np.ndarray:

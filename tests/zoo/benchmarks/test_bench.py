@@ -14,7 +14,7 @@ import prototxt
 from prototxt.errors import ZooError
 from zoo.benchmarks import converting, networks, report, running, training
 from zoo.benchmarks.crew import Found, Worker, compete, environment
-from zoo.benchmarks.timing import Spread, interleave, repeats, seconds_per_call
+from zoo.benchmarks.timing import Timing, interleave, repeats, seconds_per_call
 
 
 def clock(*times: float):
@@ -51,12 +51,12 @@ def test_everyone_has_a_turn_a_round_and_begins_in_turn():
 
 
 def test_median_and_quartiles():
-    assert Spread.of([5.0, 1.0, 2.0, 4.0, 3.0]) == Spread(3.0, 2.0, 4.0, 5)
-    assert Spread.of([7.0]) == Spread(7.0, 7.0, 7.0, 1)
+    assert Timing.of([5.0, 1.0, 2.0, 4.0, 3.0]) == Timing(3.0, 2.0, 4.0, 5)
+    assert Timing.of([7.0]) == Timing(7.0, 7.0, 7.0, 1)
 
 
 def found(*seconds: float) -> Found:
-    return Found(Spread.of(seconds), start=1.5, peak_rss=1 << 20)
+    return Found(Timing.of(seconds), start=1.5, peak_rss=1 << 20)
 
 
 def test_ratios_rates_and_the_share_of_the_peak():

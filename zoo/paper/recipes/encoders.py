@@ -86,8 +86,8 @@ def draw(arch: str, seed: int, sample: torch.Tensor) -> Encoder:
         layer.bias.zero_()
         quantiles = torch.full((width,), FIRST_QUANTILE)
         if name.endswith("2"):
-            spread = torch.linspace(*QUANTILES, width)
-            quantiles = spread[torch.randperm(width, generator=generator)]
+            spaced = torch.linspace(*QUANTILES, width)
+            quantiles = spaced[torch.randperm(width, generator=generator)]
         response = layer(x).transpose(0, 1).flatten(1)
         scale = response.std(1)
         layer.weight.div_(scale.view(-1, 1, 1, 1))

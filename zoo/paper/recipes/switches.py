@@ -30,8 +30,8 @@ def unpool(x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
     count, height, width, channels = positions.shape
     corners = torch.arange(4, dtype=torch.uint8, device=x.device).view(2, 1, 2, 1)
     chosen = positions[:, :, None, :, None] == corners
-    spread = x.permute(0, 2, 3, 1)[:, :, None, :, None] * chosen
-    return spread.view(count, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
+    unpooled = x.permute(0, 2, 3, 1)[:, :, None, :, None] * chosen
+    return unpooled.view(count, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
 
 
 class Soft(NamedTuple):
