@@ -12,7 +12,7 @@ import numpy as np
 
 from prototxt.errors import ZooError
 
-from .crew import Found, compete
+from .crew import Measurement, compete
 from .networks import Files, caffenet, classifier, tunnel
 
 __all__ = ["OURS", "Settings", "macs", "rows", "run"]
@@ -128,7 +128,9 @@ def measure(
     return rows(network, batch, work, found, settings.matrix)
 
 
-def agreed(found: Mapping[str, Found], specs: Mapping[str, Mapping[str, Any]]) -> dict[str, Found]:
+def agreed(
+    found: Mapping[str, Measurement], specs: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Measurement]:
     """Those that compute what ours does; the others have no figures: what is faster must be right.
 
     Two sums of one thing in another order may turn a switch, which changes a few pixels much.
@@ -141,12 +143,12 @@ def agreed(found: Mapping[str, Found], specs: Mapping[str, Mapping[str, Any]]) -
             continue
         apart = float(np.linalg.norm(np.load(spec["keep"]) - ours) / np.linalg.norm(ours))
         if not apart <= TOLERANCE:
-            result[name] = Found(absent=f"its result departs from ours by {apart:.2g} of it")
+            result[name] = Measurement(absent=f"its result departs from ours by {apart:.2g} of it")
     return result
 
 
 def rows(
-    network: str, batch: int, gmacs: float, found: Mapping[str, Found], matrix: int
+    network: str, batch: int, gmacs: float, found: Mapping[str, Measurement], matrix: int
 ) -> list[dict[str, Any]]:
     """Figures of each contestant; `gmacs` are 10^9 multiply-adds of the whole batch.
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Clock", "Timing", "interleave", "repeats", "seconds_per_call"]
+__all__ = ["Clock", "Timing", "calls_per_turn", "interleave", "seconds_per_call"]
 
 Clock = Callable[[], float]
 
@@ -40,7 +40,7 @@ def seconds_per_call(
     return (clock() - started) / times
 
 
-def repeats(one: float, turn: float, most: int = 10_000) -> int:
+def calls_per_turn(one: float, turn: float, most: int = 10_000) -> int:
     """How many calls of `one` second fill a turn; at least one."""
     return max(1, min(most, round(turn / one))) if one > 0 else most
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from prototxt.errors import ZooError
 
-from .crew import Found, compete
+from .crew import Measurement, compete
 from .networks import tunnel
 from .running import macs
 
@@ -85,7 +85,7 @@ def rows(
     settings: Settings,
     encoder: int,
     decoder: int,
-    found: Mapping[str, Found],
+    found: Mapping[str, Measurement],
     bfloat16: bool,
 ) -> list[dict[str, Any]]:
     """Figures of each way to train; `ratio` is how many times as long as ours, with the switches
