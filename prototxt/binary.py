@@ -21,7 +21,7 @@ from .hdf5 import SIGNATURE, read_blobs, read_state
 from .schema_pb import message_class
 from .shapes import shape_text
 from .upgrade import V0_TYPES, V1_NUMBERS, V1_TYPES
-from .wire import Unfit, strip
+from .wire import NeedsLibrary, strip
 
 __all__ = [
     "Datum",
@@ -108,7 +108,7 @@ def collect(path: str | Path, name: str, what: str, use: Callable[[Any, Runs | N
             small, runs = strip(data, name)
             message = parse(small, name, str(path), what) if small else message_class(name)()
             return use(message, runs)
-    except (Unfit, NotPacked):
+    except (NeedsLibrary, NotPacked):
         pass
     return use(parse(data, name, str(path), what, exact=True), None)
 

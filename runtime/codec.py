@@ -52,7 +52,7 @@ import prototxt
 
 from .errors import InferenceError
 
-__all__ = ["Header", "Written", "read_header", "read_masks", "write_switches"]
+__all__ = ["CodeSize", "Header", "read_header", "read_masks", "write_switches"]
 
 MAGIC = b"\x89ZSW"
 VERSION = 1
@@ -127,7 +127,7 @@ class Header:
 
 
 @dataclass(frozen=True)
-class Written:
+class CodeSize:
     """What an image's switches cost, in bits; `size` is of the whole file, in bytes."""
 
     size: int
@@ -136,19 +136,19 @@ class Written:
     """Order-0 entropy: each channel's switches by their own frequencies, and nothing else."""
 
 
-def write_switches(path: str | Path, header: Header, masks: Iterable[np.ndarray]) -> Written:
+def write_switches(path: str | Path, header: Header, masks: Iterable[np.ndarray]) -> CodeSize:
     """Write masks (C×h×w int64, first level first) to a file, whole or not at all.
 
     Raises InferenceError where they are not the masks of 2×2 windows that the header tells of.
     """
-    written: list[Written] = []
+    written: list[CodeSize] = []
     prototxt.atomic_write(path, lambda file: written.append(dump(file, header, masks, str(path))))
     return written[0]
 
 
 def dump(
     file: BinaryIO, header: Header, masks: Iterable[np.ndarray], source: str = "switches"
-) -> Written:
+) -> CodeSize:
     """The same into an open file."""
     check(header, source)
     counts = [np.zeros((channels, 4), np.int64) for channels in header.levels]
@@ -168,7 +168,7 @@ def dump(
             put(coder.compress(packed) if coder else packed)
     put(coder.flush() if coder else b"")
     put(struct.pack("<I", crc))
-    return Written(size, header.fixed_bits, sum(map(entropy, np.concatenate(counts))))
+    return CodeSize(size, header.fixed_bits, sum(map(entropy, np.concatenate(counts))))
 
 
 def entropy(counts: np.ndarray) -> float:

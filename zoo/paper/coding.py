@@ -12,7 +12,7 @@ from prototxt.errors import Argument, Note, Sentence
 
 if TYPE_CHECKING:
     from runtime import Feeder
-    from runtime.codec import Header, Written
+    from runtime.codec import CodeSize, Header
     from runtime.encoder_decoder import EncoderDecoder
 
 
@@ -88,7 +88,7 @@ def open_coder(model: Path, provider: str = "auto") -> Coder:
     return Coder(network, how.mean_values(3), notes)
 
 
-def encode(coder: Coder, image: np.ndarray, path: Path, raw: bool = False) -> Written:
+def encode(coder: Coder, image: np.ndarray, path: Path, raw: bool = False) -> CodeSize:
     """Write the switches of an H×W×3 uint8 BGR image."""
     from runtime.codec import check, write_switches
 
@@ -151,7 +151,7 @@ def named(arch: str, sha256: str) -> str:
     return f"{arch or 'a network without an arch'} (sha256 {sha256[:12]})"
 
 
-def bits_per_pixel(header: Header, written: Written) -> dict[str, float]:
+def bits_per_pixel(header: Header, written: CodeSize) -> dict[str, float]:
     """What an image costs, for each pixel and colour channel.
 
     paper: the formula, 2 bits for each switch, no padding; fixed: the same of the padded image;
@@ -175,7 +175,7 @@ class Encoded:
     file: Path
     model: Path
     header: Header
-    written: Written
+    written: CodeSize
     notes: tuple[str, ...]
 
     @property

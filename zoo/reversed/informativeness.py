@@ -27,7 +27,7 @@ PUBLISHED = {("both", "switches"): -0.15, ("both", "masks"): -0.46, ("switches",
 """How much lower the L2 error of the first was than that of the second, over their network."""
 
 
-class Told(Modern):
+class BottleneckTraining(Modern):
     """A training in which the decoder is told one of `KINDS`."""
 
     kind = "both"
@@ -51,7 +51,7 @@ def compare(
     sample = sample - torch.from_numpy(images.mean).float().view(1, 3, 1, 1) / 255
     encoder = draw(arch, recipe.seed, sample)
     for kind in KINDS:
-        training = type("Told", (Told,), {"kind": kind})(
+        training = type("BottleneckTraining", (BottleneckTraining,), {"kind": kind})(
             arch, encoder, images.pool, images.mean, recipe, None, device
         )
         for event in training.run():
