@@ -16,7 +16,7 @@ from prototxt.schema import decode
 
 from ..graph import Node, P, Shape, Value
 from ..layer_type import NoParams
-from ..legal import Between, Legal, Whole
+from ..legal import Integers, Interval, Legal
 from ..registry import find, register
 from ..shapes import known, product, text
 from .losses import (
@@ -56,7 +56,7 @@ class LabelledLoss(Loss[P]):
         return [()]
 
     def legal(self, node: Node[P]) -> dict[int, Legal]:
-        return {1: Whole(0, product(node.inputs[0].shape[1:]) - 1)}
+        return {1: Integers(0, product(node.inputs[0].shape[1:]) - 1)}
 
 
 def one_label_an_image(node: Node[Any]) -> None:
@@ -200,7 +200,7 @@ class InfogainLoss(Loss[InfogainLossParams]):
         ]
 
     def legal(self, node: Node[InfogainLossParams]) -> dict[int, Legal]:
-        return {1: Whole(0, class_count(node) - 1)}
+        return {1: Integers(0, class_count(node) - 1)}
 
     def onnx(self, node: Node[InfogainLossParams], b: OnnxBuilder) -> None:
         scores, classes = node.inputs[0], class_count(node)
@@ -307,7 +307,7 @@ class SigmoidCrossEntropyLoss(Loss[LossParams]):
         same_count(node)
 
     def legal(self, node: Node[LossParams]) -> dict[int, Legal]:
-        return {1: Between(0, 1)}
+        return {1: Interval(0, 1)}
 
     def onnx(self, node: Node[LossParams], b: OnnxBuilder) -> None:
         x, target = node.inputs[0], like_first(node, b)

@@ -102,16 +102,16 @@ def probe(
 
 def allowed(rng: Generator, legal: Legal, kind: str, shape: Shape) -> np.ndarray:
     """Legal numbers; of kind `zeros` the least of them, else any."""
-    from converters.legal import Between, Boxes, ImageInfo, Regions, Whole
+    from converters.legal import Boxes, ImageInfo, Integers, Interval, Regions
 
     least = kind == "zeros"
-    if isinstance(legal, Whole):
+    if isinstance(legal, Integers):
         array = rng.integers(legal.low, legal.high + 1, shape).astype(np.float64)
         array = np.full(shape, float(legal.low)) if least else array
         if legal.some and array.size:
             array.flat[0] = legal.high
         return array
-    if isinstance(legal, Between):
+    if isinstance(legal, Interval):
         if kind == "random":
             return rng.uniform(legal.low, legal.high, shape)
         return KINDS[kind](rng, shape, legal.high).clip(legal.low, legal.high)
