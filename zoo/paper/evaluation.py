@@ -15,7 +15,7 @@ from zoo.paper.report import write_report
 from zoo.progress import OnProgress, counted, unheard
 
 if TYPE_CHECKING:
-    from prototxt.preprocessing import Plane
+    from prototxt.preprocessing import Size
     from runtime import Evaluation, Model
 
 __all__ = ["Evaluated", "evaluate"]
@@ -31,7 +31,7 @@ class Evaluated:
     """Whether the published figure is that of the encoder pretrained for classification."""
     model: Path
     data: str
-    plane: Plane
+    plane: Size
     """Height and width of the images."""
     provider: str
     untrained: bool
@@ -76,7 +76,7 @@ def evaluate(
     limit: int | None = None,
     pretrained: bool = False,
     mean: str | None = None,
-    size: Plane | None = None,
+    size: Size | None = None,
     provider: str = "auto",
     batch: int = 16,
     report: Path | None = None,

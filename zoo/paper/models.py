@@ -13,7 +13,7 @@ from zoo.errors import HubError
 from zoo.paper import architectures
 
 if TYPE_CHECKING:
-    from prototxt.preprocessing import Plane, Preprocessing
+    from prototxt.preprocessing import Preprocessing, Size
     from runtime import Model
 
 __all__ = ["BEST", "ImageModel", "find_model", "open_model"]
@@ -66,7 +66,7 @@ class ImageModel:
 
     model: Model
     how: Preprocessing
-    plane: Plane
+    plane: Size
     """Height and width that images are resized to."""
     notes: tuple[str, ...]
     """What a person should know of it."""
@@ -83,7 +83,7 @@ class ImageModel:
 
 
 def open_model(
-    path: Path, provider: str = "auto", mean: str | None = None, size: Plane | None = None
+    path: Path, provider: str = "auto", mean: str | None = None, size: Size | None = None
 ) -> ImageModel:
     """Load a model; `mean` and `size` (height, width) go before what its metadata state.
 

@@ -17,7 +17,7 @@ from zoo.figures import new_figure, write_figure
 from zoo.progress import OnProgress, counted, unheard
 
 if TYPE_CHECKING:
-    from prototxt.preprocessing import Plane
+    from prototxt.preprocessing import Size
     from zoo.hub import Hub
     from zoo.paper.coding import Coder
 
@@ -333,7 +333,7 @@ def rate(
     *,
     held_out: int = 0,
     limit: int | None = None,
-    size: Plane | None = None,
+    size: Size | None = None,
     hub: str | None = None,
     offline: bool = False,
     provider: str = "auto",

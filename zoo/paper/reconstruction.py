@@ -12,7 +12,7 @@ import numpy as np
 from zoo.progress import OnProgress, counted, unheard
 
 if TYPE_CHECKING:
-    from prototxt.preprocessing import Plane
+    from prototxt.preprocessing import Size
     from runtime import Model
 
 
@@ -68,7 +68,7 @@ class Pictures:
 
     drawn: tuple[tuple[Path, Path, float], ...]
     """Image, picture, RMSE in [0,1]."""
-    plane: Plane
+    plane: Size
     """Height and width at which the network saw the images."""
     notes: tuple[str, ...]
 
@@ -87,7 +87,7 @@ def draw(
     folder: Path,
     *,
     mean: str | None = None,
-    size: Plane | None = None,
+    size: Size | None = None,
     provider: str = "auto",
     on_progress: OnProgress = unheard,
 ) -> Pictures:
