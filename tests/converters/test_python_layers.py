@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import converters
+from converters import ConversionError
 from converters.layers.python import make_anchors, mapping
+from converters.registry import find
 from tests.converters.checker import run_onnx, run_torch
 from tests.converters.forks import agree, build, inputs, layer, refused
 from tests.converters.oracles.rcnn import anchors, propose
@@ -221,6 +223,26 @@ def test_a_plugin_brings_a_python_layer(tmp_path: Path) -> None:
     x = np.random.default_rng(3).normal(size=(2, 3, 4, 5)).astype(np.float32)
     text = inputs(x=(1, 3, 8, 8)) + layer("Python", "x", python("my_layers", "Times", "by: 2.5"))
     agree(text, {"x": x}, {"y": x * np.float32(2.5)})
+
+
+def test_a_plugin_is_loaded_again_only_where_it_has_changed(tmp_path: Path) -> None:
+    first, second = tmp_path / "mine.py", tmp_path / "b" / "mine.py"
+    second.parent.mkdir()
+    source = PLUGIN.replace("my_layers.Times", "my_layers.Again").replace("Times", "Again")
+    first.write_text(source)
+    text = inputs(x=(1, 2)) + layer("Python", "x", python("my_layers", "Again", "by: 2"))
+    x = np.ones((1, 2), np.float32)
+    for _ in range(2):
+        converters.load_plugin(first)
+        agree(text, {"x": x}, {"y": 2 * x})
+    first.write_text(source.replace('["by"]', '["by"] * 2'))
+    converters.load_plugin(first)
+    agree(text, {"x": x}, {"y": 4 * x})
+    # Another file of the same stem may not take its type, and leaves nothing when it fails.
+    second.write_text(source.replace("my_layers.Again", "my_layers.Other") + "\n" + source)
+    with pytest.raises(ConversionError, match="'Python:my_layers.Again' is registered already"):
+        converters.load_plugin(second)
+    assert find("Python:my_layers.Other") is None
 
 
 def dropout(settings: str) -> str:
