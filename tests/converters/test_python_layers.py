@@ -103,7 +103,6 @@ def test_no_region_is_large_enough() -> None:
 
 def test_in_training_more_are_proposed() -> None:
     limits = build(proposal(), phase="TRAIN").nodes[0]
-    from converters.registry import find
 
     kind = find("Python:rpn.proposal_layer.ProposalLayer")
     assert kind is not None
@@ -240,7 +239,7 @@ def test_a_plugin_is_loaded_again_only_where_it_has_changed(tmp_path: Path) -> N
     agree(text, {"x": x}, {"y": 4 * x})
     # Another file of the same stem may not take its type, and leaves nothing when it fails.
     second.write_text(source.replace("my_layers.Again", "my_layers.Other") + "\n" + source)
-    with pytest.raises(ConversionError, match="'Python:my_layers.Again' is registered already"):
+    with pytest.raises(ConversionError, match=r"'Python:my_layers\.Again' is registered already"):
         converters.load_plugin(second)
     assert find("Python:my_layers.Other") is None
 
