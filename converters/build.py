@@ -58,7 +58,14 @@ def load_graph(
     lenient: bool = False,
     warn: Warn | None = None,
 ) -> Graph:
-    """Read a prototxt (and a caffemodel) and build its graph. See `build_graph`."""
+    """Read a prototxt (and a caffemodel) and build its graph.
+
+    `convert` does this and more; the arguments are those of `build_graph`.
+
+    Raises:
+        FormatError: a file that is not what it should be.
+        ConversionError: a network that cannot be built as asked.
+    """
     for plugin in plugins:
         load_plugin(plugin)
     net = prototxt.read_net(path, lenient=lenient, warn=warn).select(phase.upper())
@@ -91,11 +98,20 @@ def build_graph(
 ) -> Graph:
     """Build the graph of a definition whose phase is selected.
 
-    `weights` are the blobs by layer name; without them Caffe's fillers draw, seeded by `seed`.
-    `shapes` fixes inputs by blob name; a text in place of a number leaves that dimension open.
-    With `open_dims` the other inputs leave batch, height and width open as far as the network
-    allows. `outputs` names blobs; the default is in `resolve`. `stored` is what one row of a data
-    layer's file holds (C×H×W), by top. Raises ConversionError.
+    Args:
+        net: the layers of one phase (`NetDefinition.select`).
+        weights: blobs by layer name, in Caffe's order; without them Caffe's fillers draw.
+        shapes: inputs by blob name; a text in place of a number leaves that dimension open.
+        seed: of the fillers.
+        outputs: the blobs to give out; default: those that no layer reads, and every mask.
+        open_dims: leave batch, height and width of the other inputs open as far as the network
+            allows.
+        lenient: fields that are unknown are told to `warn` instead of being errors.
+        warn: is told of them, one line each; default: Python's warnings.
+        stored: what one row of a data layer's file holds (C×H×W), by top.
+
+    Raises:
+        ConversionError: a network that cannot be built as asked.
     """
     warn = warn or (lambda message: warnings.warn(message, stacklevel=3))
     records, wanted = resolve(net, outputs)
@@ -109,7 +125,7 @@ def build_graph(
     ) -> tuple[Graph, dict[int, Shape]]:
         return infer_shapes(net, records, wanted, params, inputs, nominal)
 
-    sizes = Sizes(records, params, weights, given, stored or {}, any_plane=open_dims)
+    sizes = Sizes(records, params, weights, given, stored or {}, may_stay_open=open_dims)
     own = own_shapes(sizes, lambda tried: infer(tried, None)[0], notes)
     try:
         _, nominal = infer(own, None)
@@ -120,10 +136,10 @@ def build_graph(
             raise
         _, nominal = infer(own, None)
     graph = None
-    lists = list_inputs(records)
-    for batch, plane in OPENINGS if open_dims else ():
+    unbatched = unbatched_inputs(records)
+    for batch, spatial in OPENINGS if open_dims else ():
         try:
-            graph, _ = infer(opened(own, given, batch, plane, lists), nominal)
+            graph, _ = infer(opened(own, given, batch, spatial, unbatched), nominal)
             break
         except OpenDimension:
             continue
@@ -134,8 +150,8 @@ def build_graph(
         assert kind is not None
         notes += kind.notes(node)
     for value in graph.inputs:
-        if value.name in sizes.open_planes and is_fixed(*value.shape[2:]):
-            raise sizes.open_planes[value.name]
+        if value.name in sizes.open_inputs and is_fixed(*value.shape[2:]):
+            raise sizes.open_inputs[value.name]
     graph.notes = notes
     attach_blobs(graph, weights, seed, lenient, warn)
     return graph
@@ -181,12 +197,12 @@ def closed(given: Shape | None, own: Shape) -> Shape:
     return tuple(d if isinstance(d, int) else s for d, s in zip(given, spare, strict=True))
 
 
-def list_inputs(records: list[Record]) -> set[str]:
+def unbatched_inputs(records: list[Record]) -> set[str]:
     """The input blobs whose first dimension counts something else than images."""
     return {
         record.inputs[index].blob
         for record in records
-        for index in (record.kind.lists if record.kind else ())
+        for index in (record.kind.unbatched_bottoms if record.kind else ())
         if (writer := record.inputs[index].writer) is not None and writer.is_input
     }
 
@@ -195,13 +211,13 @@ def opened(
     own: Mapping[str, Shape],
     given: Mapping[str, Shape],
     batch: bool,
-    plane: bool,
-    lists: Collection[str] = (),
+    spatial: bool,
+    unbatched: Collection[str] = (),
 ) -> dict[str, Shape]:
     """The inputs' shapes with batch, height and width left open where nobody fixed them.
 
-    Inputs of one size share one symbol; another size gets a symbol of its own, and so do `lists`,
-    whose length is always open.
+    Inputs of one size share one symbol; another size gets a symbol of its own, and so
+    do `unbatched`, whose length is always open.
     """
     symbols: dict[tuple[str, object], str] = {}
 
@@ -216,11 +232,11 @@ def opened(
             result[blob] = given[blob]
             continue
         dims = list(shape)
-        if blob in lists:
+        if blob in unbatched:
             dims[0] = f"{blob}_count"
         elif dims and batch:
             dims[0] = symbol("batch", shape[0], blob)
-        if len(dims) == 4 and plane and blob not in lists:
+        if len(dims) == 4 and spatial and blob not in unbatched:
             dims[2], dims[3] = symbol("height", shape[2], blob), symbol("width", shape[3], blob)
         result[blob] = tuple(dims)
     return result

@@ -19,7 +19,7 @@ from prototxt.net import ParamSpec
 
 from .errors import ConversionError
 
-__all__ = ["Dim", "Graph", "Node", "P", "Shape", "Value"]
+__all__ = ["Dim", "Graph", "Node", "P", "Shape", "Value", "unique_name"]
 
 Dim = int | str
 """A number, or the text of a symbol such as ``height`` where the size is left open."""
@@ -141,3 +141,13 @@ class Graph:
         self.nodes = kept[::-1]
         self.inputs = [v for v in self.inputs if id(v) in wanted]
         return self
+
+
+def unique_name(wish: str, taken: set[str]) -> str:
+    """`wish`, or `wish_2` and so on where it is taken; it is taken from now on."""
+    name, count = wish, 1
+    while name in taken:
+        count += 1
+        name = f"{wish}_{count}"
+    taken.add(name)
+    return name

@@ -24,7 +24,7 @@ from .resolve import Record, Version
 
 __all__ = ["Sizes", "own_shapes"]
 
-ANY_PLANE = (512, 512)
+TRIAL_SIZE = (512, 512)
 """Where height and width stay open, the size by which all others are tried."""
 
 Build = Callable[[Mapping[str, Shape]], Graph]
@@ -40,9 +40,9 @@ class Sizes:
     given: Mapping[str, Shape]
     stored: Mapping[str, Shape]
     """Of data layers' tops: one row's shape in their files, where those are at hand."""
-    any_plane: bool = False
+    may_stay_open: bool = False
     """Whether height and width may be left open, where the network does with any."""
-    open_planes: dict[str, ConversionError] = field(default_factory=dict)
+    open_inputs: dict[str, ConversionError] = field(default_factory=dict)
     """Inputs whose height and width nothing fixes, and what to say if one number is needed."""
 
     def needed_tops(self, record: Record) -> list[Version]:
@@ -53,17 +53,18 @@ class Sizes:
     def take_placeholders(self, own: dict[str, Shape], error: ConversionError) -> bool:
         """Whether planes of 1×1, where nothing fits them, stand for those of the run (OpenPose).
 
-        They then become ANY_PLANE in `own`, and must stay open.
+        They then become TRIAL_SIZE in `own`, and must stay open.
         """
-        if not self.any_plane:
+        if not self.may_stay_open:
             return False
         found = [blob for blob, shape in own.items() if len(shape) == 4 and shape[2:] == (1, 1)]
         for blob in found:
-            own[blob] = (*own[blob][:2], *ANY_PLANE)
-            self.open_planes[blob] = error
+            own[blob] = (*own[blob][:2], *TRIAL_SIZE)
+            self.open_inputs[blob] = error
         return bool(found)
 
     def readers(self, version: Version) -> list[Record]:
+        """The layers that read a version of a blob."""
         return [r for r in self.records if any(v is version for v in r.inputs)]
 
 
@@ -125,7 +126,7 @@ def guess(
     params = sizes.params[id(record)]
     blob, where = version.blob, record.layer.position
     if (row := sizes.stored.get(blob)) is not None:
-        plane = params.plane() if len(row) == 3 else None
+        plane = params.stated_size() if len(row) == 3 else None
         shape = (1, row[0], *plane) if plane else (1, *row)
         shown = shape_text(shape[1:])
         crop = ", crop_size" if plane else ""
@@ -142,12 +143,12 @@ def guess(
             subject=f"layer {record.layer.name!r}",
             position=where,
         )
-    size = params.plane()
+    size = params.stated_size()
     if size is not None:
         notes.append(f"input {blob} {channels}x{size[0]}x{size[1]}: crop_size, {why_channels}")
         return (1, channels, *size)
     # Trying sizes takes all other inputs to be known.
-    for height, width, why in planes(sizes) if build is not None else []:
+    for height, width, why in candidate_sizes(sizes) if build is not None else []:
         assert build is not None
         shape = (1, channels, height, width)
         try:
@@ -163,11 +164,11 @@ def guess(
         subject=f"layer {record.layer.name!r}",
         position=where,
     )
-    if not sizes.any_plane or blob in sizes.given:
+    if not sizes.may_stay_open or blob in sizes.given:
         raise error
-    sizes.open_planes[blob] = error
+    sizes.open_inputs[blob] = error
     notes.append(f"input {blob} {channels}xHxW: nothing fixes height and width, {why_channels}")
-    return (1, channels, *ANY_PLANE)
+    return (1, channels, *TRIAL_SIZE)
 
 
 def guess_channels(sizes: Sizes, record: Record, version: Version) -> tuple[int | None, str]:
@@ -186,15 +187,15 @@ def guess_channels(sizes: Sizes, record: Record, version: Version) -> tuple[int 
     return None, ""
 
 
-def planes(sizes: Sizes) -> list[tuple[int, int, str]]:
+def candidate_sizes(sizes: Sizes) -> list[tuple[int, int, str]]:
     """Heights and widths worth a try, the most telling first."""
     tries: list[tuple[int, int, str]] = []
     kinds = [(record, record.kind) for record in sizes.records if record.kind is not None]
     for record, kind in kinds:
-        found = kind.likely_planes(sizes.params[id(record)])
+        found = kind.likely_sizes(sizes.params[id(record)])
         tries += [(height, width, f"{why} of {record.layer.name}") for height, width, why in found]
     tries.sort(key=lambda t: -t[0] * t[1])
-    if sizes.weights and any(kind.fixes_plane for _, kind in kinds):
+    if sizes.weights and any(kind.fixes_input_size for _, kind in kinds):
         usual = [224, 227, 299, 256, 128, 112, 96, 64, 48, 32, 28]
         rest = [n for n in range(1, 513) if n not in usual]
         tries += [(n, n, "plane by the inner product's weights") for n in usual + rest]
@@ -205,7 +206,7 @@ def weights_agree(graph: Graph, weights: Mapping[str, Sequence[np.ndarray]] | No
     """Whether every inner product finds as many inputs as its stored weights have."""
     for node in graph.nodes:
         kind, stored = find(node.type), (weights or {}).get(node.name)
-        if kind is None or not kind.fixes_plane or not stored:
+        if kind is None or not kind.fixes_input_size or not stored:
             continue
         if not kind.agrees(node, stored):
             return False

@@ -10,11 +10,11 @@ from typing import Any
 
 from .graph import Node, Value
 
-__all__ = ["Between", "Boxes", "ImageInfo", "Legal", "Regions", "Whole"]
+__all__ = ["Boxes", "ImageInfo", "Integers", "Interval", "Legal", "Regions"]
 
 
 @dataclass(frozen=True)
-class Whole:
+class Integers:
     """Whole numbers from `low` to `high`, both included. `some` asks for one above `low`."""
 
     low: int
@@ -23,7 +23,7 @@ class Whole:
 
 
 @dataclass(frozen=True)
-class Between:
+class Interval:
     """Numbers from `low` to `high`."""
 
     low: float
@@ -52,26 +52,26 @@ class ImageInfo:
     width: int
 
 
-Legal = Whole | Between | Regions | Boxes | ImageInfo
+Legal = Integers | Interval | Regions | Boxes | ImageInfo
 
 
-def classes(value: Value, axis: int = 1) -> Whole:
+def classes(value: Value, axis: int = 1) -> Integers:
     """Labels of scores whose classes lie along `axis`."""
     size = value.shape[axis] if -len(value.shape) <= axis < len(value.shape) else 1
-    return Whole(0, size - 1 if isinstance(size, int) else 0)
+    return Integers(0, size - 1 if isinstance(size, int) else 0)
 
 
-def rows(value: Value) -> Whole:
+def rows(value: Value) -> Integers:
     """Indices of the rows of a value."""
     size = value.shape[0]
-    return Whole(0, size - 1 if isinstance(size, int) else 0)
+    return Integers(0, size - 1 if isinstance(size, int) else 0)
 
 
-def plane(node: Node[Any]) -> Whole:
+def plane_indices(node: Node[Any]) -> Integers:
     """Indices into the H×W plane of a node's first output."""
     height, width = node.outputs[0].shape[-2:]
     fixed = isinstance(height, int) and isinstance(width, int)
-    return Whole(0, int(height) * int(width) - 1 if fixed else 0)
+    return Integers(0, int(height) * int(width) - 1 if fixed else 0)
 
 
 def regions(node: Node[Any], spatial_scale: float) -> Regions:

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from .graph import Dim, Graph, Node, Shape, Value
+from .graph import Dim, Graph, Node, Shape, Value, unique_name
 from .onnx_file import LARGE, OnnxFile
 
 __all__ = ["IR_VERSION", "OnnxBuilder", "Operand"]
@@ -53,8 +53,9 @@ class OnnxBuilder:
         self._made.extend(node.outputs)
 
     def source(self, value: Value, shape: Shape, dtype: str) -> str:
-        """Let the model have another input than the graph's `value`, under the same name; `value`
-        is a tensor then that is yet to be emitted, by what is emitted from here on.
+        """Let the model have another input than the graph's `value`, under the same name.
+
+        `value` is then a tensor that is yet to be emitted, by what is emitted from here on.
         """
         self._layer = "preprocessing"
         self._names[id(value)] = self.fresh(f"{value.name}/{self._layer}")
@@ -70,12 +71,7 @@ class OnnxBuilder:
 
     def fresh(self, wish: str) -> str:
         """`wish`, or `wish_2` and so on where it is taken."""
-        name, count = wish, 1
-        while name in self._used:
-            count += 1
-            name = f"{wish}_{count}"
-        self._used.add(name)
-        return name
+        return unique_name(wish, self._used)
 
     def between(self, value: Value) -> None:
         """Make a value that is not the graph's own an operand, under a name that is free."""
@@ -188,8 +184,10 @@ class OnnxBuilder:
         return None
 
     def size(self, value: Value, axis: int) -> str:
-        """`dim`, read from the first value that has it: one that is fed, mostly. ONNX Runtime keeps
-        what convolutions give in a layout of its own, and has to leave it to say a shape.
+        """`dim`, read from the first value that has it: one that is fed, mostly.
+
+        ONNX Runtime keeps what convolutions give in a layout of its own, and has to leave it to say
+        a shape.
         """
         return self.symbol(value.shape[axis]) or self.dim(value, axis)
 

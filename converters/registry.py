@@ -51,7 +51,15 @@ _types: dict[str, LayerType[Any]] = {}
 
 
 def register(*names: str, message: str | None = None) -> Callable[[T], T]:
-    """Register a LayerType class under its Caffe name(s); a name that is taken is refused."""
+    """Register a `LayerType` class under its Caffe names, as a decorator.
+
+    Args:
+        names: Caffe's names of the type; of a Python layer ``Python:module.Class``.
+        message: the name of its parameter message, as ``convolution_param``.
+
+    Raises:
+        ConversionError: a name that is taken.
+    """
 
     def decorate(cls: T) -> T:
         for name in names:
@@ -109,7 +117,11 @@ def layer_types() -> list[LayerInfo]:
 
 
 def load_plugin(path: str | Path) -> None:
-    """Run a user's Python file, which registers layer types of its own."""
+    """Run a user's Python file, which registers layer types of its own.
+
+    Raises:
+        ConversionError: no such file, an error in it, or a type that is registered already.
+    """
     path = Path(path)
     spec = importlib.util.spec_from_file_location(f"zoo_plugin_{path.stem}", path)
     if spec is None or spec.loader is None or not path.is_file():

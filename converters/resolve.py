@@ -52,8 +52,10 @@ class Record:
 
     @property
     def loss_weights(self) -> list[float]:
-        """Of each top (Layer::SetLossWeights): loss_weight where it is given, else the type's own
-        for the first top. Of a type that nobody registered the name has to tell.
+        """Of each top (Layer::SetLossWeights): loss_weight where it is given.
+
+        Else the type's own for the first top. Of a type that nobody registered the name has to
+        tell.
         """
         count = len(self.layer.tops)
         if self.layer.loss_weights:
@@ -63,6 +65,7 @@ class Record:
 
     @property
     def is_input(self) -> bool:
+        """Whether its tops are inputs of the network."""
         return self.kind is not None and self.kind.is_input
 
 

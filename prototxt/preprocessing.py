@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import FormatError, ZooError
-from .shapes import Plane, parse_plane, shape_text
+from .shapes import Size, shape_text, size_from_text
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Plane", "Preprocessing", "read_array", "read_mean"]
+__all__ = ["Preprocessing", "Size", "read_array", "read_mean"]
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ class Preprocessing:
     """Name of the mean image, where it is not at hand: `mean` is its average colour, or None."""
     scale: float | None = None
     """What pixels minus the mean are multiplied by."""
-    crop: Plane | None = None
+    crop: Size | None = None
     """The centre that is cut out."""
-    resize: Plane | None = None
+    resize: Size | None = None
     """What images are resized to before they are cut."""
     channel_order: str | None = None
     """``BGR``, ``RGB`` or ``GRAY``; Caffe's own is BGR."""
-    input_size: Plane | None = None
+    input_size: Size | None = None
     """Of the input blob, as the definition states it."""
     in_model: bool = False
     """Whether the model does all of this but the resizing itself, and takes uint8 N×H×W×C."""
@@ -75,7 +75,7 @@ class Preprocessing:
         self,
         mean: tuple[float, ...] | str | np.ndarray | None = None,
         scale: float | None = None,
-        crop: Plane | None = None,
+        crop: Size | None = None,
         channel_order: str | None = None,
         **others: Any,
     ) -> Preprocessing:
@@ -141,10 +141,10 @@ class Preprocessing:
             mean=properties.get("zoo.mean"),
             mean_file=properties.get("zoo.mean.file"),
             scale=None if scale is None else float(scale),
-            crop=parse_plane(properties.get("zoo.crop")),
-            resize=parse_plane(properties.get("zoo.resize_size")),
+            crop=size_from_text(properties.get("zoo.crop")),
+            resize=size_from_text(properties.get("zoo.resize_size")),
             channel_order=properties.get("zoo.channel_order"),
-            input_size=parse_plane(properties.get("zoo.input_size")),
+            input_size=size_from_text(properties.get("zoo.input_size")),
             in_model="zoo.input" in properties,
         )
 

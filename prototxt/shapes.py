@@ -1,12 +1,12 @@
-"""Shapes and planes as text, and back."""
+"""Shapes and sizes as text, and back."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["Plane", "parse_plane", "shape_text"]
+__all__ = ["Size", "shape_text", "size_from_text"]
 
-Plane = tuple[int, int]
+Size = tuple[int, int]
 """Height and width, pixels."""
 
 
@@ -15,8 +15,8 @@ def shape_text(dims: Iterable[object], scalar: str = "") -> str:
     return "x".join(map(str, dims)) or scalar
 
 
-def parse_plane(text: str | None, *, square: bool = False) -> Plane | None:
-    """The plane of ``HEIGHTxWIDTH``, whose numbers are above 0; None of anything else.
+def size_from_text(text: str | None, *, square: bool = False) -> Size | None:
+    """The size of ``HEIGHTxWIDTH``, whose numbers are above 0; None of anything else.
 
     With `square` one number stands for both.
     """

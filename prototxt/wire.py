@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Unfit", "strip"]
+__all__ = ["NeedsLibrary", "strip"]
 
 MOST_FIELDS = 100_000
 """Beyond it the library, which is faster, reads the file instead: no network has so many."""
@@ -31,12 +31,12 @@ PLANS: dict[str, Plan] = {
 }
 
 
-class Unfit(Exception):
+class NeedsLibrary(Exception):
     """Broken, of unusual form, or of very many fields: the protobuf library has to say."""
 
 
 def strip(data: memoryview, message: str) -> tuple[bytes, list[memoryview]]:
-    """The message with its runs numbered, and the runs. Raises Unfit."""
+    """The message with its runs numbered, and the runs. Raises NeedsLibrary."""
     reader = Reader(data)
     return reader.message(0, len(data), PLANS[message]), reader.runs
 
@@ -54,14 +54,14 @@ class Reader:
         while place < end:
             self.left -= 1
             if self.left < 0:
-                raise Unfit
+                raise NeedsLibrary
             key, body = self.varint(place, end)
             stop, first = self.field_end(key & 7, body, end)
             what = plan.get(key >> 3)
             if what is None:
                 kept += self.data[place:stop]
             elif key & 7 != LENGTH:
-                raise Unfit  # numbers one by one
+                raise NeedsLibrary  # numbers one by one
             elif what is RUN:
                 number = str(len(self.runs)).encode()
                 self.runs.append(self.data[first:stop])
@@ -85,9 +85,9 @@ class Reader:
         elif kind in (FIXED32, FIXED64):
             stop = body + (4 if kind == FIXED32 else 8)
         else:
-            raise Unfit
+            raise NeedsLibrary
         if stop > end:
-            raise Unfit
+            raise NeedsLibrary
         return stop, first
 
     def varint(self, place: int, end: int) -> tuple[int, int]:
@@ -100,7 +100,7 @@ class Reader:
             if byte < 0x80:
                 return number, place
             shift += 7
-        raise Unfit
+        raise NeedsLibrary
 
 
 def encoded(number: int) -> bytes:

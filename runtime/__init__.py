@@ -1,5 +1,6 @@
-"""Run ONNX models: providers, images, metrics, evaluation, pictures, the switch codec. Never loads
-torch.
+"""Run ONNX models: providers, images, metrics, evaluation, pictures, the switch codec.
+
+It never loads torch.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from .encoder_decoder import EncoderDecoder, load_encoder_decoder
     from .errors import InferenceError
     from .evaluation import Evaluation, evaluate, image_output, pixels
-    from .feeding import IMAGENET_MEAN, Feeder, fixed_plane, image_shape, resolve
+    from .feeding import IMAGENET_MEAN, Feeder, fixed_size, image_shape, resolve
     from .images import (
         deprocess,
         list_images,
@@ -31,7 +32,7 @@ _HOMES = {
     "encoder_decoder": "EncoderDecoder load_encoder_decoder",
     "errors": "InferenceError",
     "evaluation": "Evaluation evaluate image_output pixels",
-    "feeding": "IMAGENET_MEAN Feeder fixed_plane image_shape resolve",
+    "feeding": "IMAGENET_MEAN Feeder fixed_size image_shape resolve",
     "images": ("deprocess list_images preprocess read_image read_mean resize sample_images"),
     "metrics": "RMSE bits_per_pixel psnr ssim",
     "pictures": "contact_sheet labelled_grid mosaic side_by_side write_png",
@@ -39,11 +40,6 @@ _HOMES = {
 }
 
 __all__ = [
-    "contact_sheet",
-    "pixels",
-    "psnr",
-    "fixed_plane",
-    "resolve",
     "IMAGENET_MEAN",
     "RMSE",
     "EncoderDecoder",
@@ -54,8 +50,10 @@ __all__ = [
     "InferenceError",
     "Model",
     "bits_per_pixel",
+    "contact_sheet",
     "deprocess",
     "evaluate",
+    "fixed_size",
     "image_output",
     "image_shape",
     "labelled_grid",
@@ -63,12 +61,15 @@ __all__ = [
     "load",
     "load_encoder_decoder",
     "mosaic",
+    "pixels",
     "preprocess",
+    "psnr",
     "read_header",
     "read_image",
     "read_masks",
     "read_mean",
     "resize",
+    "resolve",
     "sample_images",
     "side_by_side",
     "ssim",

@@ -1,8 +1,8 @@
-"""The .switches file: an image as the max-pooling switches of one network, 2 bits for each.
+r"""The .switches file: an image as the max-pooling switches of one network, 2 bits for each.
 
 All numbers are little-endian. A file of version 1 is, byte by byte:
 
-    0       4   magic: 89 5A 53 57 (\\x89 and "ZSW")
+    0       4   magic: 89 5A 53 57 (\x89 and "ZSW")
     4       1   version: 1
     5       1   coding of the switches: 0 as they are, 1 LZMA2
     6       4   height of the image in pixels
@@ -52,7 +52,7 @@ import prototxt
 
 from .errors import InferenceError
 
-__all__ = ["Header", "Written", "read_header", "read_masks", "write_switches"]
+__all__ = ["CodeSize", "Header", "read_header", "read_masks", "write_switches"]
 
 MAGIC = b"\x89ZSW"
 VERSION = 1
@@ -118,6 +118,7 @@ class Header:
         return sum(-(-math.prod(shape) // 4) for shape in self.shapes)
 
     def to_bytes(self) -> bytes:
+        """The header as the file begins with it."""
         name, count = self.arch.encode("ascii"), len(self.levels)
         coding = RAW if self.raw else LZMA2
         fixed = _FIXED.pack(MAGIC, VERSION, coding, self.height, self.width, count)
@@ -126,7 +127,7 @@ class Header:
 
 
 @dataclass(frozen=True)
-class Written:
+class CodeSize:
     """What an image's switches cost, in bits; `size` is of the whole file, in bytes."""
 
     size: int
@@ -135,19 +136,19 @@ class Written:
     """Order-0 entropy: each channel's switches by their own frequencies, and nothing else."""
 
 
-def write_switches(path: str | Path, header: Header, masks: Iterable[np.ndarray]) -> Written:
+def write_switches(path: str | Path, header: Header, masks: Iterable[np.ndarray]) -> CodeSize:
     """Write masks (C×h×w int64, first level first) to a file, whole or not at all.
 
     Raises InferenceError where they are not the masks of 2×2 windows that the header tells of.
     """
-    written: list[Written] = []
+    written: list[CodeSize] = []
     prototxt.atomic_write(path, lambda file: written.append(dump(file, header, masks, str(path))))
     return written[0]
 
 
 def dump(
     file: BinaryIO, header: Header, masks: Iterable[np.ndarray], source: str = "switches"
-) -> Written:
+) -> CodeSize:
     """The same into an open file."""
     check(header, source)
     counts = [np.zeros((channels, 4), np.int64) for channels in header.levels]
@@ -167,7 +168,7 @@ def dump(
             put(coder.compress(packed) if coder else packed)
     put(coder.flush() if coder else b"")
     put(struct.pack("<I", crc))
-    return Written(size, header.fixed_bits, sum(map(entropy, np.concatenate(counts))))
+    return CodeSize(size, header.fixed_bits, sum(map(entropy, np.concatenate(counts))))
 
 
 def entropy(counts: np.ndarray) -> float:

@@ -12,13 +12,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from prototxt.errors import Argument, Note, Sentence, UsageError
-from prototxt.preprocessing import Plane, Preprocessing
+from prototxt.preprocessing import Preprocessing, Size
 
 from .errors import InferenceError
 from .images import deprocess, fitted, resize
 from .session import Model
 
-__all__ = ["IMAGENET_MEAN", "Feeder", "fixed_plane", "image_shape", "resolve"]
+__all__ = ["IMAGENET_MEAN", "Feeder", "fixed_size", "image_shape", "resolve"]
 
 IMAGENET_MEAN = "104.007,116.669,122.679"
 """The customary mean colour (BGR, 0..255) of Caffe's ILSVRC2012 networks."""
@@ -47,7 +47,7 @@ def blob_shape(model: Model) -> tuple[int | str, ...] | None:
     return (*shape[:2], *crop) if shape and crop else shape
 
 
-def fixed_plane(model: Model) -> Plane | None:
+def fixed_size(model: Model) -> Size | None:
     """The height and width that a model's image input fixes, None where it takes any.
 
     InferenceError where it takes something else than one image.
@@ -68,12 +68,22 @@ def resolve(
     properties: Mapping[str, str],
     *,
     mean: str | None = None,
-    size: Plane | None = None,
-    fixed: Plane | None = None,
-) -> tuple[Preprocessing, Plane, list[str]]:
-    """How to feed a model, what to resize images to, and what a person should know of that: what
-    the user gave, else what the model's metadata say, else the paper's habit, saying so. `fixed`
-    is the height and width that the model's input allows.
+    size: Size | None = None,
+    fixed: Size | None = None,
+) -> tuple[Preprocessing, Size, list[str]]:
+    """How to feed a model: as the user says, else its metadata, else the paper's habit.
+
+    Args:
+        properties: the model's metadata.
+        mean: a .binaryproto, an .npy or ``b,g,r``.
+        size: height and width that images are to be resized to.
+        fixed: the only height and width that the model's input takes, if so.
+
+    Returns:
+        The preprocessing, what to resize images to, and what a person should know of that.
+
+    Raises:
+        UsageError: what the user gave does not go with the model.
     """
     how = Preprocessing.from_metadata(properties)
     notes: list[str] = []
@@ -131,7 +141,7 @@ class Feeder:
     """
 
     def __init__(
-        self, model: Model, mean: np.ndarray | None, size: Plane, crop: bool = True
+        self, model: Model, mean: np.ndarray | None, size: Size, crop: bool = True
     ) -> None:
         how = Preprocessing.from_metadata(model.metadata)
         self.size = size

@@ -13,7 +13,7 @@ from prototxt.text import Message
 
 from ..graph import Node, Shape
 from ..layer_type import LayerType
-from ..legal import Between, Boxes, Legal
+from ..legal import Boxes, Interval, Legal
 from ..registry import register
 from ..shapes import is_fixed, known, text
 
@@ -26,6 +26,8 @@ LOWEST = np.float32(np.finfo(np.float32).min)
 
 
 class CodeType(enum.Enum):
+    """PriorBoxParameter.CodeType: how a box is told by its prior."""
+
     CORNER = 1
     CENTER_SIZE = 2
     CORNER_SIZE = 3
@@ -122,7 +124,7 @@ class DetectionOutput(LayerType[DetectionOutputParams]):
 
     def legal(self, node: Node[DetectionOutputParams]) -> dict[int, Legal]:
         # A box's size is e to its location: what is far outside overflows, in Caffe too.
-        return {0: Between(-4, 4), 1: Between(0, 1), 2: Boxes()}
+        return {0: Interval(-4, 4), 1: Interval(0, 1), 2: Boxes()}
 
     def onnx(self, node: Node[DetectionOutputParams], b: OnnxBuilder) -> None:
         """Candidates of a class lie by falling score in N×classes×k, where all stays in order."""

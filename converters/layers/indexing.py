@@ -10,7 +10,7 @@ from prototxt.schema import UInt
 from ..fillers import Filler
 from ..graph import Node, Shape
 from ..layer_type import BlobSpec, LayerType, NoParams
-from ..legal import Legal, Whole, rows
+from ..legal import Integers, Legal, rows
 from ..registry import register
 from ..shapes import text
 from .inputs import BlobShape
@@ -54,7 +54,7 @@ class Embed(LayerType[EmbedParams]):
         return specs
 
     def legal(self, node: Node[EmbedParams]) -> dict[int, Legal]:
-        return {0: Whole(0, node.params.input_dim - 1)}
+        return {0: Integers(0, node.params.input_dim - 1)}
 
     def onnx(self, node: Node[EmbedParams], b: OnnxBuilder) -> None:
         index = b.op("Cast", node.inputs[0], to=7)
@@ -74,7 +74,7 @@ class BatchReindex(LayerType[NoParams]):
     """The rows of the first bottom that the second names (batch_reindex_layer.cpp)."""
 
     bottoms = (2, 2)
-    lists = (1,)
+    unbatched_bottoms = (1,)
 
     def prepare(self, node: Node[NoParams]) -> None:
         if len(node.inputs[1].shape) != 1:
@@ -117,7 +117,7 @@ class Filter(LayerType[NoParams]):
         return [(f"{node.name}_selected", *value.shape[1:]) for value in node.inputs[:-1]]
 
     def legal(self, node: Node[NoParams]) -> dict[int, Legal]:
-        return {len(node.inputs) - 1: Whole(0, 1, some=True)}
+        return {len(node.inputs) - 1: Integers(0, 1, some=True)}
 
     def onnx(self, node: Node[NoParams], b: OnnxBuilder) -> None:
         flat = b.op("Reshape", node.inputs[-1], b.ints(-1))

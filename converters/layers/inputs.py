@@ -38,6 +38,8 @@ class TransformParams:
 
 
 class Backend(enum.Enum):
+    """DataParameter.DB: which database."""
+
     LEVELDB = 0
     LMDB = 1
 
@@ -142,7 +144,7 @@ class Source(Generic[P]):
     own: P
     transform: TransformParams
 
-    def plane(self) -> tuple[int, int] | None:
+    def stated_size(self) -> tuple[int, int] | None:
         """The height and width that the layer states by cropping or resizing."""
         crop = self.transform.crop_size or getattr(self.own, "crop_size", 0)
         if crop:
@@ -209,7 +211,7 @@ class Data(DataLayer[Source[DataParams]]):
 
     def usual_channels(self, params: Source[DataParams], index: int) -> int | None:
         """convert_imageset writes colour unless told otherwise; crop_size is for photographs."""
-        return 3 if params.plane() and not index else None
+        return 3 if params.stated_size() and not index else None
 
 
 @register("ImageData", message="image_data_param")
@@ -227,7 +229,7 @@ class WindowData(DataLayer[Source[WindowDataParams]]):
     Params = WindowDataParams
 
     def top_shape(self, params: Source[WindowDataParams], index: int) -> tuple[int, ...] | None:
-        crop = params.plane()
+        crop = params.stated_size()
         if index == 0:
             return (1, 3, *crop) if crop else None
         return (1,)
@@ -312,6 +314,7 @@ def check_counts(layer: LayerDefinition, params: P, counts: list[int]) -> P:
 
 
 def raise_at(layer: LayerDefinition, message: str) -> NoReturn:
+    """Raise a ConversionError that names a layer and its place."""
     from ..errors import ConversionError
 
     raise ConversionError(

@@ -56,7 +56,7 @@ class Local(LayerType[LocalParams]):
         if any(isinstance(d, int) and d < p.kernel_size for d in shape[2:]):
             raise node.error(f"kernel {p.kernel_size} is larger than its {text(shape[2:])} input")
 
-    def plane(self, node: Node[LocalParams]) -> tuple[int, int]:
+    def output_size(self, node: Node[LocalParams]) -> tuple[int, int]:
         p = node.params
         height, width = (
             known(convolved(known(d), p.kernel_size, p.pad, p.stride))
@@ -65,11 +65,11 @@ class Local(LayerType[LocalParams]):
         return height, width
 
     def shapes(self, node: Node[LocalParams]) -> list[Shape]:
-        return [(node.inputs[0].shape[0], node.params.num_output, *self.plane(node))]
+        return [(node.inputs[0].shape[0], node.params.num_output, *self.output_size(node))]
 
     def blobs(self, node: Node[LocalParams]) -> list[BlobSpec]:
         p = node.params
-        height, width = self.plane(node)
+        height, width = self.output_size(node)
         size = known(node.inputs[0].shape[1]) * p.kernel_size**2
         specs = [BlobSpec("weight", (p.num_output, 1, size, height * width), p.weight_filler)]
         if p.bias_term:
@@ -83,7 +83,7 @@ class Local(LayerType[LocalParams]):
         """Of each place of a kernel and of the output, the index in the padded plane: k²×N."""
         p = node.params
         width = known(node.inputs[0].shape[3]) + 2 * p.pad
-        rows, columns = (np.arange(n) * p.stride for n in self.plane(node))
+        rows, columns = (np.arange(n) * p.stride for n in self.output_size(node))
         kernel = np.arange(p.kernel_size)
         row = kernel[:, None, None, None] + rows[:, None]
         return (row * width + kernel[:, None, None] + columns).reshape(kernel.size**2, -1)
@@ -103,7 +103,7 @@ class Local(LayerType[LocalParams]):
         if p.bias_term:
             bias = np.ascontiguousarray(node.blobs[1][:, 0], np.float32)
             y = b.op("Add", y, b.array(node, "bias", bias))
-        b.op("Reshape", y, b.ints(0, p.num_output, *self.plane(node)), out=node.outputs[0])
+        b.op("Reshape", y, b.ints(0, p.num_output, *self.output_size(node)), out=node.outputs[0])
 
     def torch(self, node: Node[LocalParams]) -> nn.Module:
         from .torch import local
@@ -115,5 +115,5 @@ class Local(LayerType[LocalParams]):
             kernel_size=p.kernel_size,
             stride=p.stride,
             pad=p.pad,
-            plane=self.plane(node),
+            output_size=self.output_size(node),
         )

@@ -12,7 +12,7 @@ from prototxt.net import LayerDefinition
 
 from ..errors import ConversionError
 from ..graph import Node
-from ..legal import Legal, Whole
+from ..legal import Integers, Legal
 from ..registry import register
 from ..shapes import is_fixed, product, text
 from .losses import Loss, like_first, same_count, size_of
@@ -54,7 +54,7 @@ class ContrastiveLoss(Loss[ContrastiveLossParams]):
             raise node.error(f"{text(similar)} labels for pairs of {text(features)}")
 
     def legal(self, node: Node[ContrastiveLossParams]) -> dict[int, Legal]:
-        return {2: Whole(0, 1)}
+        return {2: Integers(0, 1)}
 
     def onnx(self, node: Node[ContrastiveLossParams], b: OnnxBuilder) -> None:
         p, first = node.params, node.inputs[0]

@@ -11,7 +11,7 @@ import numpy as np
 from prototxt.schema import UInt
 
 from ..fillers import Filler
-from ..graph import Node, Shape
+from ..graph import Node, Shape, Value
 from ..layer_type import BlobSpec, LayerType
 from ..registry import register
 from ..reversal import Reverser, Tops, first_top
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 
 class Region(enum.Enum):
+    """LRNParameter.NormRegion: over neighbouring channels, or over a window."""
+
     ACROSS_CHANNELS = 0
     WITHIN_CHANNEL = 1
 
@@ -47,6 +49,23 @@ class LRNGradientParams:
     """Of what reverses it (reversed.py): the forward layer's own."""
 
     lrn: LRNParams = field(default_factory=LRNParams)
+
+
+def neighbourhood_mean(p: LRNParams, like: Value, x: str, b: OnnxBuilder) -> str:
+    """The mean of x, of the shape of `like`, over each neighbourhood; absent neighbours are 0."""
+    size, pad = p.local_size, p.local_size // 2
+    if p.norm_region is Region.WITHIN_CHANNEL:
+        return b.op("AveragePool", x, kernel_shape=[size] * 2, pads=[pad] * 4, count_include_pad=1)
+    # Channels become an axis that an average pool can slide over.
+    planes = b.op("Reshape", x, b.join(b.dim(like, 0), b.ints(1), b.dim(like, 1), b.ints(-1)))
+    mean = b.op(
+        "AveragePool",
+        planes,
+        kernel_shape=[size, 1],
+        pads=[pad, 0, pad, 0],
+        count_include_pad=1,
+    )
+    return b.op("Reshape", mean, b.op("Shape", like))
 
 
 @register("LRN", message="lrn_param")
@@ -71,23 +90,8 @@ class LRN(Elementwise[LRNParams]):
         if p.norm_region is Region.ACROSS_CHANNELS and b.target != "portable":
             b.node("LRN", node, alpha=p.alpha, beta=p.beta, bias=p.k, size=p.local_size)
             return
-        square, pad = b.op("Mul", x, x), p.local_size // 2
-        if p.norm_region is Region.WITHIN_CHANNEL:
-            k, kernel, pads = 1.0, [p.local_size] * 2, [pad] * 4
-            mean = b.op("AveragePool", square, kernel_shape=kernel, pads=pads, count_include_pad=1)
-        else:
-            k, size = p.k, p.local_size
-            # Channels become an axis that an average pool can slide over.
-            shape = b.join(b.dim(x, 0), b.ints(1), b.dim(x, 1), b.ints(-1))
-            planes = b.op("Reshape", square, shape)
-            mean = b.op(
-                "AveragePool",
-                planes,
-                kernel_shape=[size, 1],
-                pads=[pad, 0, pad, 0],
-                count_include_pad=1,
-            )
-            mean = b.op("Reshape", mean, b.op("Shape", x))
+        mean = neighbourhood_mean(p, x, b.op("Mul", x, x), b)
+        k = 1.0 if p.norm_region is Region.WITHIN_CHANNEL else p.k
         base = b.op("Add", b.op("Mul", mean, scalar(p.alpha)), scalar(k))
         b.op("Div", x, b.op("Pow", base, scalar(p.beta)), out=node.outputs[0])
 

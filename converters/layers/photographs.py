@@ -17,6 +17,8 @@ from .python import PythonParams, mapping
 
 
 class LabelType(enum.Enum):
+    """ImageDataParameter.LabelType: whether a label is an image."""
+
     NONE = 0
     IMAGE = 1
     PIXEL = 2
@@ -43,7 +45,7 @@ class LabelledImages(DataLayer[Source[LabelledImageParams]]):
     transform = ScaledTransformParams
 
     def top_shape(self, params: Source[LabelledImageParams], index: int) -> tuple[int, ...] | None:
-        plane = params.plane()
+        plane = params.stated_size()
         return (1, 1, *plane) if index == 1 and plane else (1, 2) if index == 2 else None
 
 

@@ -22,7 +22,7 @@ from prototxt.text import Scalar
 
 from ..graph import Node, Shape
 from ..layer_type import LayerType
-from ..legal import Between, ImageInfo, Legal
+from ..legal import ImageInfo, Interval, Legal
 from ..registry import register
 from ..shapes import is_fixed, known, product, text
 from .inputs import DataLayer, Source
@@ -98,6 +98,7 @@ def mapping(source: str) -> dict[str, Any]:
 
 
 def value_of(source: str) -> Any:
+    """One value of the little YAML; ValueError where it is none."""
     words = {"true": True, "false": False, "null": None, "~": None}
     if source.lower() in words:
         return words[source.lower()]
@@ -194,7 +195,7 @@ class ProposalLayer(PythonLayer):
         sizes = [d if isinstance(d, int) else 1 for d in node.inputs[0].shape[2:]]
         info = ImageInfo(stride * sizes[0], stride * sizes[1])
         # A region's size is e to its offset: what is far outside overflows, in Caffe too.
-        return {0: Between(0, 1), 1: Between(-4, 4), 2: info}
+        return {0: Interval(0, 1), 1: Interval(-4, 4), 2: info}
 
     def limits(self, node: Node[PythonParams]) -> Limits:
         return LIMITS[node.phase]

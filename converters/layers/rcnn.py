@@ -27,7 +27,7 @@ class RegionPooling(LayerType[P]):
     """Bottoms: features, and regions as R×5 (image, x1, y1, x2, y2 in pixels of the image)."""
 
     bottoms = (2, 2)
-    lists = (1,)
+    unbatched_bottoms = (1,)
 
     def check(self, node: Node[P]) -> None:
         x, rois = (v.shape for v in node.inputs)

@@ -16,7 +16,7 @@ from prototxt.schema import UInt
 from ..fillers import Filler
 from ..graph import Node, Shape
 from ..layer_type import BlobSpec, LayerType
-from ..legal import Legal, Whole
+from ..legal import Integers, Legal
 from ..registry import register
 from ..shapes import known, known_product, product, text
 
@@ -128,7 +128,7 @@ class Recurrent(LayerType[RecurrentParams]):
         return b.op("Expand", b.const(np.float32(0)), shape)
 
     def legal(self, node: Node[RecurrentParams]) -> dict[int, Legal]:
-        return {1: Whole(0, 1)}
+        return {1: Integers(0, 1)}
 
     def onnx(self, node: Node[RecurrentParams], b: OnnxBuilder) -> None:
         steps = known(node.inputs[0].shape[0])

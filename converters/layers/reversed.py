@@ -8,7 +8,7 @@ open, their last input is a blob of that size.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from ..shapes import fixed, is_fixed, known
 from .activations import ReLUMaskParams, scalar
 from .convolution import ConvolutionTransposeParams, Geometry
 from .inner_product import InnerProductTransposeParams
-from .normalization import LRNGradientParams, LRNParams, Region
+from .normalization import LRNGradientParams, LRNParams, Region, neighbourhood_mean
 from .shaping import PadAxisParams
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def spatial_size(node: Node[Any], b: OnnxBuilder) -> list[str]:
     return [b.dim(like, axis) for axis in range(2, len(shape))]
 
 
-def stated_plane(node: Node[Any]) -> tuple[int, ...] | None:
+def fixed_spatial_size(node: Node[Any]) -> tuple[int, ...] | None:
     """The output's spatial axes as numbers; None where they are open and an input has them."""
     spatial = node.outputs[0].shape[2:]
     return fixed(spatial) if is_fixed(*spatial) else None
@@ -65,7 +65,7 @@ class ConvolutionTranspose(Reversed[ConvolutionTransposeParams]):
     Unlike Deconvolution it also fills the rows that a stride left over, with 0.
     """
 
-    Params: ClassVar[type] = ConvolutionTransposeParams
+    Params = ConvolutionTransposeParams
 
     def blobs(self, node: Node[ConvolutionTransposeParams]) -> list[BlobSpec]:
         return [BlobSpec("weight", node.blobs[0].shape)]
@@ -73,7 +73,7 @@ class ConvolutionTranspose(Reversed[ConvolutionTransposeParams]):
     def rest(self, node: Node[ConvolutionTransposeParams]) -> list[int] | None:
         """Rows that the stride left over, per axis; None where that is open."""
         g: Geometry = node.params.geometry
-        small, size = node.inputs[0].shape[2:], stated_plane(node)
+        small, size = node.inputs[0].shape[2:], fixed_spatial_size(node)
         if all(s == 1 for s in g.stride):
             return [0] * len(g.stride)
         if size is None or not is_fixed(*small):
@@ -120,7 +120,7 @@ class ConvolutionTranspose(Reversed[ConvolutionTransposeParams]):
             pad=g.pad,
             dilation=g.dilation,
             groups=node.params.group,
-            size=stated_plane(node),
+            size=fixed_spatial_size(node),
         )
 
 
@@ -195,32 +195,13 @@ class LRNGradient(Reversed[LRNGradientParams]):
         within = lrn.norm_region is Region.WITHIN_CHANNEL
         p, x = node.inputs
         k = 1.0 if within else lrn.k
-        mean = self.mean(node, b, b.op("Mul", x, x))
+        mean = neighbourhood_mean(lrn, x, b.op("Mul", x, x), b)
         base = b.op("Add", b.op("Mul", mean, scalar(lrn.alpha)), scalar(k))
         power = b.op("Pow", base, scalar(-lrn.beta))
         direct = b.op("Mul", p, power)
         share = b.op("Div", b.op("Mul", direct, x), base)
-        around = b.op("Mul", self.mean(node, b, share), scalar(2 * lrn.alpha * lrn.beta))
+        around = b.op("Mul", neighbourhood_mean(lrn, x, share, b), scalar(2 * lrn.alpha * lrn.beta))
         b.op("Sub", direct, b.op("Mul", x, around), out=node.outputs[0])
-
-    def mean(self, node: Node[LRNGradientParams], b: OnnxBuilder, x: str) -> str:
-        """The mean over each neighbourhood, absent neighbours counted as 0."""
-        lrn: LRNParams = node.params.lrn
-        size, pad = lrn.local_size, lrn.local_size // 2
-        if lrn.norm_region is Region.WITHIN_CHANNEL:
-            return b.op(
-                "AveragePool", x, kernel_shape=[size] * 2, pads=[pad] * 4, count_include_pad=1
-            )
-        like = node.inputs[1]
-        planes = b.op("Reshape", x, b.join(b.dim(like, 0), b.ints(1), b.dim(like, 1), b.ints(-1)))
-        pooled = b.op(
-            "AveragePool",
-            planes,
-            kernel_shape=[size, 1],
-            pads=[pad, 0, pad, 0],
-            count_include_pad=1,
-        )
-        return b.op("Reshape", pooled, b.op("Shape", like))
 
     def torch(self, node: Node[LRNGradientParams]) -> nn.Module:
         from .torch import reversed
@@ -252,7 +233,7 @@ class Unflatten(Reversed[NoParams]):
 class PadAxis(Reversed[PadAxisParams]):
     """Zeros around the values along one axis: what reverses a single top of Slice."""
 
-    Params: ClassVar[type] = PadAxisParams
+    Params = PadAxisParams
 
     def onnx(self, node: Node[PadAxisParams], b: OnnxBuilder) -> None:
         p = node.params

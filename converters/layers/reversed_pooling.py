@@ -14,7 +14,7 @@ from ..registry import register
 from ..shapes import is_fixed, known
 from .activations import scalar
 from .pooling import UnpoolSumParams, UnpoolWindowsParams, Windows
-from .reversed import Reversed, spatial_size, stated_plane
+from .reversed import Reversed, fixed_spatial_size, spatial_size
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,7 +29,7 @@ class UnpoolSum(Reversed[UnpoolSumParams]):
     The exact transpose of what max pooling selected; `Unpooling` keeps the last write instead.
     """
 
-    Params: ClassVar[type] = UnpoolSumParams
+    Params = UnpoolSumParams
 
     def onnx(self, node: Node[UnpoolSumParams], b: OnnxBuilder) -> None:
         if b.target == "portable":
@@ -95,7 +95,7 @@ class UnpoolSum(Reversed[UnpoolSumParams]):
     def torch(self, node: Node[UnpoolSumParams]) -> nn.Module:
         from .torch import reversed_pooling
 
-        return reversed_pooling.UnpoolSum(stated_plane(node))
+        return reversed_pooling.UnpoolSum(fixed_spatial_size(node))
 
 
 class UnpoolWindows(Reversed[UnpoolWindowsParams]):
@@ -106,7 +106,7 @@ class UnpoolWindows(Reversed[UnpoolWindowsParams]):
 
     average: ClassVar[bool]
     """Whether the whole window shares a value, evenly; else its centre has it."""
-    Params: ClassVar[type] = UnpoolWindowsParams
+    Params = UnpoolWindowsParams
 
     def geometry(self, node: Node[UnpoolWindowsParams], axis: int) -> tuple[int, int, int] | None:
         """Kernel, stride and pad of one axis; None where the window is the whole plane."""
@@ -150,7 +150,7 @@ class UnpoolWindows(Reversed[UnpoolWindowsParams]):
 
         rows, columns = (self.geometry(node, axis) for axis in (0, 1))
         windows = (rows, columns) if rows is not None and columns is not None else None
-        return reversed_pooling.UnpoolWindows(stated_plane(node), windows, self.average)
+        return reversed_pooling.UnpoolWindows(fixed_spatial_size(node), windows, self.average)
 
 
 @register("UnpoolCentre")

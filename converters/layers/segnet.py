@@ -92,7 +92,7 @@ class Upsample(MaxUnpooling[UpsampleParams]):
             if pad and scale != 2:
                 raise node.error("pad_out_h and pad_out_w need a scale of 2")
 
-    def likely_planes(self, params: UpsampleParams) -> list[tuple[int, int, str]]:
+    def likely_sizes(self, params: UpsampleParams) -> list[tuple[int, int, str]]:
         height, width = params.upsample_h, params.upsample_w
         found = []
         if height and width:
@@ -184,9 +184,9 @@ class DenseImageDataParams:
 class DenseSource(Source[DenseImageDataParams]):
     """Also cut by height and width apart (dense_image_data_layer.cpp)."""
 
-    def plane(self) -> tuple[int, int] | None:
+    def stated_size(self) -> tuple[int, int] | None:
         crop = self.own.crop_height, self.own.crop_width
-        return crop if not self.transform.crop_size and all(crop) else super().plane()
+        return crop if not self.transform.crop_size and all(crop) else super().stated_size()
 
 
 @register("DenseImageData", message="dense_image_data_param")
@@ -198,5 +198,5 @@ class DenseImageData(DataLayer[DenseSource]):
     source = DenseSource
 
     def top_shape(self, params: DenseSource, index: int) -> tuple[int, ...] | None:
-        plane, less = params.plane(), max(1, params.own.label_divide_factor)
+        plane, less = params.stated_size(), max(1, params.own.label_divide_factor)
         return (1, 1, plane[0] // less, plane[1] // less) if index and plane else None

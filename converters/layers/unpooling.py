@@ -18,7 +18,7 @@ from prototxt.schema import UInt
 
 from ..graph import Dim, Node, Shape, Value
 from ..layer_type import LayerType
-from ..legal import Legal, plane
+from ..legal import Legal, plane_indices
 from ..registry import find, register
 from ..shapes import OpenDimension, fixed, is_fixed, known, pooled, product, text
 from .pooling import Pooling, WindowParams, Windows
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 
 class Unpool(enum.Enum):
+    """UnpoolingParameter.UnpoolMethod."""
+
     MAX = 0
     AVE = 1
     TILE = 2
@@ -74,7 +76,7 @@ class MaxUnpooling(LayerType[U]):
     def mask_bottoms(self, count: int) -> list[int]:
         return [1] if count == 2 else []
 
-    def likely_planes(self, params: U) -> list[tuple[int, int, str]]:
+    def likely_sizes(self, params: U) -> list[tuple[int, int, str]]:
         height, width = params.size()
         return [(height, width, "plane by unpool_size")] if height and width else []
 
@@ -128,7 +130,7 @@ class MaxUnpooling(LayerType[U]):
         return len(node.inputs) == 2 and node.params.windows().disjoint
 
     def legal(self, node: Node[U]) -> dict[int, Legal]:
-        return {1: plane(node)}
+        return {1: plane_indices(node)}
 
     def onnx(self, node: Node[U], b: OnnxBuilder) -> None:
         p = node.params
@@ -148,7 +150,7 @@ class MaxUnpooling(LayerType[U]):
         mask = node.inputs[1]
         return b.name(mask) if mask.dtype == "int64" else b.op("Cast", mask, to=7)
 
-    def plane(self, node: Node[U], b: OnnxBuilder) -> list[str]:
+    def output_size(self, node: Node[U], b: OnnxBuilder) -> list[str]:
         """The output's height and width at run time, each a 1-element tensor."""
         dims = []
         for axis in (2, 3):
@@ -171,7 +173,7 @@ class MaxUnpooling(LayerType[U]):
         ONNX Runtime refuses an `output_shape` smaller than the one that it infers.
         """
         x, mask = node.inputs
-        height, width = self.plane(node, b)
+        height, width = self.output_size(node, b)
         n, c = b.dim(x, 0), b.dim(x, 1)
         flat = b.flat.get(id(mask))
         if flat is None or self.moved(node):
@@ -194,7 +196,7 @@ class MaxUnpooling(LayerType[U]):
         """ScatterElements within each plane; where switches coincide, the last write wins."""
         x, out = node.inputs[0], node.outputs[0]
         n, c = b.dim(x, 0), b.dim(x, 1)
-        height, width = self.plane(node, b)
+        height, width = self.output_size(node, b)
         area = b.arithmetic("Mul", height, width)
         rows = b.ints(0, 0, -1)
         values, index = b.op("Reshape", x, rows), b.op("Reshape", mask, rows)
@@ -230,7 +232,7 @@ class MaxUnpooling(LayerType[U]):
         """Without any scatter: each place of a window asks whether the switch means it."""
         x, mask = node.inputs
         n, c = b.dim(x, 0), b.dim(x, 1)
-        height, width = self.plane(node, b)
+        height, width = self.output_size(node, b)
         rows, columns = b.dim(x, 2), b.dim(x, 3)
         index = b.op("Cast", mask, to=6)
         tall, wide = (

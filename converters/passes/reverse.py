@@ -17,7 +17,7 @@ import numpy as np
 from prototxt.errors import Argument, Sentence
 
 from ..errors import ConversionError
-from ..graph import Graph, Node, Value
+from ..graph import Graph, Node, Value, unique_name
 from ..layer_type import LayerType, NoParams
 from ..layers.activations import PowerParams
 from ..layers.elementwise import EltwiseParams
@@ -45,10 +45,17 @@ def reverse(
     """The reverse of `graph` up to `blob`.
 
     It reads the images and ``projection`` (the blob's shape) and gives ``visualisation`` (the
-    image's shape), or one ``visualisation/NAME`` for each image where there are several. With
-    `stored` it reads the bottleneck information, which `bottleneck` gives, instead of the images;
-    their size must then be fixed. Raises ConversionError, which names the layer, for a layer that
-    has no reverse.
+    image's shape), or one ``visualisation/NAME`` for each image where there are several.
+
+    Args:
+        graph: the network; it is left as it is.
+        blob: the name of the blob where the reverse pass begins.
+        rules: ``deconvnet``, ``salinet`` or ``desalinet``, or rules of one's own.
+        stored: read the bottleneck information, which `bottleneck` gives, instead of the images;
+            their size must then be fixed.
+
+    Raises:
+        ConversionError: no such blob, or a layer that has no reverse, which it names.
     """
     whole, walk = both_passes(graph, blob, rules)
     if stored:
@@ -304,9 +311,4 @@ class ReversePass(Reverser):
         return output
 
     def unique_name(self, wish: str) -> str:
-        name, count = wish, 1
-        while name in self.value_names:
-            count += 1
-            name = f"{wish}_{count}"
-        self.value_names.add(name)
-        return name
+        return unique_name(wish, self.value_names)

@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Absent", "make"]
+__all__ = ["Unavailable", "make"]
 
 Call = Callable[[], Any]
 
 
-class Absent(Exception):
+class Unavailable(Exception):
     """This contestant cannot run here; says why."""
 
 
 def make(spec: dict[str, Any]) -> Call:
-    """The call of a contestant, whatever it needs being loaded. Raises Absent."""
+    """The call of a contestant, whatever it needs being loaded. Raises Unavailable."""
     return KINDS[spec["kind"]](spec)
 
 
@@ -109,7 +109,7 @@ def device_of(spec: dict[str, Any]) -> str:
     if spec.get("provider", "cpu") == "cpu":
         return "cpu"
     if not torch.cuda.is_available():
-        raise Absent("this build of torch has no CUDA")
+        raise Unavailable("this build of torch has no CUDA")
     return "cuda"
 
 
@@ -118,9 +118,9 @@ def opencv(spec: dict[str, Any]) -> Call:
     try:
         import cv2
     except ImportError:
-        raise Absent("OpenCV is not installed") from None
+        raise Unavailable("OpenCV is not installed") from None
     if not hasattr(cv2.dnn, "readNetFromCaffe"):
-        raise Absent(f"OpenCV {cv2.__version__} no longer reads Caffe's files; 4.x does")
+        raise Unavailable(f"OpenCV {cv2.__version__} no longer reads Caffe's files; 4.x does")
     cv2.setNumThreads(spec["threads"])
     net = cv2.dnn.readNetFromCaffe(spec["net"], spec["caffemodel"])
     image = feeds(spec["shape"])

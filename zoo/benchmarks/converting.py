@@ -17,7 +17,7 @@ from prototxt.errors import ZooError
 
 from .crew import environment
 from .networks import Files, classifier, vgg16
-from .timing import Spread, interleave
+from .timing import Timing, interleave
 
 __all__ = ["LARGE", "LIMIT", "Settings", "Subject", "rows", "run", "within"]
 
@@ -138,26 +138,26 @@ def rows(
     subject: Subject, size: int, found: Mapping[str, Sequence[float]], peak: int | None
 ) -> list[dict[str, Any]]:
     """Figures of both; `ratio` is how many times as long as the copy it takes."""
-    spreads = {name: Spread.of(seconds) for name, seconds in found.items()}
-    copy = spreads[COPY].median
+    timings = {name: Timing.of(seconds) for name, seconds in found.items()}
+    copy = timings[COPY].median
     result = []
-    for name, spread in spreads.items():
+    for name, timing in timings.items():
         held = peak if name == CONVERT else None
         row: dict[str, Any] = {
             "network": subject.name,
             "bytes": size,
             "cache": "cold" if subject.cold else "warm",
             "contestant": name,
-            "seconds": spread.median,
-            "quartiles": [spread.low, spread.high],
-            "ratio": spread.median / copy,
+            "seconds": timing.median,
+            "quartiles": [timing.low, timing.high],
+            "ratio": timing.median / copy,
             "peak_rss": held,
             "memory_ratio": None if held is None else held / size,
             "address_space": subject.limit or None,
             "within": None,
         }
         if name == CONVERT:
-            row["within"] = within(spread.median, copy, held, size)
+            row["within"] = within(timing.median, copy, held, size)
         result.append(row)
     return result
 

@@ -16,19 +16,19 @@ from typing import Any
 import zoo
 from prototxt.errors import ZooError
 
-from .timing import Spread, interleave, repeats
+from .timing import Timing, calls_per_turn, interleave
 
-__all__ = ["Found", "Worker", "compete", "environment"]
+__all__ = ["Measurement", "Worker", "compete", "environment"]
 
 PAUSE = 0.02
 """Seconds before a turn: the threads of who had the last one spin on for a while."""
 
 
 @dataclass
-class Found:
+class Measurement:
     """One contestant's figures; `absent` says why there are none."""
 
-    seconds: Spread | None = None
+    seconds: Timing | None = None
     start: float | None = None
     """Seconds from the start of the process to its first result."""
     peak_rss: int | None = None
@@ -52,7 +52,7 @@ class Worker:
         first = self.answer()
         self.start = time.perf_counter() - started
         self.absent: str | None = first.get("absent")
-        self.times = 1
+        self.calls = 1
 
     def answer(self) -> dict[str, Any]:
         assert self.process.stdout is not None
@@ -72,12 +72,12 @@ class Worker:
 
     def calibrate(self, turn: float) -> None:
         """Warm up, and choose how many calls make a turn of `turn` seconds."""
-        self.times = repeats(self.turn(), turn)
+        self.calls = calls_per_turn(self.time_calls(), turn)
 
-    def turn(self) -> float:
+    def time_calls(self) -> float:
         """Seconds a call."""
         time.sleep(PAUSE)
-        found = self.ask(str(self.times))
+        found = self.ask(str(self.calls))
         if "seconds" not in found:
             raise ZooError(f"{found.get('absent', 'no answer')}", subject=self.name)
         return float(found["seconds"])
@@ -129,19 +129,19 @@ def compete(
     rounds: int,
     turn: float,
     on_round: Callable[[], object] = lambda: None,
-) -> dict[str, Found]:
+) -> dict[str, Measurement]:
     """Run all contestants in turns of `turn` seconds."""
     with crew(specs, threads) as workers:
         found = {
-            name: Found(start=None if worker.absent else worker.start, absent=worker.absent)
+            name: Measurement(start=None if worker.absent else worker.start, absent=worker.absent)
             for name, worker in workers.items()
         }
         present = {name: worker for name, worker in workers.items() if not worker.absent}
         for worker in present.values():
             worker.calibrate(turn)
-        turns = {name: worker.turn for name, worker in present.items()}
+        turns = {name: worker.time_calls for name, worker in present.items()}
         seconds = interleave(turns, rounds, on_round)
         for name, worker in present.items():
-            found[name].seconds = Spread.of(seconds[name])
+            found[name].seconds = Timing.of(seconds[name])
             found[name].peak_rss = worker.end()
     return found

@@ -12,7 +12,7 @@ import numpy as np
 
 from prototxt.errors import ZooError
 
-from .crew import Found, compete
+from .crew import Measurement, compete
 from .networks import Files, caffenet, classifier, tunnel
 
 __all__ = ["OURS", "Settings", "macs", "rows", "run"]
@@ -128,7 +128,9 @@ def measure(
     return rows(network, batch, work, found, settings.matrix)
 
 
-def agreed(found: Mapping[str, Found], specs: Mapping[str, Mapping[str, Any]]) -> dict[str, Found]:
+def agreed(
+    found: Mapping[str, Measurement], specs: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Measurement]:
     """Those that compute what ours does; the others have no figures: what is faster must be right.
 
     Two sums of one thing in another order may turn a switch, which changes a few pixels much.
@@ -141,23 +143,23 @@ def agreed(found: Mapping[str, Found], specs: Mapping[str, Mapping[str, Any]]) -
             continue
         apart = float(np.linalg.norm(np.load(spec["keep"]) - ours) / np.linalg.norm(ours))
         if not apart <= TOLERANCE:
-            result[name] = Found(absent=f"its result departs from ours by {apart:.2g} of it")
+            result[name] = Measurement(absent=f"its result departs from ours by {apart:.2g} of it")
     return result
 
 
 def rows(
-    network: str, batch: int, gmacs: float, found: Mapping[str, Found], matrix: int
+    network: str, batch: int, gmacs: float, found: Mapping[str, Measurement], matrix: int
 ) -> list[dict[str, Any]]:
     """Figures of each contestant; `gmacs` are 10^9 multiply-adds of the whole batch.
 
     `ratio` is how many times as long as ours it takes.
     """
-    best = min(spread.median for n in PEAK if n in found and (spread := found[n].seconds))
+    best = min(timing.median for n in PEAK if n in found and (timing := found[n].seconds))
     peak = matrix**3 / 1e9 / best
     ours = found[OURS].seconds
     result = []
     for name, one in found.items():
-        spread, work = one.seconds, matrix**3 / 1e9 if name in PEAK else gmacs
+        timing, work = one.seconds, matrix**3 / 1e9 if name in PEAK else gmacs
         row: dict[str, Any] = {
             "network": network,
             "batch": batch,
@@ -172,17 +174,17 @@ def rows(
             "peak_rss": one.peak_rss,
             "start_seconds": one.start,
         }
-        if spread is not None:
-            speed = work / spread.median
+        if timing is not None:
+            speed = work / timing.median
             row |= {
-                "seconds": spread.median,
-                "quartiles": [spread.low, spread.high],
+                "seconds": timing.median,
+                "quartiles": [timing.low, timing.high],
                 "gmacs_per_second": speed,
                 "share_of_peak": speed / peak,
             }
             if name not in PEAK and ours is not None:
-                row["ratio"] = spread.median / ours.median
-                row["images_per_second"] = batch / spread.median
+                row["ratio"] = timing.median / ours.median
+                row["images_per_second"] = batch / timing.median
         result.append(row)
     return result
 

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Clock", "Spread", "interleave", "repeats", "seconds_per_call"]
+__all__ = ["Clock", "Timing", "calls_per_turn", "interleave", "seconds_per_call"]
 
 Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
-class Spread:
+class Timing:
     """Seconds of one call: the median over rounds, and the quartiles around it."""
 
     median: float
@@ -22,7 +22,7 @@ class Spread:
     rounds: int
 
     @classmethod
-    def of(cls, seconds: Sequence[float]) -> Spread:
+    def of(cls, seconds: Sequence[float]) -> Timing:
         """Of one number or more; the quartiles of fewer than two are the number itself."""
         if len(seconds) < 2:
             return cls(seconds[0], seconds[0], seconds[0], 1)
@@ -40,7 +40,7 @@ def seconds_per_call(
     return (clock() - started) / times
 
 
-def repeats(one: float, turn: float, most: int = 10_000) -> int:
+def calls_per_turn(one: float, turn: float, most: int = 10_000) -> int:
     """How many calls of `one` second fill a turn; at least one."""
     return max(1, min(most, round(turn / one))) if one > 0 else most
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from prototxt.errors import ZooError
 
-from .crew import Found, compete
+from .crew import Measurement, compete
 from .networks import tunnel
 from .running import macs
 
@@ -85,7 +85,7 @@ def rows(
     settings: Settings,
     encoder: int,
     decoder: int,
-    found: Mapping[str, Found],
+    found: Mapping[str, Measurement],
     bfloat16: bool,
 ) -> list[dict[str, Any]]:
     """Figures of each way to train; `ratio` is how many times as long as ours, with the switches
@@ -102,7 +102,7 @@ def rows(
     for name, one in found.items():
         if name == PEAK:
             continue
-        spread = one.seconds
+        timing = one.seconds
         floor = (3 * decoder + (0 if name == CACHED else encoder)) / rate
         result.append(
             {
@@ -111,12 +111,12 @@ def rows(
                 "contestant": name,
                 "absent": one.absent,
                 "bfloat16": bfloat16 and name != PLAIN,
-                "seconds": spread.median if spread else None,
-                "quartiles": [spread.low, spread.high] if spread else None,
-                "ratio": spread.median / ours.median if spread else None,
-                "images_per_second": settings.batch / spread.median if spread else None,
+                "seconds": timing.median if timing else None,
+                "quartiles": [timing.low, timing.high] if timing else None,
+                "ratio": timing.median / ours.median if timing else None,
+                "images_per_second": settings.batch / timing.median if timing else None,
                 "floor_seconds": floor,
-                "times_floor": spread.median / floor if spread else None,
+                "times_floor": timing.median / floor if timing else None,
                 "peak_gmacs_per_second": rate / 1e9,
                 "peak_rss": one.peak_rss,
                 "start_seconds": one.start,

@@ -26,7 +26,7 @@ def serve(spec: dict[str, Any], asked: TextIO, answers: TextIO) -> None:
     """Make the contestant, then run it as often as asked."""
     from zoo.extras import remedy
 
-    from .contestants import Absent, make
+    from .contestants import Unavailable, make
     from .machine import peak_rss
     from .timing import seconds_per_call
 
@@ -37,7 +37,7 @@ def serve(spec: dict[str, Any], asked: TextIO, answers: TextIO) -> None:
     try:
         call = make(spec)
         keep(call, spec.get("keep"))
-    except Absent as error:
+    except Unavailable as error:
         say(absent=str(error))
         return
     except ModuleNotFoundError as error:

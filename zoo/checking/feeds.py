@@ -1,4 +1,4 @@
-"""What a network and the model made of it are fed to be compared: blobs of a file, or drawn ones."""
+"""What a network and its model are fed to be compared: blobs of a file, or drawn ones."""
 
 from __future__ import annotations
 
@@ -91,9 +91,9 @@ def drawn(
     from converters.shapes import fixed
 
     # Networks of the paper expect pixels, whose spread is about 64; others what they were given.
-    spread = 64 if "zoo.arch" in model.metadata else 1
+    std = 64 if "zoo.arch" in model.metadata else 1
     shapes = {value.name: fixed(value.shape) for value in whole.inputs}
-    feeds = probes.probe(kind, shapes, legal_inputs(whole), seed, spread)
+    feeds = probes.probe(kind, shapes, legal_inputs(whole), seed, std)
     if model.metadata.get("zoo.part") == "decoder":
         encoder = part_of(whole, "encoder")
         feeds = {**feeds, **call(converters.to_torch(encoder).eval(), encoder, feeds)}

@@ -18,53 +18,53 @@ Generator = np.random.Generator
 Shape = tuple[int, ...]
 
 
-def random(rng: Generator, shape: Shape, spread: float) -> np.ndarray:
-    return spread * rng.standard_normal(shape)
+def random(rng: Generator, shape: Shape, std: float) -> np.ndarray:
+    return std * rng.standard_normal(shape)
 
 
-def zeros(rng: Generator, shape: Shape, spread: float) -> np.ndarray:
+def zeros(rng: Generator, shape: Shape, std: float) -> np.ndarray:
     return np.zeros(shape)
 
 
-def constant(rng: Generator, shape: Shape, spread: float) -> np.ndarray:
+def constant(rng: Generator, shape: Shape, std: float) -> np.ndarray:
     """One number for each image and channel: every window is a tie."""
-    return spread * rng.standard_normal(shape[:2] + (1,) * len(shape[2:])) * np.ones(shape)
+    return std * rng.standard_normal(shape[:2] + (1,) * len(shape[2:])) * np.ones(shape)
 
 
-def ties(rng: Generator, shape: Shape, spread: float) -> np.ndarray:
+def ties(rng: Generator, shape: Shape, std: float) -> np.ndarray:
     """Four values, and zeros of both signs, so that the greatest of a window is seldom alone."""
-    levels = np.array([-1.0, -0.0, 0.0, 0.5, 1.0]) * spread
+    levels = np.array([-1.0, -0.0, 0.0, 0.5, 1.0]) * std
     return levels[rng.integers(0, levels.size, shape)]
 
 
-def blocks(rng: Generator, shape: Shape, spread: float) -> np.ndarray:
+def blocks(rng: Generator, shape: Shape, std: float) -> np.ndarray:
     """Patches of 3 in each direction with one value, against windows in no step with them."""
-    coarse = rng.integers(-2, 3, [*shape[:2], *(-(-n // 3) for n in shape[2:])]) * (spread / 2)
+    coarse = rng.integers(-2, 3, [*shape[:2], *(-(-n // 3) for n in shape[2:])]) * (std / 2)
     for axis in range(2, len(shape)):
         coarse = np.repeat(coarse, 3, axis)
     return coarse[tuple(slice(n) for n in shape)]
 
 
-def negative(rng: Generator, shape: Shape, spread: float) -> np.ndarray:
+def negative(rng: Generator, shape: Shape, std: float) -> np.ndarray:
     """Below 0 throughout, where a pool that pads with 0 or begins from 0 goes wrong."""
-    return -spread * (0.01 + np.abs(rng.standard_normal(shape)))
+    return -std * (0.01 + np.abs(rng.standard_normal(shape)))
 
 
-def large(rng: Generator, shape: Shape, spread: float) -> np.ndarray:
+def large(rng: Generator, shape: Shape, std: float) -> np.ndarray:
     """Ten thousand times the usual, of both signs."""
-    return 1e4 * spread * rng.standard_normal(shape)
+    return 1e4 * std * rng.standard_normal(shape)
 
 
-def tiny(rng: Generator, shape: Shape, spread: float) -> np.ndarray:
+def tiny(rng: Generator, shape: Shape, std: float) -> np.ndarray:
     """Around the smallest normal float32, half of them denormal."""
     return float(np.finfo(np.float32).tiny) * rng.standard_normal(shape)
 
 
-def one_hot(rng: Generator, shape: Shape, spread: float) -> np.ndarray:
+def one_hot(rng: Generator, shape: Shape, std: float) -> np.ndarray:
     """A single number in each image: what comes out lies where it must, or elsewhere."""
     found = np.zeros((shape[0] if shape else 1, int(np.prod(shape[1:]))))
     if found.size:
-        found[np.arange(len(found)), rng.integers(0, found.shape[1], len(found))] = spread
+        found[np.arange(len(found)), rng.integers(0, found.shape[1], len(found))] = std
     return found.reshape(shape)
 
 
@@ -86,7 +86,7 @@ def probe(
     shapes: Mapping[str, Shape],
     legal: Mapping[str, Legal],
     seed: int = 0,
-    spread: float = 1.0,
+    std: float = 1.0,
 ) -> dict[str, np.ndarray]:
     """Float32 blobs of these shapes, of one of KINDS as far as each blob's `legal` allows."""
     rng = np.random.default_rng([seed, list(KINDS).index(kind)] if kind != "random" else seed)
@@ -95,23 +95,23 @@ def probe(
         if name in legal:
             array = allowed(rng, legal[name], kind, shape)
         else:
-            array = KINDS[kind](rng, shape, spread)
+            array = KINDS[kind](rng, shape, std)
         found[name] = np.ascontiguousarray(array, np.float32)
     return found
 
 
 def allowed(rng: Generator, legal: Legal, kind: str, shape: Shape) -> np.ndarray:
     """Legal numbers; of kind `zeros` the least of them, else any."""
-    from converters.legal import Between, Boxes, ImageInfo, Regions, Whole
+    from converters.legal import Boxes, ImageInfo, Integers, Interval, Regions
 
     least = kind == "zeros"
-    if isinstance(legal, Whole):
+    if isinstance(legal, Integers):
         array = rng.integers(legal.low, legal.high + 1, shape).astype(np.float64)
         array = np.full(shape, float(legal.low)) if least else array
         if legal.some and array.size:
             array.flat[0] = legal.high
         return array
-    if isinstance(legal, Between):
+    if isinstance(legal, Interval):
         if kind == "random":
             return rng.uniform(legal.low, legal.high, shape)
         return KINDS[kind](rng, shape, legal.high).clip(legal.low, legal.high)

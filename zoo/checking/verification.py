@@ -106,15 +106,15 @@ class Verifier:
         # A closer look, at every blob inside.
         inner = {"torch": {}, "onnx": {}, "given": given}
         inner["torch"], inner["onnx"] = self._look_inside(feeds, fed)
-        judge = Judge(self, feeds, inner)
+        rounding_check = RoundingCheck(self, feeds, inner)
         row.comparisons = [
-            judge.judged(item, sides[item.right]) if not item.ok else item
+            rounding_check.checked(item, sides[item.right]) if not item.ok else item
             for item in row.comparisons
         ]
         if not row.ok:
             departs = [item for item in row.comparisons if not item.ok]
             inside = self._compare(name, inner, pairs[:2])
-            inside = [judge.judged(i, inner[i.right]) for i in inside if not i.ok]
+            inside = [rounding_check.checked(i, inner[i.right]) for i in inside if not i.ok]
             found = [item for item in inside if not item.ok] or departs
             row.first = self._earliest(found)
         return row
@@ -171,38 +171,38 @@ class Verifier:
         return call(module, self.graph, feeds), found
 
 
-class Judge:
+class RoundingCheck:
     """Tells what rounding did from what a wrong model does, on one input."""
 
     def __init__(self, verifier: Verifier, feeds: Blobs, inner: dict[str, Blobs]) -> None:
         self.verifier, self.feeds, self.inner = verifier, feeds, inner
-        self._sound: dict[str, dict[str, bool]] = {}
+        self._agreeing: dict[str, dict[str, bool]] = {}
 
-    def judged(self, item: Comparison, side: Mapping[str, np.ndarray]) -> Comparison:
+    def checked(self, item: Comparison, side: Mapping[str, np.ndarray]) -> Comparison:
         """The comparison, as agreeing where rounding alone decided. `side` is its right one."""
-        excused = self.excused(item, side)
-        return dataclasses.replace(item, ok=True, rounding=True) if excused else item
+        rounding = self.is_rounding(item, side)
+        return dataclasses.replace(item, ok=True, rounding=True) if rounding else item
 
-    def excused(self, item: Comparison, side: Mapping[str, np.ndarray]) -> bool:
+    def is_rounding(self, item: Comparison, side: Mapping[str, np.ndarray]) -> bool:
         name, limit = item.blob, self.verifier.tolerance
         if item.right == "onnx":
             # Looking at every blob must not have changed what the model gives out.
             within = self.inner["onnx"].get(name)
             if within is None or not same(name, within, side[name], STRICT * limit):
                 return False
-        return self.sound(item.right).get(name, False)
+        return self.agreeing_blobs(item.right).get(name, False)
 
-    def sound(self, right: str) -> dict[str, bool]:
+    def agreeing_blobs(self, right: str) -> dict[str, bool]:
         """By blob, whether every layer up to it computes what `right` has of what `right` has."""
-        if right not in self._sound:
+        if right not in self._agreeing:
             share = STRICT if right == "onnx" else 1.0  # what was given may skip layers
-            self._sound[right] = layer_by_layer(
+            self._agreeing[right] = layer_by_layer(
                 self.verifier.graph,
                 self.feeds,
                 self.inner[right],
                 share * self.verifier.tolerance,
             )
-        return self._sound[right]
+        return self._agreeing[right]
 
 
 def call(module: Any, graph: Graph, feeds: Blobs) -> Blobs:
@@ -287,7 +287,7 @@ def uncertain(
     index: int,
     result: torch.Tensor,
     there: np.ndarray,
-    node: Node,
+    node: Node[Any],
 ) -> bool:
     """Whether a layer's float output is off by no more than rounding may bring about, measured in
     double precision by inputs that are off by half a last place.

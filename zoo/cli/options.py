@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prototxt.errors import UsageError
-from prototxt.shapes import parse_plane
+from prototxt.shapes import size_from_text
 
 if TYPE_CHECKING:
     from prototxt.preprocessing import Preprocessing
@@ -163,7 +163,7 @@ def _is_dim(part: str) -> bool:
 
 def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
     """`96x160` as (96, 160), height first; one number is a square."""
-    plane = parse_plane(text, square=True)
+    plane = size_from_text(text, square=True)
     if plane is None:
         raise UsageError(f"{option} {text!r} is neither a number nor HEIGHTxWIDTH")
     return plane

@@ -11,6 +11,7 @@ from prototxt.errors import Argument, Function, Sentence
 from prototxt.shapes import shape_text
 
 OPTIONS = {
+    "arch": "--arch",
     "caffemodels": "--caffemodels",
     "data": "--data",
     "demo": "--demo",
@@ -19,6 +20,7 @@ OPTIONS = {
     "hold_out": "--hold-out",
     "host": "--host",
     "hub": "--hub",
+    "json": "--json",
     "lenient": "--lenient",
     "masks": "--masks",
     "mean": "--mean",
@@ -44,6 +46,7 @@ OPTIONS = {
 
 COMMANDS = {
     "zoo.hub.publish": "publish",
+    "zoo.paper.evaluation.evaluate": "eval",
     "zoo.paper.recipes.images.load_images": "train",
 }
 """From a function to the command that calls it."""

@@ -34,7 +34,7 @@ class Rebuilt:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ModelPage:
     """A version of a model that has a page."""
 
     entry: Entry
@@ -51,7 +51,7 @@ def static() -> Site:
 
 def model(
     hub: Hub, entry: Entry, photographs: Sequence[Photograph], site: Site, demo: bool
-) -> Shown:
+) -> ModelPage:
     """Put the page of one version and its pictures into the site; `demo` says whether there is a
     demonstration to link to.
     """
@@ -66,7 +66,7 @@ def model(
     stages: list[dict[str, Any]] = []
     if entry.task == "reconstruct":
         rebuilt, stages = _pictures(hub, entry, photographs, below, site)
-    shown = Shown(entry, f"{below}.html", bits, rebuilt)
+    shown = ModelPage(entry, f"{below}.html", bits, rebuilt)
     main = _main(entry)
     graph = onnx_summary.summary(hub.folder / entry.path(main))
     graph["operators"] = Counter(row["op"] for row in graph["nodes"]).most_common()
@@ -89,7 +89,7 @@ def model(
     return shown
 
 
-def overview(hub: Hub, shown: Sequence[Shown], demos: Sequence[Demo], site: Site) -> None:
+def overview(hub: Hub, shown: Sequence[ModelPage], demos: Sequence[Demo], site: Site) -> None:
     """Put the first page and the demonstration into the site."""
     newest = {entry.label for entry in hub.index.newest()}
     latest = [one for one in shown if one.entry.label in newest]
@@ -112,7 +112,7 @@ def overview(hub: Hub, shown: Sequence[Shown], demos: Sequence[Demo], site: Site
         _render(site, "demo.html", "demo.html", models=[demo.entry for demo in demos], demo=True)
 
 
-def table2(shown: Sequence[Shown]) -> list[dict[str, Any]]:
+def table2(shown: Sequence[ModelPage]) -> list[dict[str, Any]]:
     """The paper's rows, each with the model that stands for it here; then the networks with
     learned switches, which the paper has none of.
     """
@@ -129,7 +129,9 @@ def table2(shown: Sequence[Shown]) -> list[dict[str, Any]]:
     return rows
 
 
-def _row(arch: str, encoder: str, published: float | None, here: Shown | None) -> dict[str, Any]:
+def _row(
+    arch: str, encoder: str, published: float | None, here: ModelPage | None
+) -> dict[str, Any]:
     from zoo.paper import architectures
 
     bits = architectures.bits_per_pixel(arch)
@@ -173,7 +175,6 @@ def _pictures(
     hub: Hub, entry: Entry, photographs: Sequence[Photograph], below: str, site: Site
 ) -> tuple[list[Rebuilt], list[dict[str, Any]]]:
     """Reconstructions of every photograph, and the decoder's stages for the first."""
-
     import runtime
     from zoo.gallery.activations import decoder_stages
     from zoo.paper import reconstruction

@@ -34,15 +34,15 @@ TIMEOUT = (10.0, 60.0)
 """Seconds to connect, and to wait for the next bytes."""
 
 CHUNK = 1 << 16
-PASSING = (408, 425, 429, 500, 502, 503, 504)
+TRANSIENT_STATUSES = (408, 425, 429, 500, 502, 503, 504)
 """HTTP states that may be better in a moment."""
 
 
-class Passing(HubError):
+class TransientError(HubError):
     """A failure that may not happen again."""
 
 
-class Bounded:
+class BoundedWriter:
     """A file that refuses more bytes than it was promised, counting them as they come."""
 
     def __init__(
@@ -54,7 +54,7 @@ class Bounded:
     def write(self, data: bytes) -> None:
         self.count += len(data)
         if self.count > self._most:
-            raise Passing(
+            raise TransientError(
                 f"gives more than the {self._most} bytes that it may have", subject=self._url
             )
         self._file.write(data)
@@ -81,10 +81,10 @@ def fetch_index(url: str, offline: bool = False) -> Index:
 
     def attempt() -> bytes:
         file = io.BytesIO()
-        download(address, Bounded(file, schema.LARGEST_INDEX, address, None))
+        download(address, BoundedWriter(file, schema.LARGEST_INDEX, address, None))
         return file.getvalue()
 
-    text = tried(attempt, address)
+    text = with_retries(attempt, address)
     index = schema.read(text, address)
     keep(kept, text)
     return index
@@ -126,11 +126,11 @@ def fetch_file(
                 on_bytes(number)
 
         def downloader(address: str, target: str, _: Any) -> None:
-            with open(target, "wb") as opened:
-                bounded = Bounded(opened, file.size, address, count)
+            with Path(target).open("wb") as opened:
+                bounded = BoundedWriter(opened, file.size, address, count)
                 download(address, bounded)
                 if bounded.count < file.size:
-                    raise Passing(
+                    raise TransientError(
                         f"cut short: {bounded.count} of {file.size} bytes came", subject=address
                     )
                 opened.flush()
@@ -142,7 +142,7 @@ def fetch_file(
             )
             came = 0
         except ValueError:  # how pooch says that the hash differs
-            raise Passing(
+            raise TransientError(
                 "its sha256 is not the one in the index; "
                 "the file or the index was damaged or tampered with",
                 subject=url,
@@ -151,20 +151,20 @@ def fetch_file(
             if on_bytes and came:
                 on_bytes(-came)
 
-    tried(attempt, str(path.parent))
+    with_retries(attempt, str(path.parent))
     # pooch leaves the mode of a temporary file, which nobody else may read.
     umask = os.umask(0)
     os.umask(umask)
     path.chmod(0o666 & ~umask)
 
 
-def tried(attempt: Callable[[], T], where: str) -> T:
+def with_retries(attempt: Callable[[], T], where: str) -> T:
     """Call until it succeeds or `ATTEMPTS` are used up; HubError in one line where it fails."""
     pause = PAUSE
     for number in range(1, ATTEMPTS + 1):
         try:
             return attempt()
-        except Passing as error:
+        except TransientError as error:
             if number == ATTEMPTS:
                 raise HubError(
                     error.message, subject=error.subject, remedy=f"tried {ATTEMPTS} times"
@@ -179,8 +179,8 @@ def tried(attempt: Callable[[], T], where: str) -> T:
     raise AssertionError("the last attempt returns or raises")
 
 
-def download(url: str, output: Bounded) -> None:
-    """Fetch once. Raises Passing for what may be better in a moment, HubError for the rest."""
+def download(url: str, output: BoundedWriter) -> None:
+    """Fetch once. Raises TransientError where it may be better soon, else HubError."""
     import pooch
     import requests
 
@@ -200,10 +200,14 @@ def download(url: str, output: Bounded) -> None:
     except requests.exceptions.SSLError:
         raise HubError("the server's certificate is not trusted", subject=url) from None
     except requests.exceptions.ChunkedEncodingError:
-        raise Passing("cut short: the connection ended before the file did", subject=url) from None
+        raise TransientError(
+            "cut short: the connection ended before the file did", subject=url
+        ) from None
     except (requests.ConnectionError, requests.Timeout):
         why = "no more bytes came" if output.count else "no answer"
-        raise Passing(f"{why}; is the address right, and the network there?", subject=url) from None
+        raise TransientError(
+            f"{why}; is the address right, and the network there?", subject=url
+        ) from None
     except requests.RequestException as error:
         raise HubError(f"cannot be fetched: {type(error).__name__}", subject=url) from None
     finally:
@@ -216,7 +220,7 @@ def _refuse_status(url: str, error: requests.HTTPError) -> None:
     if error.response is not None:
         status = error.response.status_code
         error.response.close()
-    if status in PASSING:
-        raise Passing(f"the server answered {status}", subject=url) from None
+    if status in TRANSIENT_STATUSES:
+        raise TransientError(f"the server answered {status}", subject=url) from None
     hint = "is it the address of a hub?" if status in (404, 410) else None
     raise HubError(f"the server answered {status}", subject=url, remedy=hint) from None

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from prototxt.errors import Argument, FormatError, Sentence, ZooError
 from zoo.errors import HubError
@@ -28,6 +28,16 @@ class Pulled:
     path: Path
     fetched: bool
 
+    def as_dict(self) -> dict[str, Any]:
+        """As `zoo pull --json` prints it."""
+        return {
+            "path": str(self.path),
+            "size": self.file.size,
+            "sha256": self.file.sha256,
+            "kind": self.file.kind,
+            "fetched": self.fetched,
+        }
+
 
 def locate(
     name_or_arch: str,
@@ -41,8 +51,17 @@ def locate(
 ) -> Path:
     """The path of a model's ONNX file, fetched if need be and checked.
 
-    A model is `48_96_192` or `48_96_192@1.0`; `encoder`, random, pretrained or learned, says which
-    of an arch. Of several files that run on `target` the one made for it is taken. Raises HubError.
+    Args:
+        name_or_arch: ``48_96_192`` or ``48_96_192@1.0``.
+        hub: a folder or a URL; default: what ``ZOO_HUB`` names, else the one that comes along.
+        offline: use what was fetched before, and no network.
+        encoder: ``random``, ``pretrained`` or ``learned``: which of an arch.
+        target: what it shall run on; of several files that do, the one made for it is taken.
+        part: ``whole``, ``encoder`` or ``decoder``.
+        on_bytes: is told how much of the file has come.
+
+    Raises:
+        HubError: no such model, or one that cannot be fetched.
     """
     opened = open_hub(hub, offline)
     entry = find(opened, name_or_arch, encoder)

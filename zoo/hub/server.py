@@ -88,7 +88,7 @@ class Server(ThreadingHTTPServer):
 
 
 @dataclass(frozen=True)
-class Found:
+class ServedFile:
     """An open file and what the answer says of it."""
 
     file: BinaryIO
@@ -141,7 +141,7 @@ class Handler(BaseHTTPRequestHandler):
         with found.file:
             self._send(found, body)
 
-    def _send(self, found: Found, body: bool) -> None:
+    def _send(self, found: ServedFile, body: bool) -> None:
         if self._unchanged(found):
             return self._head(HTTPStatus.NOT_MODIFIED, found, None)
         span = self._span(found)
@@ -163,7 +163,7 @@ class Handler(BaseHTTPRequestHandler):
         if left:  # shorter than it was: the length that was promised cannot be kept
             self.close_connection = True
 
-    def _head(self, status: HTTPStatus, found: Found, span: tuple[int, int] | None) -> None:
+    def _head(self, status: HTTPStatus, found: ServedFile, span: tuple[int, int] | None) -> None:
         self.send_response(status)
         self.send_header("ETag", found.tag)
         self.send_header("Last-Modified", email.utils.formatdate(found.modified, usegmt=True))
@@ -200,7 +200,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(text)
 
-    def _unchanged(self, found: Found) -> bool:
+    def _unchanged(self, found: ServedFile) -> bool:
         """Whether the client has this version (RFC 9110, 13.1): the tag counts before the date."""
         tags = self.headers.get("If-None-Match")
         if tags is not None:
@@ -209,7 +209,7 @@ class Handler(BaseHTTPRequestHandler):
         since = _date(self.headers.get("If-Modified-Since"))
         return since is not None and int(found.modified) <= since
 
-    def _span(self, found: Found) -> tuple[int, int] | str | None:
+    def _span(self, found: ServedFile) -> tuple[int, int] | str | None:
         """The bytes asked for as (start, end), None for all of them."""
         condition = self.headers.get("If-Range")
         if condition is not None and condition != found.tag:
@@ -250,7 +250,7 @@ def inside(folder: Path, names: list[str]) -> Path | None:
     return path if path.is_relative_to(folder) else None
 
 
-def opened(path: Path, names: list[str]) -> Found | None:
+def opened(path: Path, names: list[str]) -> ServedFile | None:
     """Open a plain file; None for what is none. A pipe is not waited for."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     # `path` has no links in it any more; one that took its place since is not followed.
@@ -265,7 +265,7 @@ def opened(path: Path, names: list[str]) -> Found | None:
         return None
     kind = TYPES.get(path.suffix.lower()) or mimetypes.guess_type(path.name)[0]
     versioned = _VERSIONED.fullmatch("/".join(names)) is not None
-    return Found(
+    return ServedFile(
         os.fdopen(handle, "rb"),
         state.st_size,
         f'"{state.st_mtime_ns:x}-{state.st_size:x}-{state.st_ino:x}"',

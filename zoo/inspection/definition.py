@@ -160,7 +160,6 @@ def known_product(dims: Any) -> int:
 
 def solver(path: Path) -> dict[str, Any]:
     """What a solver sets that is not at Caffe's default."""
-
     import prototxt
 
     solver = prototxt.read_solver(path)

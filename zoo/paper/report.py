@@ -12,7 +12,7 @@ from prototxt.shapes import shape_text
 from zoo.paper.reconstruction import free_name, picture, reconstruct
 
 if TYPE_CHECKING:
-    from prototxt.preprocessing import Plane, Preprocessing
+    from prototxt.preprocessing import Preprocessing, Size
     from runtime import Evaluation, Model
 
 PAIRS = 8
@@ -26,11 +26,11 @@ def write_report(
     images: Sequence[Any],
     model: Model,
     how: Preprocessing,
-    plane: Plane,
+    size: Size,
 ) -> list[Path]:
     """Write the report of one evaluation; returns its files, report.md first.
 
-    `images` are what was evaluated, as `runtime.evaluate` took it, resized to `plane`.
+    `images` are what was evaluated, as `runtime.evaluate` took it, resized to `size`.
     """
     import runtime
     from prototxt.files import atomic_write
@@ -47,7 +47,7 @@ def write_report(
         name = item[0] if named else Path(item).name
         if (name if named else str(item)) in skipped or name in skipped:
             continue
-        found = reconstruct(model, runtime.pixels(item), mean, plane)
+        found = reconstruct(model, runtime.pixels(item), mean, size)
         path = folder / f"{free_name(Path(name).stem, taken)}.png"
         runtime.write_png(path, picture(found, result["arch"]))
         drawn.append((name, found.rmse, path))

@@ -11,7 +11,7 @@ from .parameters import parameter
 
 
 class Local(nn.Module):
-    """N×C×H×W to N×M×h×w, where `plane` is h, w.
+    """N×C×H×W to N×M×h×w, where `output_size` is h, w.
 
     The weight is M×1×CK²×hw, the bias 1×M×hw, K the `kernel_size`.
     """
@@ -24,12 +24,13 @@ class Local(nn.Module):
         kernel_size: int,
         stride: int,
         pad: int,
-        plane: tuple[int, int],
+        output_size: tuple[int, int],
     ) -> None:
         super().__init__()
         self.weight = parameter(weight)
         self.bias = None if bias is None else parameter(bias)
-        self.kernel_size, self.stride, self.pad, self.plane = kernel_size, stride, pad, plane
+        self.kernel_size, self.stride, self.pad = kernel_size, stride, pad
+        self.output_size = output_size
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, pad={self.pad}"
@@ -39,4 +40,4 @@ class Local(nn.Module):
         y = torch.einsum("bkn,mkn->bmn", rows, self.weight[:, 0])
         if self.bias is not None:
             y = y + self.bias[0]
-        return y.reshape(len(x), y.shape[1], *self.plane)
+        return y.reshape(len(x), y.shape[1], *self.output_size)

@@ -13,8 +13,8 @@ import converters
 import prototxt
 from prototxt.errors import ZooError
 from zoo.benchmarks import converting, networks, report, running, training
-from zoo.benchmarks.crew import Found, Worker, compete, environment
-from zoo.benchmarks.timing import Spread, interleave, repeats, seconds_per_call
+from zoo.benchmarks.crew import Measurement, Worker, compete, environment
+from zoo.benchmarks.timing import Timing, calls_per_turn, interleave, seconds_per_call
 
 
 def clock(*times: float):
@@ -29,7 +29,7 @@ def test_seconds_a_call_are_the_mean_of_a_row_of_calls():
 
 @pytest.mark.parametrize(("one", "expected"), [(0.1, 5), (3.0, 1), (0.0, 10_000), (1e-9, 10_000)])
 def test_how_many_calls_fill_a_turn(one, expected):
-    assert repeats(one, 0.5) == expected
+    assert calls_per_turn(one, 0.5) == expected
 
 
 def test_everyone_has_a_turn_a_round_and_begins_in_turn():
@@ -51,12 +51,12 @@ def test_everyone_has_a_turn_a_round_and_begins_in_turn():
 
 
 def test_median_and_quartiles():
-    assert Spread.of([5.0, 1.0, 2.0, 4.0, 3.0]) == Spread(3.0, 2.0, 4.0, 5)
-    assert Spread.of([7.0]) == Spread(7.0, 7.0, 7.0, 1)
+    assert Timing.of([5.0, 1.0, 2.0, 4.0, 3.0]) == Timing(3.0, 2.0, 4.0, 5)
+    assert Timing.of([7.0]) == Timing(7.0, 7.0, 7.0, 1)
 
 
-def found(*seconds: float) -> Found:
-    return Found(Spread.of(seconds), start=1.5, peak_rss=1 << 20)
+def found(*seconds: float) -> Measurement:
+    return Measurement(Timing.of(seconds), start=1.5, peak_rss=1 << 20)
 
 
 def test_ratios_rates_and_the_share_of_the_peak():
@@ -68,7 +68,7 @@ def test_ratios_rates_and_the_share_of_the_peak():
         {
             running.OURS: found(0.1, 0.04, 0.02),
             "other": found(0.08),
-            "gone": Found(absent="not installed"),
+            "gone": Measurement(absent="not installed"),
             "matrices, numpy": found(0.02),
             "matrices, torch": found(0.01),
         },
@@ -124,7 +124,7 @@ def test_the_floor_of_a_step():
     assert [row["bfloat16"] for row in rows] == [True, True, False]
     with pytest.raises(ZooError, match="cannot be measured: no room"):
         training.rows("net", settings, 1, 1, dict.fromkeys(
-            (training.CACHED, training.PEAK), Found(absent="no room")), False)  # fmt: skip
+            (training.CACHED, training.PEAK), Measurement(absent="no room")), False)  # fmt: skip
 
 
 def test_the_work_of_the_papers_network(tmp_path):
@@ -186,7 +186,7 @@ def test_a_contestant_that_dies_is_an_error():
     worker = Worker("numpy", spec, 1)
     worker.process.kill()
     with pytest.raises(ZooError, match="numpy: its process ended with status -9"):
-        worker.turn()
+        worker.time_calls()
     assert worker.end() is None
 
 
@@ -195,12 +195,14 @@ def test_results_that_differ_have_no_figures(tmp_path):
     specs = {name: {"keep": str(tmp_path / f"{name[:4]}.npy")} for name in names}
     for name, last in zip(names, (4.0, 4.02, 5.0), strict=False):
         np.save(specs[name]["keep"], np.array([3.0, last]))
-    everyone = {name: found(1.0) for name in names[:3]} | {"gone": Found(absent="not installed")}
+    everyone = {name: found(1.0) for name in names[:3]} | {
+        "gone": Measurement(absent="not installed")
+    }
     left = running.agreed(everyone, specs)
     assert left["same"] == everyone["same"] and left["gone"] == everyone["gone"]
-    assert left["other"] == Found(absent="its result departs from ours by 0.2 of it")
+    assert left["other"] == Measurement(absent="its result departs from ours by 0.2 of it")
     with pytest.raises(ZooError, match="no room"):
-        running.agreed(everyone | {running.OURS: Found(absent="no room")}, specs)
+        running.agreed(everyone | {running.OURS: Measurement(absent="no room")}, specs)
 
 
 def test_memory_is_that_of_the_command_alone(tmp_path):

@@ -10,7 +10,7 @@ from onnx import numpy_helper
 import converters
 import prototxt
 import runtime
-from converters.legal import Between, Boxes, ImageInfo, Regions, Whole
+from converters.legal import Boxes, ImageInfo, Integers, Interval, Regions
 from converters.legal_inputs import legal_inputs
 from tests.converters.checker import Case
 from tests.converters.forks import build
@@ -68,9 +68,9 @@ def test_what_may_be_fed_is_carried_up_to_the_inputs():
     graph = converters.build_graph(net, open_dims=False, outputs=["e", "accuracy"])
     assert set(legal_inputs(graph)) == {"labels"}
     only = converters.build_graph(net, open_dims=False, outputs=["e"])
-    assert legal_inputs(only) == {"labels": Whole(0, 8)}
+    assert legal_inputs(only) == {"labels": Integers(0, 8)}
     only = converters.build_graph(net, open_dims=False, outputs=["accuracy"])
-    assert legal_inputs(only) == {"labels": Whole(0, 5)}
+    assert legal_inputs(only) == {"labels": Integers(0, 5)}
 
 
 @pytest.mark.parametrize("kind", probes.KINDS)
@@ -78,9 +78,9 @@ def test_what_is_drawn_is_legal_and_the_same_again(kind):
     shapes = {"x": (3, 2, 5, 4), "l": (50,), "s": (6,), "p": (7,), "r": (9, 5), "i": (1, 3)}
     shapes["b"] = (1, 2, 8)
     legal = {
-        "l": Whole(0, 4),
-        "s": Whole(0, 1, some=True),
-        "p": Between(0, 1),
+        "l": Integers(0, 4),
+        "s": Integers(0, 1, some=True),
+        "p": Interval(0, 1),
         "r": Regions(2, 30, 40),
         "i": ImageInfo(30, 40),
         "b": Boxes(),

@@ -7,13 +7,13 @@ import pytest
 import converters
 import prototxt
 from converters import registry
-from converters.legal import Whole
+from converters.legal import Integers
 from converters.legal_inputs import legal_inputs
 
 PLUGIN = '''
 import numpy as np
 from converters import LayerType, register
-from converters.legal import Whole
+from converters.legal import Integers
 
 
 @register("Gain", message="gain_param")
@@ -59,7 +59,7 @@ class Pick(LayerType):
         return [node.inputs[0].shape]
 
     def legal(self, node):
-        return {0: Whole(0, 6)}
+        return {0: Integers(0, 6)}
 
     def onnx(self, node, b):
         b.node("Identity", node)
@@ -144,7 +144,7 @@ def test_what_it_passes_on_is_asked_of_the_input(plugin):
     layer { name: "pass" type: "Pass" bottom: "data" top: "passed" }
     layer { name: "pick" type: "Pick" bottom: "passed" top: "out" }
     """
-    assert legal_inputs(build(text)) == {"data": Whole(0, 6)}
+    assert legal_inputs(build(text)) == {"data": Integers(0, 6)}
 
 
 def test_what_it_discards_and_what_it_loses_is_pruned(plugin):

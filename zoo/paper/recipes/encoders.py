@@ -39,7 +39,7 @@ class Encoder(nn.Module):
                 self.add_module(f"conv{level}_{half}", nn.Conv2d(before, width, 3, padding=1))
                 before = width
         self.requires_grad_(False)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Positions 0..3 of the maxima, uint8, N×H/2×W/2×C for the first level and so on."""
@@ -86,8 +86,8 @@ def draw(arch: str, seed: int, sample: torch.Tensor) -> Encoder:
         layer.bias.zero_()
         quantiles = torch.full((width,), FIRST_QUANTILE)
         if name.endswith("2"):
-            spread = torch.linspace(*QUANTILES, width)
-            quantiles = spread[torch.randperm(width, generator=generator)]
+            spaced = torch.linspace(*QUANTILES, width)
+            quantiles = spaced[torch.randperm(width, generator=generator)]
         response = layer(x).transpose(0, 1).flatten(1)
         scale = response.std(1)
         layer.weight.div_(scale.view(-1, 1, 1, 1))

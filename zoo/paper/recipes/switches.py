@@ -30,8 +30,8 @@ def unpool(x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
     count, height, width, channels = positions.shape
     corners = torch.arange(4, dtype=torch.uint8, device=x.device).view(2, 1, 2, 1)
     chosen = positions[:, :, None, :, None] == corners
-    spread = x.permute(0, 2, 3, 1)[:, :, None, :, None] * chosen
-    return spread.view(count, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
+    unpooled = x.permute(0, 2, 3, 1)[:, :, None, :, None] * chosen
+    return unpooled.view(count, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
 
 
 class Soft(NamedTuple):
@@ -50,7 +50,8 @@ class Soft(NamedTuple):
 
 def soft_unpool(x: torch.Tensor, switches: Soft) -> torch.Tensor:
     """`unpool` by the hard positions, with a gradient for the values that chose them."""
-    return _SoftUnpool.apply(x, *switches)
+    unpooled: torch.Tensor = _SoftUnpool.apply(x, *switches)  # type: ignore[no-untyped-call]
+    return unpooled
 
 
 class _SoftUnpool(torch.autograd.Function):
