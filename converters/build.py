@@ -58,7 +58,14 @@ def load_graph(
     lenient: bool = False,
     warn: Warn | None = None,
 ) -> Graph:
-    """Read a prototxt (and a caffemodel) and build its graph. See `build_graph`."""
+    """Read a prototxt (and a caffemodel) and build its graph.
+
+    `convert` does this and more; the arguments are those of `build_graph`.
+
+    Raises:
+        FormatError: a file that is not what it should be.
+        ConversionError: a network that cannot be built as asked.
+    """
     for plugin in plugins:
         load_plugin(plugin)
     net = prototxt.read_net(path, lenient=lenient, warn=warn).select(phase.upper())
@@ -91,11 +98,20 @@ def build_graph(
 ) -> Graph:
     """Build the graph of a definition whose phase is selected.
 
-    `weights` are the blobs by layer name; without them Caffe's fillers draw, seeded by `seed`.
-    `shapes` fixes inputs by blob name; a text in place of a number leaves that dimension open.
-    With `open_dims` the other inputs leave batch, height and width open as far as the network
-    allows. `outputs` names blobs; the default is in `resolve`. `stored` is what one row of a data
-    layer's file holds (C×H×W), by top. Raises ConversionError.
+    Args:
+        net: the layers of one phase (`NetDefinition.select`).
+        weights: blobs by layer name, in Caffe's order; without them Caffe's fillers draw.
+        shapes: inputs by blob name; a text in place of a number leaves that dimension open.
+        seed: of the fillers.
+        outputs: the blobs to give out; default: those that no layer reads, and every mask.
+        open_dims: leave batch, height and width of the other inputs open as far as the network
+            allows.
+        lenient: fields that are unknown are told to `warn` instead of being errors.
+        warn: is told of them, one line each; default: Python's warnings.
+        stored: what one row of a data layer's file holds (C×H×W), by top.
+
+    Raises:
+        ConversionError: a network that cannot be built as asked.
     """
     warn = warn or (lambda message: warnings.warn(message, stacklevel=3))
     records, wanted = resolve(net, outputs)

@@ -12,7 +12,7 @@ import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -82,15 +82,21 @@ class Conversion:
     notes: list[str] = field(default_factory=list)
     """What a person should know of how it was made."""
     target: str = "cpu"
+    """How unpooling is written: ``cpu``, ``cuda`` or ``portable``."""
     opset: int | None = None
+    """Of ONNX; None is `converters.DEFAULT_OPSET`."""
     fold: bool = True
+    """Whether layers are merged that inference need not keep apart."""
     split: bool = False
+    """Whether encoder and decoder are written, instead of the whole."""
     external_data: bool = False
+    """Whether the weights go into a file beside the model, however small."""
 
     @functools.cached_property
     def parts(self) -> dict[str, Graph]:
-        """What is written, folded where that was asked for: ``whole``, or ``encoder`` and
-        ``decoder``.
+        """What is written, folded where that was asked for, by name.
+
+        That is ``whole``, or ``encoder`` and ``decoder``.
         """
         from .passes.fold import fold
         from .passes.split import split
@@ -132,6 +138,12 @@ class Conversion:
         """Write the model, or with `split` NAME.encoder.onnx and NAME.decoder.onnx, all or none.
 
         Weights of 1.8 GB and more, or of any size with `external_data`, lie in PATH.data.
+
+        Args:
+            path: where to write; made anew or replaced.
+
+        Returns:
+            What was written, one for each part.
         """
         path = Path(path)
         contents: list[tuple[Path, Content]] = []
@@ -184,6 +196,7 @@ def convert(
         shapes: inputs by blob name, as N×C×H×W; a text in place of a number leaves it open.
         outputs: the blobs to give out; default: those that no layer reads, and every mask.
         open_dims: leave batch, height and width open as far as the network allows.
+        seed: of the fillers.
         preprocessing: what is known of how images become the input; overrides what the data layers
             state.
         fold_preprocessing: let the model take uint8 N×H×W×C images and do it all itself, but for
@@ -289,12 +302,12 @@ def build_known(
     shapes: Mapping[str, Shape] | None,
     *,
     open_dims: bool,
-    **how: object,
+    **how: Any,
 ) -> Graph:
     """The graph; where nothing in the files fixes the input's size, a known network's usual one."""
 
     def build(given: Mapping[str, Shape] | None) -> Graph:
-        return build_graph(net, weights, shapes=given, open_dims=open_dims, **how)  # type: ignore[arg-type]
+        return build_graph(net, weights, shapes=given, open_dims=open_dims, **how)
 
     try:
         return build(shapes)

@@ -8,7 +8,7 @@ ZooError (prototxt.errors)
 
 from __future__ import annotations
 
-from prototxt.errors import Argument, Function, Position, Sentence, ZooError
+from prototxt.errors import Argument, Position, Sentence, ZooError
 
 __all__ = ["ConversionError", "NeedsShape", "UnsupportedLayers"]
 
@@ -31,8 +31,7 @@ class UnsupportedLayers(ConversionError):
             f"unknown layer type{plural}: {listed}",
             position=layers[0][2],
             remedy=Sentence(
-                Function("converters.layer_types"),
-                " lists the known types; register others with ",
+                "`zoo layers` lists the known types; register others with ",
                 Argument("plugins", "FILE.py"),
             ),
         )

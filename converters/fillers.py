@@ -17,6 +17,8 @@ __all__ = ["Filler", "VarianceNorm", "fill"]
 
 
 class VarianceNorm(enum.Enum):
+    """FillerParameter.VarianceNorm: which fan the variance is divided by."""
+
     FAN_IN = 0
     FAN_OUT = 1
     AVERAGE = 2
@@ -40,7 +42,7 @@ def fill(filler: Filler, shape: tuple[int, ...], seed: int, layer: str, index: i
     """A float32 array of `shape`; ValueError (one line) for a filler that Caffe would refuse."""
     rng = np.random.default_rng([seed, zlib.crc32(layer.encode()), index])
     count = math.prod(shape)
-    legacy = shape if len(shape) <= 4 else shape[:2] + (math.prod(shape[2:]),)
+    legacy = shape if len(shape) <= 4 else (*shape[:2], math.prod(shape[2:]))
     fan_in = count // max(legacy[0], 1) if legacy else 1
     fan_out = count // max(legacy[1], 1) if len(legacy) > 1 else count
     norm = {

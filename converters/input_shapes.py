@@ -64,6 +64,7 @@ class Sizes:
         return bool(found)
 
     def readers(self, version: Version) -> list[Record]:
+        """The layers that read a version of a blob."""
         return [r for r in self.records if any(v is version for v in r.inputs)]
 
 

@@ -12,7 +12,9 @@ It is registered under its Caffe name, in `converters/layers/` or in a user's pl
         def onnx(self, node, b): b.node("LeakyRelu", node, alpha=node.params.negative_slope)
         def torch(self, node): import torch; return torch.nn.LeakyReLU(node.params.negative_slope)
 
-Everything else has a default, which is right for a layer that is nothing special.
+Everything else has a default, which is right for a layer that is nothing special. For a type
+checker the type is told its params, `class ReLU(LayerType["ReLU.Params"])`, and its methods take a
+`Node[Params]`, whose `params` then need no annotation; Python itself does not ask for it.
 """
 
 from __future__ import annotations
@@ -127,8 +129,9 @@ class LayerType(Generic[P]):
         return []
 
     def full_type(self, layer: LayerDefinition) -> str:
-        """The name that the layer's own type is registered under; another one where a name of
-        Caffe's stands for many types (Python).
+        """The name that the layer's own type is registered under.
+
+        It is another one where a name of Caffe's stands for many types (Python).
         """
         return layer.type
 
@@ -162,8 +165,9 @@ class LayerType(Generic[P]):
         return None
 
     def likely_sizes(self, params: P) -> list[tuple[int, int, str]]:
-        """Heights and widths of the network's input that its parameters suggest, and the reason
-        ("plane by unpool_size").
+        """Heights and widths of the network's input that its parameters suggest.
+
+        Each with the reason ("plane by unpool_size").
         """
         return []
 
@@ -180,14 +184,16 @@ class LayerType(Generic[P]):
         return False
 
     def affine(self, node: Node[P]) -> tuple[np.ndarray, np.ndarray] | None:
-        """Of a layer that gives factor * x + offset for each channel (axis 1) and nothing else:
-        both, float64, one number a channel. `fold` multiplies them into the layer before.
+        """Of a layer that gives factor * x + offset for each channel and nothing else: both.
+
+        Float64, one number a channel (axis 1). `fold` multiplies them into the layer before.
         """
         return None
 
     def absorb(self, node: Node[P], factor: np.ndarray, offset: np.ndarray) -> bool:
-        """Change the node's blobs so that each channel of its top is factor * top + offset; False,
-        and nothing changed, where they cannot hold that.
+        """Change the node's blobs so that each channel of its top is factor * top + offset.
+
+        False, and nothing changed, where they cannot hold that.
         """
         return False
 
@@ -195,8 +201,9 @@ class LayerType(Generic[P]):
         """Change the node, in place, into another that gives the same and runs faster, if any."""
 
     def is_bias(self, node: Node[P]) -> bool:
-        """Whether its top is its second blob all over the plane, whatever its bottom holds: a bias
-        layer, a convolution whose weights are zero.
+        """Whether its top is its second blob all over the plane, whatever its bottom holds.
+
+        So it is with a bias layer, and a convolution whose weights are zero.
         """
         return False
 

@@ -18,8 +18,10 @@ from .registry import find
 __all__ = ["DEFAULT_OPSET", "TARGETS", "to_onnx", "to_onnx_file"]
 
 DEFAULT_OPSET = 18
+"""The opset of a model where no other is asked for."""
 OPSETS = range(18, 23)
 TARGETS = ("cpu", "cuda", "portable")
+"""For which runtimes unpooling can be written: ONNX Runtime's two providers, or any."""
 
 
 def to_onnx(
@@ -32,9 +34,17 @@ def to_onnx(
 ) -> onnx.ModelProto:
     """Write a graph as an ONNX model whose inputs, outputs and weights have the prototxt's names.
 
-    `target` chooses how unpooling is written: ``cpu`` uses MaxUnpool, ``cuda`` ScatterElements,
-    ``portable`` only operators that every runtime has. All give the same numbers. With
-    `preprocessing` the input takes uint8 images, and the model's first nodes do that to them.
+    Args:
+        graph: as it is to be written; `fold` makes it faster.
+        target: how unpooling is written: ``cpu`` uses MaxUnpool, ``cuda`` ScatterElements,
+            ``portable`` only operators that every runtime has. All give the same numbers.
+        opset: of ONNX, 18 to 22.
+        metadata: properties of the model.
+        producer: name and version of who writes it.
+        preprocessing: let the input take uint8 images; the model's first nodes do this to them.
+
+    Raises:
+        ConversionError: a layer that cannot be written as ONNX, an unknown target or opset.
     """
     return to_onnx_file(graph, target, opset, metadata, producer, preprocessing).whole()
 

@@ -53,8 +53,9 @@ class OnnxBuilder:
         self._made.extend(node.outputs)
 
     def source(self, value: Value, shape: Shape, dtype: str) -> str:
-        """Let the model have another input than the graph's `value`, under the same name; `value`
-        is a tensor then that is yet to be emitted, by what is emitted from here on.
+        """Let the model have another input than the graph's `value`, under the same name.
+
+        `value` is then a tensor that is yet to be emitted, by what is emitted from here on.
         """
         self._layer = "preprocessing"
         self._names[id(value)] = self.fresh(f"{value.name}/{self._layer}")
@@ -183,8 +184,10 @@ class OnnxBuilder:
         return None
 
     def size(self, value: Value, axis: int) -> str:
-        """`dim`, read from the first value that has it: one that is fed, mostly. ONNX Runtime keeps
-        what convolutions give in a layout of its own, and has to leave it to say a shape.
+        """`dim`, read from the first value that has it: one that is fed, mostly.
+
+        ONNX Runtime keeps what convolutions give in a layout of its own, and has to leave it to say
+        a shape.
         """
         return self.symbol(value.shape[axis]) or self.dim(value, axis)
 

@@ -31,8 +31,10 @@ GRAPH, INITIALIZER, RAW_DATA = (bytes([number << 3 | 2]) for number in (7, 5, 9)
 
 
 class OnnxFile:
-    """A model in pieces: `model` has no initializers, `tensors` are these in order, and `arrays`
-    has the numbers of those that have no data yet, little-endian.
+    """A model in pieces.
+
+    `model` has no initializers, `tensors` are these in order, and `arrays` has the numbers of those
+    that have no data yet, little-endian.
     """
 
     def __init__(

@@ -38,8 +38,9 @@ FLOAT = 1
 
 
 def stated(net: NetDefinition) -> Preprocessing:
-    """What the data layers of a definition say. Mean files are looked for from the current folder,
-    as Caffe does, then beside the definition.
+    """What the data layers of a definition say.
+
+    Mean files are looked for from the current folder, as Caffe does, then beside the definition.
     """
     found = Preprocessing()
     for layer in net.layers:
@@ -80,8 +81,9 @@ def of_layer(layer: LayerDefinition, path: Path) -> Preprocessing:
     own = getattr(source.own, "new_height", 0), getattr(source.own, "new_width", 0)
     resize = own if all(own) else plane if plane != crop else None
     obstacle = None
-    if getattr(said, "resize_param", None) is not None and said.resize_param.resize_mode.value != 1:  # type: ignore[attr-defined]
-        obstacle = f"layer {layer.name!r} resizes by {said.resize_param.resize_mode.name}"  # type: ignore[attr-defined]
+    how = getattr(said, "resize_param", None)
+    if how is not None and how.resize_mode.value != 1:
+        obstacle = f"layer {layer.name!r} resizes by {how.resize_mode.name}"
     return dataclasses.replace(found, crop=crop, resize=resize, obstacle=obstacle)
 
 
@@ -94,8 +96,9 @@ def image_input(graph: Graph) -> Value | None:
 def cropped_shapes(
     graph: Graph, how: Preprocessing, given: Mapping[str, Shape] | None
 ) -> dict[str, Shape] | None:
-    """The shapes to build the graph with instead, where images are cut: what is cut out is all
-    that the network sees, however large the images. None where the graph is as it must be.
+    """The shapes to build the graph with instead, where images are cut; None where they are not.
+
+    What is cut out is all that the network sees, however large the images.
     """
     value = image_input(graph)
     if value is None or how.crop is None or value.shape[2:] == how.crop:

@@ -51,7 +51,15 @@ _types: dict[str, LayerType[Any]] = {}
 
 
 def register(*names: str, message: str | None = None) -> Callable[[T], T]:
-    """Register a LayerType class under its Caffe name(s); a name that is taken is refused."""
+    """Register a `LayerType` class under its Caffe names, as a decorator.
+
+    Args:
+        names: Caffe's names of the type; of a Python layer ``Python:module.Class``.
+        message: the name of its parameter message, as ``convolution_param``.
+
+    Raises:
+        ConversionError: a name that is taken.
+    """
 
     def decorate(cls: T) -> T:
         for name in names:
@@ -108,16 +116,40 @@ def layer_types() -> list[LayerInfo]:
     return rows
 
 
+_plugins: dict[Path, tuple[bytes, list[str]]] = {}
+"""What each plugin file held when it was run, and the types that it registered."""
+
+
 def load_plugin(path: str | Path) -> None:
-    """Run a user's Python file, which registers layer types of its own."""
+    """Run a user's Python file, which registers layer types of its own.
+
+    A file that was run already is not run again; one that has changed since is, and its types take
+    the places of those that it registered before.
+
+    Raises:
+        ConversionError: no such file, an error in it, or a type that is registered already.
+    """
     path = Path(path)
-    spec = importlib.util.spec_from_file_location(f"zoo_plugin_{path.stem}", path)
+    name, count = f"zoo_plugin_{path.stem}", 1
+    while getattr(sys.modules.get(name), "__file__", str(path)) != str(path):
+        count += 1  # another file of this stem
+        name = f"zoo_plugin_{path.stem}_{count}"
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise ConversionError(
             "not a Python file",
             subject=path,
             remedy=Sentence(Argument("plugins"), " takes FILE.py"),
         )
+    _load_families()  # whatever is registered from here on is the plugin's
+    content = path.read_bytes()
+    before, types = _plugins.pop(path.resolve(), (b"", []))
+    if before == content and types and all(one in _types for one in types):
+        _plugins[path.resolve()] = before, types
+        return
+    for one in types:
+        _types.pop(one, None)
+    known = set(_types)
     module = importlib.util.module_from_spec(spec)
     # dataclasses looks its classes' module up there, and pickle too.
     sys.modules[spec.name] = module
@@ -125,6 +157,9 @@ def load_plugin(path: str | Path) -> None:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[spec.name]
+        for one in set(_types) - known:
+            del _types[one]
         if isinstance(error, ConversionError):
             raise
         raise ConversionError(f"the plugin failed: {error!r}", subject=path) from error
+    _plugins[path.resolve()] = content, sorted(set(_types) - known)

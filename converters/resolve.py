@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from prototxt.errors import Function, Sentence
 from prototxt.net import LayerDefinition, NetDefinition
 from prototxt.text import Scalar
 
@@ -53,8 +52,10 @@ class Record:
 
     @property
     def loss_weights(self) -> list[float]:
-        """Of each top (Layer::SetLossWeights): loss_weight where it is given, else the type's own
-        for the first top. Of a type that nobody registered the name has to tell.
+        """Of each top (Layer::SetLossWeights): loss_weight where it is given.
+
+        Else the type's own for the first top. Of a type that nobody registered the name has to
+        tell.
         """
         count = len(self.layer.tops)
         if self.layer.loss_weights:
@@ -64,6 +65,7 @@ class Record:
 
     @property
     def is_input(self) -> bool:
+        """Whether its tops are inputs of the network."""
         return self.kind is not None and self.kind.is_input
 
 
@@ -187,9 +189,7 @@ def named(
             raise ConversionError(
                 f"no blob {name!r} to output",
                 subject=net.path,
-                remedy=f"did you mean {close[0]!r}?"
-                if close
-                else Sentence(Function("zoo.inspection.inspect"), " lists the blobs"),
+                remedy=f"did you mean {close[0]!r}?" if close else "`zoo inspect` lists the blobs",
             )
         wanted.append(known[name])
     return wanted

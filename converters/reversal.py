@@ -28,10 +28,12 @@ class ReLURule(enum.Enum):
 
     @property
     def masks(self) -> bool:
+        """Whether only what the ReLU let through comes back."""
         return self in (ReLURule.MASK, ReLURule.MASK_AND_RELU)
 
     @property
     def rectifies(self) -> bool:
+        """Whether only what is above 0 comes back."""
         return self in (ReLURule.RELU, ReLURule.MASK_AND_RELU)
 
 

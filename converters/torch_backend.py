@@ -26,7 +26,15 @@ __all__ = ["to_torch"]
 
 
 def to_torch(graph: Graph) -> fx.GraphModule:
-    """Rebuild a graph; blobs become float32 parameters, shared ones the same parameter."""
+    """Rebuild a graph; blobs become float32 parameters, shared ones the same parameter.
+
+    Returns:
+        A module that is called with the inputs in the graph's order and gives the outputs as a dict
+        by blob name.
+
+    Raises:
+        ConversionError: a layer that cannot be rebuilt in PyTorch.
+    """
     root = nn.Module()
     tracer = fx.Graph()
     made: dict[int, fx.Node] = {}

@@ -73,10 +73,10 @@ def linked(markdown: str, source: str, uri: str) -> str:
             found = file.removeprefix("docs/")
         if found is None:
             return text
-        return f"{picture}[{text}]({posixpath.relpath(found, posixpath.dirname(uri))}{mark}{anchor})"
+        return (
+            f"{picture}[{text}]({posixpath.relpath(found, posixpath.dirname(uri))}{mark}{anchor})"
+        )
 
     # Not in code.
     parts = re.split(r"(^```.*?^```$)", markdown, flags=re.MULTILINE | re.DOTALL)
-    return "".join(
-        part if part.startswith("```") else LINK.sub(there, part) for part in parts
-    )
+    return "".join(part if part.startswith("```") else LINK.sub(there, part) for part in parts)

@@ -1,7 +1,7 @@
 """Caffe's binary files: .caffemodel, .binaryproto, .solverstate and the Datums of an LMDB.
-Models and states may be HDF5 (hdf5.py).
 
-Everything is validated against its stated shape before an array is made of it.
+Models and states may be HDF5 (hdf5.py). Everything is validated against its stated shape before an
+array is made of it.
 """
 
 from __future__ import annotations
@@ -116,8 +116,13 @@ def collect(path: str | Path, name: str, what: str, use: Callable[[Any, Runs | N
 def read_weights(path: str | Path, views: bool = False) -> dict[str, list[np.ndarray]]:
     """The blobs of every layer that has some, float32, by layer name.
 
-    With `views` the arrays are, where possible, read-only views of the mapped file, which may lie
-    at odd addresses: for who only copies them on. Raises FormatError.
+    Args:
+        path: a .caffemodel of any age, or one that is stored as HDF5.
+        views: give, where possible, read-only views of the mapped file, which may lie at odd
+            addresses: for who only copies them on.
+
+    Raises:
+        FormatError: with the offset at which the file is broken.
     """
     result: dict[str, list[np.ndarray]] = {}
     for layer in read_model(path):
@@ -134,8 +139,9 @@ def owned(view: np.ndarray) -> np.ndarray:
 
 
 def read_model(path: str | Path) -> list[LayerBlobs]:
-    """Every layer of a caffemodel (V0, V1, current or HDF5), with or without blobs; these may be
-    views of the mapped file. HDF5 keeps no types.
+    """Every layer of a caffemodel (V0, V1, current or HDF5), with or without blobs.
+
+    The blobs may be views of the mapped file. HDF5 keeps no types.
     """
     where = str(path)
     data = map_bytes(path)
@@ -177,8 +183,9 @@ def blobs_of(layer: Any, kind: str, path: str, runs: Runs | None) -> LayerBlobs:
 
 
 def array_of(blob: Any, where: str, runs: Runs | None) -> np.ndarray:
-    """A blob's numbers as float32, a view where `runs` has them so; FormatError where they do not
-    fit its shape.
+    """A blob's numbers as float32, a view where `runs` has them so.
+
+    FormatError where they do not fit its shape.
     """
     legacy = any(blob.HasField(f) for f in ("num", "channels", "height", "width"))
     if legacy:
@@ -235,9 +242,14 @@ def write_weights(
     name: str = "",
     v1: bool = False,
 ) -> None:
-    """Write a caffemodel that Caffe loads, atomically; `types` are Caffe's, by layer name.
+    """Write a caffemodel that Caffe loads, whole or not at all.
 
-    With `v1` in the form of 2014: layers numbered by type, four numbers for a shape.
+    Args:
+        path: where to write.
+        weights: blobs by layer name, in Caffe's order.
+        types: Caffe's types, by layer name.
+        name: of the network.
+        v1: write the form of 2014: layers numbered by type, four numbers for a shape.
     """
     net = message_class("NetParameter")()
     net.name = name.encode()

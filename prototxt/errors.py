@@ -74,7 +74,7 @@ class Sentence(str):
     __slots__ = ("parts",)
     parts: tuple[str | Argument | Function, ...]
 
-    def __new__(cls, *parts: str | Argument | Function) -> Sentence:
+    def __new__(cls, *parts: str | Argument | Function) -> Sentence:  # noqa: D102
         self = super().__new__(cls, "".join(map(str, parts)))
         flat: list[str | Argument | Function] = []
         for part in parts:
@@ -97,7 +97,7 @@ class Note(Sentence):
     message: str
     remedy: str | None
 
-    def __new__(cls, message: str, remedy: str | None = None) -> Note:
+    def __new__(cls, message: str, remedy: str | None = None) -> Note:  # noqa: D102
         self = super().__new__(cls, message, *(("; ", remedy) if remedy else ()))
         assert isinstance(self, Note)
         self.message, self.remedy = message, remedy

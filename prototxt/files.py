@@ -50,12 +50,12 @@ def atomic_write_all(contents: Sequence[tuple[str | Path, Content]]) -> None:
         for path, data in ((Path(p), d) for p, d in contents):
             if path.is_dir():
                 raise FormatError("is a directory", subject=path, remedy="name a file")
-            handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent or ".")
+            handle, temporary = tempfile.mkstemp(".part", f".{path.name}.", path.parent or ".")
             staged.append((temporary, path))
             fill(handle, data)
         for temporary, path in staged:
             new = not path.exists()
-            os.replace(temporary, path)
+            Path(temporary).replace(path)
             if new:
                 placed.append(path)
         placed.clear()
@@ -67,7 +67,7 @@ def atomic_write_all(contents: Sequence[tuple[str | Path, Content]]) -> None:
     finally:
         for left in (*(Path(temporary) for temporary, _ in staged), *placed):
             with contextlib.suppress(OSError):
-                os.unlink(left)
+                left.unlink()
 
 
 def fill(handle: int, data: Content) -> None:
@@ -102,8 +102,9 @@ def read_bytes(
 
 
 def map_bytes(path: str | Path) -> memoryview:
-    """A file's contents without reading them: mapped into memory, and kept as long as a view of
-    them is. What is no ordinary file is read. FormatError (one line) where that cannot be done.
+    """A file's contents without reading them: mapped, and kept as long as a view of them is.
+
+    What is no ordinary file is read. FormatError (one line) where that cannot be done.
     """
     path = Path(path)
     if not path.is_file():
@@ -119,8 +120,9 @@ def map_bytes(path: str | Path) -> memoryview:
 
 
 def release(array: np.ndarray) -> None:
-    """Give back the memory of an array that is a view of a mapped file; it stays readable, from
-    the file. Of any other array nothing.
+    """Give back the memory of an array that is a view of a mapped file; of any other nothing.
+
+    It stays readable, from the file.
     """
     base: object = array
     while isinstance(base, np.ndarray):

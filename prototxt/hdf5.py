@@ -1,9 +1,9 @@
-"""Weights and solver states that Caffe stored as HDF5 (`snapshot_format: HDF5`): names end in
-``.caffemodel.h5`` and ``.solverstate.h5``.
+"""Weights and solver states that Caffe stored as HDF5 (`snapshot_format: HDF5`).
 
-Each blob is a dataset ``data/LAYER/INDEX`` (Net::ToHDF5 in net.cpp); a blob that shares another's
-numbers has none. It is the only format in which Caffe keeps more than 2 GB. The solver's history is
-``history/INDEX`` (sgd_solver.cpp).
+Their names end in ``.caffemodel.h5`` and ``.solverstate.h5``. Each blob is a dataset
+``data/LAYER/INDEX`` (Net::ToHDF5 in net.cpp); a blob that shares another's numbers has none. It is
+the only format in which Caffe keeps more than 2 GB. The solver's history is ``history/INDEX``
+(sgd_solver.cpp).
 """
 
 from __future__ import annotations
@@ -55,8 +55,10 @@ def datasets(group: Any) -> dict[str, Any]:
 
 
 def read_blobs(path: str | Path, data: memoryview) -> dict[str, list[np.ndarray]]:
-    """The blobs by layer name, float32; where the file keeps them in one piece, views of `data`,
-    the file's contents. A blob that another layer owns is an empty array.
+    """The blobs by layer name, float32.
+
+    Where the file keeps them in one piece they are views of `data`, the file's contents. A blob
+    that another layer owns is an empty array.
     """
 
     def use(file: Any) -> dict[str, dict[int, np.ndarray]]:

@@ -21,8 +21,10 @@ LAST_IR_VERSION = 63
 
 
 def kind_of_content(path: str | Path) -> str | None:
-    """``definition`` (text: a network's or a solver's), ``weights`` (a caffemodel, or HDF5),
-    ``onnx``, or None for what is none of them or cannot be read.
+    """What a file holds: ``definition``, ``weights`` or ``onnx``.
+
+    A definition is text, a network's or a solver's; weights are a caffemodel, or HDF5. None for
+    what is none of them or cannot be read.
     """
     try:
         with Path(path).open("rb") as file:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .errors import FormatError, Function, Position, Sentence
+from .errors import FormatError, Position
 from .schema import decode
 from .text import Field, Message, Scalar, format_text, parse_text, read_text
 
@@ -145,14 +145,26 @@ def is_solver(message: Message) -> bool:
 
 
 def read_net(path: str | Path, lenient: bool = False, warn: Warn | None = None) -> NetDefinition:
-    """Read a network definition of any age from a file."""
+    """Read a network definition of any age from a file.
+
+    Args:
+        path: a .prototxt, in V0, V1 or today's syntax.
+        lenient: fields that are unknown are told to `warn` instead of being errors.
+        warn: is told of them, one line each.
+
+    Returns:
+        All layers, of every phase; `NetDefinition.select` takes those of one.
+
+    Raises:
+        FormatError: with file, line and column.
+    """
     return from_message(read_text(path), str(path), lenient, warn)
 
 
 def parse_net(
     text: str, path: str = "<text>", lenient: bool = False, warn: Warn | None = None
 ) -> NetDefinition:
-    """Read a network definition from text."""
+    """Read a network definition from text; `path` is what errors call it. See `read_net`."""
     return from_message(parse_text(text, path), path, lenient, warn)
 
 
@@ -166,12 +178,7 @@ def from_message(
         raise FormatError(
             "this is a solver definition",
             subject=path,
-            remedy=Sentence(
-                "train with ",
-                Function("zoo.training.run.open_solver"),
-                ", or look at it with ",
-                Function("zoo.inspection.inspect"),
-            ),
+            remedy="train with `zoo train`, or look at it with `zoo inspect`",
         )
     for item in message.fields:
         if item.name in NET_FIELDS:

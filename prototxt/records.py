@@ -59,13 +59,16 @@ class LMDBRecords:
         return len(self.keys)
 
     def shapes(self) -> list[tuple[int, ...]]:
+        """The shape of one row of each top."""
         return [self.shape, ()]
 
     def name(self, number: int) -> str:
+        """What a row is called in an error."""
         key = self.keys[number % len(self.keys)]
         return f"{self.path}: record {key.decode('utf-8', 'replace')!r}"
 
     def image(self, number: int) -> tuple[np.ndarray, int]:
+        """An image as it is stored or decoded, C×H×W, and its label; ZooError for a broken one."""
         key, name = self.keys[number % len(self.keys)], self.name(number)
         with self.database.begin() as transaction:
             datum = parse_datum(bytes(transaction.get(key) or b""), name)
@@ -77,6 +80,7 @@ class LMDBRecords:
         return image, datum.label
 
     def row(self, number: int) -> list[np.ndarray]:
+        """The image and its label, float32; ZooError where it has another size than the first."""
         array, label = self.image(number)
         if self.one_size and array.shape != self.shape:
             ours, first = (shape_text(s) for s in (array.shape, self.shape))
@@ -84,7 +88,7 @@ class LMDBRecords:
                 f"{self.name(number)} is {ours}, the first is {first}",
                 remedy="a batch takes images of one size",
             )
-        return [array.astype(np.float32), np.float32(label)]  # type: ignore[list-item]
+        return [array.astype(np.float32), np.array(label, np.float32)]
 
 
 def decoded(data: bytes, decoding: Decoding) -> np.ndarray | None:
@@ -158,10 +162,13 @@ class HDF5Records:
         return len(self.arrays[0])
 
     def shapes(self) -> list[tuple[int, ...]]:
+        """The shape of one row of each top."""
         return [array.shape[1:] for array in self.arrays]
 
     def name(self, number: int) -> str:
+        """What a row is called in an error."""
         return f"{self.path}: row {number % len(self)}"
 
     def row(self, number: int) -> list[np.ndarray]:
+        """One row of each top, float32."""
         return [array[number % len(array)] for array in self.arrays]

@@ -1,5 +1,6 @@
-"""Run ONNX models: providers, images, metrics, evaluation, pictures, the switch codec. Never loads
-torch.
+"""Run ONNX models: providers, images, metrics, evaluation, pictures, the switch codec.
+
+It never loads torch.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The .switches file: an image as the max-pooling switches of one network, 2 bits for each.
+r"""The .switches file: an image as the max-pooling switches of one network, 2 bits for each.
 
 All numbers are little-endian. A file of version 1 is, byte by byte:
 
-    0       4   magic: 89 5A 53 57 (\\x89 and "ZSW")
+    0       4   magic: 89 5A 53 57 (\x89 and "ZSW")
     4       1   version: 1
     5       1   coding of the switches: 0 as they are, 1 LZMA2
     6       4   height of the image in pixels
@@ -49,7 +49,6 @@ from typing import BinaryIO, Protocol
 import numpy as np
 
 import prototxt
-from prototxt.errors import Argument, Function, Sentence
 
 from .errors import InferenceError
 
@@ -119,6 +118,7 @@ class Header:
         return sum(-(-math.prod(shape) // 4) for shape in self.shapes)
 
     def to_bytes(self) -> bytes:
+        """The header as the file begins with it."""
         name, count = self.arch.encode("ascii"), len(self.levels)
         coding = RAW if self.raw else LZMA2
         fixed = _FIXED.pack(MAGIC, VERSION, coding, self.height, self.width, count)
@@ -243,10 +243,7 @@ def _verified(file: BinaryIO, source: str) -> Header:
         raise InferenceError(
             "not a .switches file",
             subject=source,
-            remedy=Sentence(
-                Function("zoo.paper.coding.encode", ("IMAGE", Argument("path", "FILE.switches"))),
-                " makes one",
-            ),
+            remedy="`zoo encode IMAGE -o FILE.switches` makes one",
         )
     if len(start) > len(MAGIC) and start[4] != VERSION:
         raise InferenceError(

@@ -260,7 +260,13 @@ def load_encoder_decoder(
 ) -> EncoderDecoder:
     """The encoder and the decoder of the network in an ONNX file.
 
-    Raises InferenceError where the file is no such network.
+    Args:
+        path: a network of the paper, whole and trained, that takes blobs.
+        provider: as `load` takes it.
+        threads: how many an operator may use; default: one for each core.
+
+    Raises:
+        InferenceError: the file is no such network.
     """
     import onnx
 

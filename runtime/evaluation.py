@@ -79,12 +79,23 @@ def evaluate(
 ) -> Evaluation:
     """RMSE of a network's reconstruction of its own input.
 
-    `images` are paths or (name, H×W×3 uint8 BGR, or what returns it); broken ones are skipped and
-    counted. As in the paper the mean stays subtracted on both sides and nothing is clipped.
-    `mean` is C×1×1 or C×H×W, None that of the model's metadata; a model that takes pixels has its
-    own. Where the model's metadata state a scale, the error is that of unscaled pixels.
-    `on_progress` is called after each image with the number done. Raises InferenceError where no
-    image can be read.
+    As in the paper the mean stays subtracted on both sides and nothing is clipped. Where the
+    model's metadata state a scale, the error is that of unscaled pixels.
+
+    Args:
+        model: one whose output is an image like its input.
+        images: paths, or (name, H×W×3 uint8 BGR, or what returns it); broken ones are skipped and
+            counted.
+        mean: C×1×1 or C×H×W; None is that of the model's metadata. A model that takes pixels has
+            its own.
+        size: height and width that images are resized to.
+        batch: how many are run at once, unless the model fixes it.
+        limit: take the first so many only.
+        on_progress: is called after each image with the number done.
+        output: the name of the image, where several outputs would fit.
+
+    Raises:
+        InferenceError: a model that rebuilds no image, or no image that can be read.
     """
     name, measure = image_output(model, output), RMSE()
     feeder = Feeder(model, mean, size)
@@ -103,7 +114,7 @@ def evaluate(
             try:
                 image = pixels(item)
             except ZooError as error:
-                skipped.append((label, error.message.rpartition(": ")[2]))
+                skipped.append((label, error.message))
                 continue
             labels.append(label)
             yield resize(image, *size)

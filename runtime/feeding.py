@@ -71,9 +71,19 @@ def resolve(
     size: Size | None = None,
     fixed: Size | None = None,
 ) -> tuple[Preprocessing, Size, list[str]]:
-    """How to feed a model, what to resize images to, and what a person should know of that: what
-    the user gave, else what the model's metadata say, else the paper's habit, saying so. `fixed`
-    is the height and width that the model's input allows.
+    """How to feed a model: as the user says, else its metadata, else the paper's habit.
+
+    Args:
+        properties: the model's metadata.
+        mean: a .binaryproto, an .npy or ``b,g,r``.
+        size: height and width that images are to be resized to.
+        fixed: the only height and width that the model's input takes, if so.
+
+    Returns:
+        The preprocessing, what to resize images to, and what a person should know of that.
+
+    Raises:
+        UsageError: what the user gave does not go with the model.
     """
     how = Preprocessing.from_metadata(properties)
     notes: list[str] = []

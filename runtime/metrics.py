@@ -1,5 +1,6 @@
-"""What the paper measures: RMSE over pixels in [0, 1], and the bits that the switches take; and for
-comparison with other formats PSNR and SSIM of pictures.
+"""What the paper measures: RMSE over pixels in [0, 1], and the bits that the switches take.
+
+For comparison with other formats also PSNR and SSIM of pictures.
 """
 
 from __future__ import annotations

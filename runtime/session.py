@@ -78,7 +78,18 @@ class Model:
     def run(
         self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None
     ) -> dict[str, np.ndarray]:
-        """Run once; all outputs, or those named. Raises InferenceError for what does not fit."""
+        """Run once.
+
+        Args:
+            feeds: an array for each input, by name, of the shape and type that `inputs` states.
+            outputs: names of outputs; default: all.
+
+        Returns:
+            The outputs by name.
+
+        Raises:
+            InferenceError: an input or output that does not fit, or a run that fails.
+        """
         known = {o.name for o in self.outputs}
         wanted = [o.name for o in self.outputs] if outputs is None else list(outputs)
         for name in wanted:
@@ -134,9 +145,15 @@ def spec(item: Any) -> IOSpec:
 def load(model: str | Path | bytes, provider: str = "auto", threads: int | None = None) -> Model:
     """Open an ONNX model from a file or from bytes.
 
-    `auto` takes CUDA where it really works: a machine without it still lists the provider, so the
-    session is asked which one it got. Another provider that does not work raises InferenceError.
-    `threads` limits the operators' threads (default: one for each core).
+    Args:
+        model: the path of an .onnx file, or its bytes.
+        provider: ``auto``, ``cpu``, ``cuda`` or ``tensorrt``. ``auto`` takes CUDA where it really
+            works: a machine without it still lists the provider, so the session is asked which one
+            it got.
+        threads: how many an operator may use; default: one for each core.
+
+    Raises:
+        InferenceError: not an ONNX model, or a provider that does not work here.
     """
     source = "model" if isinstance(model, bytes) else str(model)
     if not isinstance(model, bytes):

@@ -3,6 +3,7 @@ reads.
 
     ZooError (prototxt.errors)
     └── HubError      a model that is not at hand
+        └── Passing   (zoo.hub.fetching) what may not happen again: it is tried once more
 """
 
 from prototxt.errors import ZooError

@@ -1,6 +1,6 @@
-"""The networks of *Tunnel Effect in CNNs: Image Reconstruction From Max-Switch Locations* (IEEE SPL
-2017), layer by layer, and how they are recognised.
+"""The paper's networks, layer by layer, and how they are recognised.
 
+It is *Tunnel Effect in CNNs: Image Reconstruction From Max-Switch Locations* (IEEE SPL 2017).
 Three encoder levels of n1, n2 and n3 channels, each two 3×3 convolutions and one 2×2 max pooling.
 The decoder mirrors the encoder and receives nothing but the switches: the only way through,
 `bias4`, has zero weights. Names are the authors', typos (`reul3_1`) included, because their trained
@@ -40,8 +40,9 @@ class Layer:
 
 
 def layers(widths: tuple[int, int, int], size: int = SIZE, classify: bool = False) -> list[Layer]:
-    """A network of these channels for size×size images, a multiple of 8, less the data layers:
-    encoder, then decoder or classifier.
+    """A network of these channels for size×size images, a multiple of 8, less the data layers.
+
+    First the encoder, then decoder or classifier.
     """
     result = list(_encoder(widths, size, trained=classify))
     result += _classifier() if classify else _decoder(widths, size)

@@ -33,6 +33,7 @@ class Elementwise(LayerType[P]):
 
 
 def scalar(value: float) -> np.ndarray:
+    """A number as ONNX takes it: a float32 array without axes."""
     return np.array(value, np.float32)
 
 
@@ -279,6 +280,7 @@ class ExpParams:
     shift: float = 0.0
 
     def log_base(self, node: Node[Any]) -> float:
+        """The natural logarithm of `base`; `node.error` where it has none."""
         if self.base == -1:
             return 1.0
         if self.base <= 0:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 
 class Mode(enum.Enum):
+    """BNParameter.BNMode: batch statistics, or those that were stored."""
+
     LEARN = 0
     INFERENCE = 1
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 
 class Engine(enum.Enum):
+    """The implementation that Caffe is asked for; all give the same numbers."""
+
     DEFAULT = 0
     CAFFE = 1
     CUDNN = 2
@@ -213,8 +215,9 @@ class Convolutional(LayerType[ConvolutionParams]):
                 b.op("Reshape", y, b.join(*(b.symbol(d) or "" for d in out.shape)), out=out)
 
     def narrow(self, node: Node[ConvolutionParams]) -> bool:
-        """Whether it has so few outputs that ONNX Runtime's CPU provider, whose vectors hold 8 or
-        16 channels, would mostly compute padding: a picture at the end of a decoder.
+        """Whether it has too few outputs for ONNX Runtime's CPU provider: a decoder's picture.
+
+        Its vectors hold 8 or 16 channels; it would mostly compute padding.
         """
         g, p = self.geometry(node), node.params
         plain = not self.transposed and len(g.kernel) == 2 and p.group == 1
@@ -234,9 +237,10 @@ class Convolutional(LayerType[ConvolutionParams]):
         weights: Sequence[str],
         out: Value,
     ) -> None:
-        """Four places of the output (2x2) as four times the channels, then put side by side: the
-        kernel, one wider, moves by two. The same sums, with zeros added: only what is infinite or
-        NaN reaches one place further.
+        """Four places of the output (2x2) as four times the channels, then put side by side.
+
+        The kernel, one wider, moves by two. The same sums, with zeros added: only what is infinite
+        or NaN reaches one place further.
         """
         g = self.geometry(node)
         moved = [
@@ -407,7 +411,7 @@ class Deconvolution(Convolutional):
                 r.accumulate(bottom, value)
 
 
-def as_convolution(node: Node[Any]) -> np.ndarray | None:
+def as_convolution(node: Node[ConvolutionParams]) -> np.ndarray | None:
     """The weights of the Convolution that equals a stride-1 Deconvolution, None where none does.
 
     The kernel is turned by half a circle and its channel axes exchanged within each group.
@@ -431,8 +435,9 @@ def as_convolution(node: Node[Any]) -> np.ndarray | None:
 
 
 def absorb_rows(node: Node[Any], factor: np.ndarray, offset: np.ndarray) -> None:
-    """Multiply a factor for each output channel into weights whose first axis counts them, and
-    give the node a bias.
+    """Multiply a factor for each output channel into the weights, and give the node a bias.
+
+    The first axis of the weights counts the output channels.
     """
     stored = node.blobs[0]
     weight = stored.astype(np.float64)

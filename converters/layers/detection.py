@@ -26,6 +26,8 @@ LOWEST = np.float32(np.finfo(np.float32).min)
 
 
 class CodeType(enum.Enum):
+    """PriorBoxParameter.CodeType: how a box is told by its prior."""
+
     CORNER = 1
     CENTER_SIZE = 2
     CORNER_SIZE = 3

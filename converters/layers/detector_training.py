@@ -82,18 +82,24 @@ class BoxAnnotatorOHEM(TrainingOnly):
 
 
 class ResizeMode(enum.Enum):
+    """ResizeParameter.Resize_mode: whether an image keeps its proportions."""
+
     WARP = 1
     FIT_SMALL_SIZE = 2
     FIT_LARGE_SIZE_AND_PAD = 3
 
 
 class PadMode(enum.Enum):
+    """ResizeParameter.Pad_mode: what stands beside an image that keeps them."""
+
     CONSTANT = 1
     MIRRORED = 2
     REPEAT_NEAREST = 3
 
 
 class InterpMode(enum.Enum):
+    """ResizeParameter.Interp_mode: by which filter an image is resized."""
+
     LINEAR = 1
     AREA = 2
     NEAREST = 3
@@ -130,6 +136,8 @@ class SsdTransformParams(TransformParams):
 
 
 class Annotation(enum.Enum):
+    """AnnotatedDatum.AnnotationType: what a label holds."""
+
     BBOX = 0
 
 

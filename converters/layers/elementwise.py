@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 
 class Operation(enum.Enum):
+    """EltwiseParameter.EltwiseOp."""
+
     PROD = 0
     SUM = 1
     MAX = 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -123,6 +123,6 @@ class InnerProduct(LayerType[InnerProductParams]):
         r.accumulate(bottom, value)
 
 
-def flat_weights(node: Node[Any]) -> np.ndarray:
+def flat_weights(node: Node[InnerProductParams]) -> np.ndarray:
     """The weights as outputs × inputs, whatever `transpose` says."""
     return np.asarray(node.blobs[0].T if node.params.transpose else node.blobs[0])

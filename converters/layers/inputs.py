@@ -38,6 +38,8 @@ class TransformParams:
 
 
 class Backend(enum.Enum):
+    """DataParameter.DB: which database."""
+
     LEVELDB = 0
     LMDB = 1
 
@@ -312,6 +314,7 @@ def check_counts(layer: LayerDefinition, params: P, counts: list[int]) -> P:
 
 
 def raise_at(layer: LayerDefinition, message: str) -> NoReturn:
+    """Raise a ConversionError that names a layer and its place."""
     from ..errors import ConversionError
 
     raise ConversionError(

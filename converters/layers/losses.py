@@ -29,6 +29,8 @@ SMALLEST_LOG = np.float32(np.log(np.finfo(np.float32).tiny))
 
 
 class Normalization(enum.Enum):
+    """LossParameter.NormalizationMode: what the sum of losses is divided by."""
+
     FULL = 0
     VALID = 1
     BATCH_SIZE = 2
@@ -235,7 +237,7 @@ class SoftmaxWithLoss(Loss[SoftmaxLossParams]):
     def torch(self, node: Node[SoftmaxLossParams]) -> nn.Module:
         from .torch import losses
 
-        loss: LossParams = node.params.loss
+        loss = node.params.loss
         return losses.SoftmaxLoss(
             class_axis(node, node.params.axis),
             loss.ignore_label,

@@ -49,11 +49,7 @@ class LabelledLoss(Loss[P]):
     """A loss with one label for each image, whose values are all classes: N×C×H×W is N×CHW."""
 
     def prepare(self, node: Node[P]) -> None:
-        scores, labels = (v.shape for v in node.inputs[:2])
-        if not scores or not labels or product(labels[1:]) != 1 or clash(scores[0], labels[0]):
-            raise node.error(
-                f"{text(labels)} labels for {text(scores)} scores", "one label for each image"
-            )
+        one_label_an_image(node)
 
     def shapes(self, node: Node[P]) -> list[Shape]:
         product(node.inputs[0].shape[1:])  # which class a label means is a matter of numbers
@@ -63,11 +59,23 @@ class LabelledLoss(Loss[P]):
         return {1: Integers(0, product(node.inputs[0].shape[1:]) - 1)}
 
 
+def one_label_an_image(node: Node[Any]) -> None:
+    """Raise `node.error` where the labels are not as many as the images."""
+    scores, labels = (v.shape for v in node.inputs[:2])
+    if not scores or not labels or product(labels[1:]) != 1 or clash(scores[0], labels[0]):
+        raise node.error(
+            f"{text(labels)} labels for {text(scores)} scores", "one label for each image"
+        )
+
+
 def clash(a: int | str, b: int | str) -> bool:
+    """Whether two dimensions are known to differ."""
     return isinstance(a, int) and isinstance(b, int) and a != b
 
 
 class Norm(enum.Enum):
+    """HingeLossParameter.Norm: margins as they are, or squared."""
+
     L1 = 1
     L2 = 2
 
@@ -166,7 +174,7 @@ class InfogainLoss(Loss[InfogainLossParams]):
                     "reads a Softmax, as it did until 2017, with options of later versions",
                     "those take the scores: give it the Softmax's bottom",
                 )
-            LabelledLoss.prepare(self, node)  # type: ignore[arg-type]
+            one_label_an_image(node)
         else:
             if p.loss is not None and p.loss.normalize is not None:
                 raise node.error("normalize is not for this layer", "use normalization")
@@ -237,7 +245,7 @@ class InfogainLoss(Loss[InfogainLossParams]):
         )
 
 
-def of_2016(node: Node[Any]) -> bool:
+def of_2016(node: Node[InfogainLossParams]) -> bool:
     """Whether the first bottom is what a Softmax layer wrote, in whatever shape."""
     value: Value = node.inputs[0]
     while value.producer is not None:
@@ -248,21 +256,24 @@ def of_2016(node: Node[Any]) -> bool:
     return False
 
 
-def axis_of(node: Node[Any]) -> int:
+def axis_of(node: Node[InfogainLossParams]) -> int:
+    """The axis of the classes, 1 where none is stated."""
     return class_axis(node, 1 if node.params.axis is None else node.params.axis)
 
 
-def class_count(node: Node[Any]) -> int:
+def class_count(node: Node[InfogainLossParams]) -> int:
+    """How many classes there are: the matrix has as many rows and columns."""
     shape = node.inputs[0].shape
     return product(shape[1:]) if of_2016(node) else known(shape[axis_of(node)])
 
 
-def matrix_of(node: Node[Any]) -> np.ndarray:
+def matrix_of(node: Node[InfogainLossParams]) -> np.ndarray:
+    """The matrix of `source`, classes×classes float32."""
     classes = class_count(node)
     return np.array(node.params.matrix, np.float32).reshape(classes, classes)
 
 
-def read_matrix(node: Node[Any]) -> np.ndarray:
+def read_matrix(node: Node[InfogainLossParams]) -> np.ndarray:
     """The blob of `source`, from the current folder, else beside the prototxt."""
     source = node.params.source
     if not source:
@@ -277,6 +288,7 @@ def read_matrix(node: Node[Any]) -> np.ndarray:
 
 
 def check_matrix(node: Node[Any], size: int, classes: int) -> None:
+    """Raise `node.error` where a matrix is not classes×classes."""
     if size != classes * classes:
         raise node.error(f"an infogain matrix of {size} numbers for {classes} classes")
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 
 class Region(enum.Enum):
+    """LRNParameter.NormRegion: over neighbouring channels, or over a window."""
+
     ACROSS_CHANNELS = 0
     WITHIN_CHANNEL = 1
 

@@ -17,6 +17,8 @@ from .python import PythonParams, mapping
 
 
 class LabelType(enum.Enum):
+    """ImageDataParameter.LabelType: whether a label is an image."""
+
     NONE = 0
     IMAGE = 1
     PIXEL = 2

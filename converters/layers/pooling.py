@@ -28,12 +28,16 @@ LOWEST = np.float32(np.finfo(np.float32).min)
 
 
 class Method(enum.Enum):
+    """PoolingParameter.PoolMethod."""
+
     MAX = 0
     AVE = 1
     STOCHASTIC = 2
 
 
 class RoundMode(enum.Enum):
+    """PoolingParameter.RoundMode: how the size of the output is rounded."""
+
     CEIL = 0
     FLOOR = 1
 
@@ -271,8 +275,10 @@ class Pooling(LayerType[PoolingParams]):
         return whole and (w.kernel, w.stride, w.pad) == ((2, 2), (2, 2), (0, 0))
 
     def pair_mask(self, node: Node[PoolingParams], b: OnnxBuilder) -> None:
-        """The switches from four maxima without indices, each of which ONNX Runtime's CPU provider
-        has fast: of the window, its upper pair, its left pair, its first place.
+        """The switches from four maxima without indices.
+
+        ONNX Runtime's CPU provider has each of them fast: of the window, its upper pair, its left
+        pair, its first place.
 
         The upper pair reaches the maximum: the switch is there, in the first place if that reaches
         it, as Caffe's first maximum wins. Otherwise the first place that can is below, on the left

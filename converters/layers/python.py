@@ -98,6 +98,7 @@ def mapping(source: str) -> dict[str, Any]:
 
 
 def value_of(source: str) -> Any:
+    """One value of the little YAML; ValueError where it is none."""
     words = {"true": True, "false": False, "null": None, "~": None}
     if source.lower() in words:
         return words[source.lower()]

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 
 class Operation(enum.Enum):
+    """ReductionParameter.ReductionOp."""
+
     SUM = 1
     ASUM = 2
     SUMSQ = 3

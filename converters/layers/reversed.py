@@ -8,7 +8,7 @@ open, their last input is a blob of that size.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -65,7 +65,7 @@ class ConvolutionTranspose(Reversed[ConvolutionTransposeParams]):
     Unlike Deconvolution it also fills the rows that a stride left over, with 0.
     """
 
-    Params: ClassVar[type] = ConvolutionTransposeParams
+    Params = ConvolutionTransposeParams
 
     def blobs(self, node: Node[ConvolutionTransposeParams]) -> list[BlobSpec]:
         return [BlobSpec("weight", node.blobs[0].shape)]
@@ -233,7 +233,7 @@ class Unflatten(Reversed[NoParams]):
 class PadAxis(Reversed[PadAxisParams]):
     """Zeros around the values along one axis: what reverses a single top of Slice."""
 
-    Params: ClassVar[type] = PadAxisParams
+    Params = PadAxisParams
 
     def onnx(self, node: Node[PadAxisParams], b: OnnxBuilder) -> None:
         p = node.params

@@ -29,7 +29,7 @@ class UnpoolSum(Reversed[UnpoolSumParams]):
     The exact transpose of what max pooling selected; `Unpooling` keeps the last write instead.
     """
 
-    Params: ClassVar[type] = UnpoolSumParams
+    Params = UnpoolSumParams
 
     def onnx(self, node: Node[UnpoolSumParams], b: OnnxBuilder) -> None:
         if b.target == "portable":
@@ -106,7 +106,7 @@ class UnpoolWindows(Reversed[UnpoolWindowsParams]):
 
     average: ClassVar[bool]
     """Whether the whole window shares a value, evenly; else its centre has it."""
-    Params: ClassVar[type] = UnpoolWindowsParams
+    Params = UnpoolWindowsParams
 
     def geometry(self, node: Node[UnpoolWindowsParams], axis: int) -> tuple[int, int, int] | None:
         """Kernel, stride and pad of one axis; None where the window is the whole plane."""

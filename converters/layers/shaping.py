@@ -18,6 +18,7 @@ from ..registry import register
 from ..reversal import Reverser, Tops, first_top
 from ..shapes import OpenDimension, factored, fixed, is_fixed, known, product, text
 from .alignment import Aligned, aligned, alignment
+from .inputs import BlobShape
 
 if TYPE_CHECKING:
     from torch import nn
@@ -259,13 +260,6 @@ class Flatten(LayerType[FlattenParams]):
 
     def reverse(self, node: Node[FlattenParams], tops: Tops, r: Reverser) -> None:
         reverse_reshape(node, tops, r)
-
-
-@dataclass
-class BlobShape:
-    """BlobShape."""
-
-    dim: list[int] = field(default_factory=list)
 
 
 @dataclass

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 
 class Unpool(enum.Enum):
+    """UnpoolingParameter.UnpoolMethod."""
+
     MAX = 0
     AVE = 1
     TILE = 2

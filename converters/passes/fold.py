@@ -24,7 +24,11 @@ def kind_of(node: Node[Any]) -> LayerType[Any]:
 
 
 def fold(graph: Graph) -> Graph:
-    """A folded copy of `graph`; blobs that are shared between layers are left alone."""
+    """A folded copy of a graph: it computes the same with fewer layers.
+
+    What is affine (BatchNorm, Scale, Bias) goes into the layer before; what does nothing when
+    testing (Dropout) goes away. Blobs that are shared between layers are left alone.
+    """
     graph = graph.clone()
     graph.nodes = [n for n in graph.nodes if not kind_of(n).discards]
     for node in list(graph.nodes):

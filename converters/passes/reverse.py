@@ -45,10 +45,17 @@ def reverse(
     """The reverse of `graph` up to `blob`.
 
     It reads the images and ``projection`` (the blob's shape) and gives ``visualisation`` (the
-    image's shape), or one ``visualisation/NAME`` for each image where there are several. With
-    `stored` it reads the bottleneck information, which `bottleneck` gives, instead of the images;
-    their size must then be fixed. Raises ConversionError, which names the layer, for a layer that
-    has no reverse.
+    image's shape), or one ``visualisation/NAME`` for each image where there are several.
+
+    Args:
+        graph: the network; it is left as it is.
+        blob: the name of the blob where the reverse pass begins.
+        rules: ``deconvnet``, ``salinet`` or ``desalinet``, or rules of one's own.
+        stored: read the bottleneck information, which `bottleneck` gives, instead of the images;
+            their size must then be fixed.
+
+    Raises:
+        ConversionError: no such blob, or a layer that has no reverse, which it names.
     """
     whole, walk = both_passes(graph, blob, rules)
     if stored:

@@ -19,9 +19,13 @@ __all__ = ["split"]
 
 
 def split(graph: Graph) -> tuple[Graph, Graph]:
-    """(encoder, decoder). The encoder's outputs are the decoder's inputs, by the same names.
+    """Cut a network at its switches.
 
-    Raises ConversionError where the graph has no mask that an Unpooling reads.
+    Returns:
+        Encoder and decoder; the outputs of the one are the inputs of the other, by the same names.
+
+    Raises:
+        ConversionError: the graph has no mask that an Unpooling reads.
     """
     if not any(masks_of(node) for node in graph.nodes):
         raise ConversionError(

@@ -24,9 +24,9 @@ class CropCenter(LayerType):
             raise node.error(f"crop_size {crop} is not 0, 0, rows, columns of an image")
 
     def shapes(self, node):
-        images, channels, height, width = node.inputs[0].shape
+        *first, height, width = node.inputs[0].shape
         rows, columns = node.params.crop_size[2:]
-        return [(images, channels, convolved(height, 1, -rows, 1), convolved(width, 1, -columns, 1))]
+        return [(*first, convolved(height, 1, -rows, 1), convolved(width, 1, -columns, 1))]
 
     def onnx(self, node, b):
         b.node("Pad", node, b.ints(*[-n for n in node.params.crop_size * 2]))

@@ -198,10 +198,8 @@ def test_symbols_that_stay_the_same_stay_the_same() -> None:
 
 
 def tunnel_nets() -> list[str]:
-    return ["8_8_8", "6_12_24", "16_16_16", "12_24_48", "64_64_64"] + [
-        "16_16_16Pretrain",
-        "12_24_48Pretrain",
-    ]
+    plain = ["8_8_8", "6_12_24", "16_16_16", "12_24_48", "64_64_64"]
+    return [*plain, "16_16_16Pretrain", "12_24_48Pretrain"]
 
 
 @pytest.mark.parametrize("name", tunnel_nets())

@@ -146,7 +146,7 @@ POOL9 = "pooling_param { kernel_size: 9 }"
         (
             INPUT + layer("a", "Foo", "x", "a") + layer("b", "Bar", "a", "b"),
             "n:2:1: unknown layer types: 'a' (Foo) at 2:1, 'b' (Bar) at 3:1; `zoo layers` lists "
-            "the known types; register others with --plugin FILE.py",
+            "the known types; register others with plugins='FILE.py'",
         ),
         (
             INPUT + CONV.replace("kernel_size", "kernel_sise"),
@@ -160,12 +160,12 @@ POOL9 = "pooling_param { kernel_size: 9 }"
         (
             INPUT + CONV.replace("kernel_size: 3", "kernel_size: 9"),
             "n:2:1: layer 'c' (Convolution): kernel 9x9 with dilation 1x1 is larger than its 8x8 "
-            "input padded by 0x0; give a larger --shape",
+            "input padded by 0x0; give a larger shapes",
         ),
         (
             INPUT + layer("p", "Pooling", "x", "p", POOL9),
             "n:2:1: layer 'p' (Pooling): kernel 9x9 is larger than its 8x8 input padded by 0x0; "
-            "give a larger --shape",
+            "give a larger shapes",
         ),
         (
             INPUT + 'layer { name: "e" type: "Eltwise" bottom: "x" top: "e" }',
@@ -173,7 +173,7 @@ POOL9 = "pooling_param { kernel_size: 9 }"
         ),
         (
             'layer { name: "d" type: "Data" top: "x" }' + CONV,
-            "n:1:1: layer 'd': nothing fixes the shape of 'x'; give --shape x=1x3x224x224",
+            "n:1:1: layer 'd': nothing fixes the shape of 'x'; give shapes={'x': (1, 3, 224, 224)}",
         ),
         (INPUT, "n: the network has no layers besides its inputs"),
     ],
@@ -190,7 +190,7 @@ def test_errors(text: str, message: str) -> None:
         (
             {"q": [np.ones(1)]},
             "n:2:1: layer 'c' (Convolution): the caffemodel has no weights for it; the file has q; "
-            "--lenient draws them by the fillers",
+            "lenient=True draws them by the fillers",
         ),
         (
             {"c": [np.ones((3, 2, 3, 3))]},
@@ -200,7 +200,7 @@ def test_errors(text: str, message: str) -> None:
         (
             {"c": [np.ones((3, 2, 5, 5)), np.ones(3)]},
             "n:2:1: layer 'c' (Convolution): weight is 3x2x5x5 in the caffemodel, 3x2x3x3 by the "
-            "prototxt; the two files are not of the same network, or --shape differs",
+            "prototxt; the two files are not of the same network, or shapes differs",
         ),
     ],
 )
@@ -225,7 +225,7 @@ def test_an_earlier_writing_can_be_asked_for() -> None:
 def test_unknown_outputs_and_shapes_are_refused() -> None:
     with pytest.raises(ConversionError, match="no blob 'd' to output"):
         build(INPUT + CONV, outputs=["d"])
-    with pytest.raises(ConversionError, match="--shape names 'y', which is not an input"):
+    with pytest.raises(ConversionError, match="shapes names 'y', which is not an input"):
         build(INPUT + CONV, shapes={"y": (1,)})
 
 

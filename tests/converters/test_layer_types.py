@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar, get_args, get_origin
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import converters
 import prototxt
 from converters import registry
 from converters.layer_type import LayerType
+from converters.layers.inputs import DataLayer
 
 ROOT = Path(__file__).resolve().parents[2]
 OTHERS = {"filler", "solver", "token"}
@@ -101,6 +103,29 @@ def test_families_are_what_the_folder_holds(tmp_path, monkeypatch):
     (tmp_path / "layers" / "mine.py").write_text("")
     monkeypatch.setattr(registry, "__file__", str(tmp_path / "registry.py"))
     assert registry.families() == ["mine"]
+
+
+def declared(cls: type) -> object:
+    """What a layer's class says that its params are: the P of its `LayerType[P]`."""
+    for base in cls.__mro__:
+        for alias in getattr(base, "__orig_bases__", ()):
+            kind, *parameters = [get_origin(alias), *get_args(alias)]
+            known = parameters and not isinstance(parameters[0], TypeVar)
+            if known and issubclass(kind, LayerType):
+                return get_origin(parameters[0]) or parameters[0]
+    raise AssertionError(f"{cls.__name__} does not say what its params are")
+
+
+def test_every_type_declares_what_its_params_are():
+    """Its nodes are `Node[P]`; P is what `read` makes."""
+    made = {LayerType.read: "Params", DataLayer.read: "source"}
+    kinds = [type(registry.find(row.type)) for row in converters.layer_types()]
+    ours = [cls for cls in kinds if cls.__module__.startswith("converters.")]
+    assert len(ours) > 100
+    for cls in ours:
+        params = declared(cls)
+        if cls.read in made:
+            assert params is getattr(cls, made[cls.read]), cls
 
 
 def build(text, **options):

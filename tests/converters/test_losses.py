@@ -363,7 +363,9 @@ def test_refusals(tmp_path: Path) -> None:
     def refused(text: str) -> str:
         with pytest.raises(ConversionError) as caught:
             build(text, str(tmp_path / "net.prototxt"))
-        return caught.value.message + (f"; {caught.value.remedy}" if caught.value.remedy else "")
+        error = caught.value
+        said = f"{error.subject}: {error.message}"
+        return said + (f"; {error.remedy}" if error.remedy else "")
 
     def net(case: Case, *shapes: tuple[int, ...], param: str | None = None) -> str:
         return refused(case.net([np.zeros(s) for s in shapes], param=param))

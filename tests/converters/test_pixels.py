@@ -159,7 +159,7 @@ MEAN = np.zeros((3, 8, 8), np.float32)
             network(3, "height", "width"),
             Preprocessing(MEAN),
             "takes batchx3xheightxwidth, but the mean image is 8x8; "
-            "fix it by --shape data=batchx3x8x8, or give the mean as numbers",
+            "fix it by shapes={'data': ('batch', 3, 8, 8)}, or give the mean as numbers",
         ),
         (
             network(3, 9, 9),

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import converters
+from converters import ConversionError
 from converters.layers.python import make_anchors, mapping
+from converters.registry import find
 from tests.converters.checker import run_onnx, run_torch
 from tests.converters.forks import agree, build, inputs, layer, refused
 from tests.converters.oracles.rcnn import anchors, propose
@@ -101,7 +103,6 @@ def test_no_region_is_large_enough() -> None:
 
 def test_in_training_more_are_proposed() -> None:
     limits = build(proposal(), phase="TRAIN").nodes[0]
-    from converters.registry import find
 
     kind = find("Python:rpn.proposal_layer.ProposalLayer")
     assert kind is not None
@@ -168,18 +169,21 @@ def test_unknown_python_layers_are_named_by_module_and_class() -> None:
     text += layer("Python", "y", python("other", "Thrice"), "z", "m")
     match = (
         r"n:2:1: unknown layer types: 'l' \(Python:my.layers.Twice\) at 2:1, "
-        r"'m' \(Python:other.Thrice\) at 3:1; .*register others with --plugin"
+        r"'m' \(Python:other.Thrice\) at 3:1; .*register others with plugins="
     )
     refused(text, match)
 
 
 def test_python_layers_without_bottoms_bring_data_in() -> None:
-    """What they give is said by --shape, labels leave with their loss."""
+    """What they give is said by `shapes`, labels leave with their loss."""
     text = layer("Python", "", python("my_layers", "Photographs", "{'seed': 1}"), "data label")
     text += layer("ReLU", "data", tops="r", name="r") + layer(
         "SoftmaxWithLoss", "r label", tops="loss", name="s"
     )
-    refused(text, "layer 'l': nothing fixes the shape of 'data'; give --shape data=1x3x224x224")
+    match = (
+        r"layer 'l': nothing fixes the shape of 'data'; give shapes=\{'data': \(1, 3, 224, 224\)\}"
+    )
+    refused(text, match)
     graph = build(text, shapes={"data": (1, 3, "h", "w")})
     assert [(v.name, v.shape) for v in graph.inputs] == [("data", (1, 3, "h", "w"))]
 
@@ -218,6 +222,26 @@ def test_a_plugin_brings_a_python_layer(tmp_path: Path) -> None:
     x = np.random.default_rng(3).normal(size=(2, 3, 4, 5)).astype(np.float32)
     text = inputs(x=(1, 3, 8, 8)) + layer("Python", "x", python("my_layers", "Times", "by: 2.5"))
     agree(text, {"x": x}, {"y": x * np.float32(2.5)})
+
+
+def test_a_plugin_is_loaded_again_only_where_it_has_changed(tmp_path: Path) -> None:
+    first, second = tmp_path / "mine.py", tmp_path / "b" / "mine.py"
+    second.parent.mkdir()
+    source = PLUGIN.replace("my_layers.Times", "my_layers.Again").replace("Times", "Again")
+    first.write_text(source)
+    text = inputs(x=(1, 2)) + layer("Python", "x", python("my_layers", "Again", "by: 2"))
+    x = np.ones((1, 2), np.float32)
+    for _ in range(2):
+        converters.load_plugin(first)
+        agree(text, {"x": x}, {"y": 2 * x})
+    first.write_text(source.replace('["by"]', '["by"] * 2'))
+    converters.load_plugin(first)
+    agree(text, {"x": x}, {"y": 4 * x})
+    # Another file of the same stem may not take its type, and leaves nothing when it fails.
+    second.write_text(source.replace("my_layers.Again", "my_layers.Other") + "\n" + source)
+    with pytest.raises(ConversionError, match=r"'Python:my_layers\.Again' is registered already"):
+        converters.load_plugin(second)
+    assert find("Python:my_layers.Other") is None
 
 
 def dropout(settings: str) -> str:

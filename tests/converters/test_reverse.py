@@ -350,7 +350,7 @@ def test_nothing_stands_in_for_an_image_that_is_normalised() -> None:
 
 def test_a_global_maximum_needs_a_size() -> None:
     graph, _ = golden(GOLDENS / "layers" / "pool_max_global", True)
-    with pytest.raises(ConversionError, match="needs to know the size height; give --shape"):
+    with pytest.raises(ConversionError, match="needs to know the size height; give shapes"):
         reverse(graph, graph.outputs[0].name)
 
 
@@ -372,7 +372,7 @@ def test_a_misspelt_blob_and_method() -> None:
 
 
 def test_stored_form_needs_a_size() -> None:
-    with pytest.raises(ConversionError, match="fixed size: give --shape"):
+    with pytest.raises(ConversionError, match="fixed size: give shapes"):
         reverse(built(TWO_BLOCKS), "pool2", stored=True)
 
 

@@ -222,7 +222,7 @@ def test_bayesian_dropout_is_refused_unless_lenient() -> None:
     text = inputs(x=(1, 3, 4, 5)) + SAMPLING
     match = (
         r"n:2:1: layer 'l' \(Dropout\): drops at random at test too \(sample_weights_test, "
-        r"Bayesian SegNet\); --lenient passes everything instead"
+        r"Bayesian SegNet\); lenient=True passes everything instead"
     )
     refused(text, match)
     said: list[str] = []

@@ -90,8 +90,7 @@ def priors(feature: tuple[int, int], image: tuple[int, int], **p: object) -> np.
                 sizes = [(low, low)]
                 if "max_size" in p:
                     sizes.append((np.sqrt(low * int(p["max_size"][index])),) * 2)  # type: ignore[index]
-                for ratio in ratios[1:]:
-                    sizes.append((low * np.sqrt(ratio), low / np.sqrt(ratio)))
+                sizes += [(low * np.sqrt(ratio), low / np.sqrt(ratio)) for ratio in ratios[1:]]
                 for w, h in sizes:
                     boxes.append([x - w / 2, y - h / 2, x + w / 2, y + h / 2])
     corners = np.array(boxes) / [wide, high, wide, high]

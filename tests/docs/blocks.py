@@ -2,7 +2,7 @@
 
 Before a block there may stand
 
-    <!-- parse -->              its commands are not run (long, or needing a network); they must exist
+    <!-- parse -->              its commands are not run (long, or for a network); they must exist
     <!-- file: PATH -->         it is the text of that file of the repository
     <!-- write: NAME -->        it is a file that later blocks of the page read
     <!-- output -->             what the block before printed; … stands for whatever it is

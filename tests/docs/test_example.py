@@ -15,7 +15,8 @@ from tests.docs.blocks import ROOT
 
 PLUGIN = ROOT / "docs/examples/crop_center.py"
 NET = """
-layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 2 dim: 9 dim: 8 } } }
+layer { name: "data" type: "Input" top: "data"
+        input_param { shape { dim: 1 dim: 2 dim: 9 dim: 8 } } }
 layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
         convolution_param { num_output: 3 kernel_size: 3 weight_filler { type: "xavier" } } }
 layer { name: "crop" type: "CropCenter" bottom: "conv" top: "crop" crop_center_param {

@@ -1,18 +1,31 @@
 """What the README says must be so."""
 
+import json
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 
+from tests.docs import blocks as documentation
 from zoo.cli.app import Front
 from zoo.cli.data import DataPage
 from zoo.paper import architectures
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-INLINE = [line for line in re.findall(r"`(zoo [^`]+)`", README) if line.split()[1].islower()]
+COMMANDS_PAGE = (ROOT / "docs/commands.md").read_text()
+PAPER = (ROOT / "docs/paper.md").read_text()
+PAGES = {page.name: page.read_text() for page in documentation.PAGES}
+INLINE = sorted(
+    {
+        line
+        for text in PAGES.values()
+        for line in re.findall(r"`(zoo [^`]+)`", text)
+        if line.split()[1].islower()
+    }
+)
+LISTED = re.findall(r"(?m)^\| `(zoo [^`]+)`", COMMANDS_PAGE)
 
 
 GROUPS = {"data": set(DataPage.entries())}
@@ -48,15 +61,6 @@ def test_the_first_command_runs(zoo, tmp_path):
     assert "RMSE" in run.out and "published" in run.out and "untrained" not in run.out
 
 
-def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    (code,) = blocks("python")
-    exec(compile(code, "README.md", "exec"), {})
-    said = capsys.readouterr().out
-    assert "(1, 3, 96, 160) int64" in said
-    assert "conv1_1" in said
-
-
 @pytest.mark.parametrize("line", INLINE)
 def test_every_command_and_option_exists(zoo, line):
     _, command, *rest = shlex.split(line)
@@ -72,7 +76,7 @@ def test_every_command_and_option_exists(zoo, line):
 
 
 def test_commands_that_are_listed_are_all_there_are():
-    named = {line.split()[1] for line in INLINE}
+    named = {line.split()[1] for line in LISTED}
     assert named == COMMANDS
 
 
@@ -84,7 +88,7 @@ def test_what_is_there_is_not_said_to_be_missing():
 
 def test_the_published_figures():
     for arch, encoder, figure, bits in re.findall(
-        r"\| (\d+_\d+_\d+) \| ([a-z]+) \| [\d.]+ \| ([\d.]+) \| ([\d.]+) \|", README
+        r"\| (\d+_\d+_\d+) \| ([a-z]+) \| [\d.]+ \| ([\d.]+) \| ([\d.]+) \|", PAPER
     ):
         assert architectures.PUBLISHED[encoder][arch] == float(figure)
         assert architectures.bits_per_pixel(arch) == float(bits)
@@ -103,4 +107,34 @@ def test_the_figures_of_the_networks_that_come_along(arch):
     for rmse in ours:
         cells += [f"{rmse:.4f}", f"{rmse / authors.value:.3f}" if authors else ""]
     row = " ".join(f"| {cell}" if cell else "|" for cell in cells) + " |"
-    assert row in README.splitlines()
+    assert row in PAPER.splitlines()
+
+
+@pytest.mark.parametrize("arch", re.findall(r"(?m)^\| (\d+_\d+_\d+) \|", README))
+def test_the_short_table(arch):
+    """README's is that of benchmarks/table2.json."""
+    rows = json.loads((ROOT / "benchmarks/table2.json").read_text())["rows"]
+    (row,) = [one for one in rows if (one["arch"], one["encoder"]) == (arch, "random")]
+    cells = [arch, f"{row['bits_per_pixel']:g}", f"{row['published']:.4f}"]
+    cells += [
+        "not at hand" if row[key] is None else f"{row[key]:.4f}"
+        for key in ("converted", "ours", "learned")
+    ]
+    assert f"| {' | '.join(cells)} |" in README.splitlines()
+
+
+def test_it_is_short():
+    assert len(README.splitlines()) <= 120
+
+
+def test_the_picture_is_what_its_script_draws():
+    """But for what rounds otherwise on another processor."""
+    import numpy as np
+
+    import runtime
+    from docs import figures
+
+    drawn, kept = figures.picture(), runtime.read_image(figures.PICTURE)
+    assert drawn.shape == kept.shape
+    assert np.mean(np.abs(drawn.astype(int) - kept) > 8) < 0.01
+    assert figures.PICTURE.stat().st_size < 300_000

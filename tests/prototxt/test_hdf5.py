@@ -145,7 +145,7 @@ def test_every_way_of_being_cut_short_is_one_line(tmp_path: Path) -> None:
     for length in range(8, len(whole), 97):
         path = tmp_path / "cut.h5"
         path.write_bytes(whole[:length])
-        with pytest.raises(FormatError, match="cut.h5: ") as error:
+        with pytest.raises(FormatError, match=r"cut\.h5: ") as error:
             prototxt.read_weights(path)
         assert "\n" not in str(error.value)
 

@@ -167,7 +167,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     for path, message in (
         (tmp_path, "is a directory; name a file"),
         (tmp_path / "gone", "no such file"),
-        (binary, "not a text file; is it a .caffemodel? pass that as --weights"),
+        (binary, "not a text file; is it a .caffemodel? pass that as weights"),
     ):
         with pytest.raises(FormatError) as caught:
             prototxt.read_net(path)

@@ -83,7 +83,7 @@ def test_a_provider_that_does_not_work_is_refused(monkeypatch: pytest.MonkeyPatc
 def test_what_is_left_of_two_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder without code, which Python imports as an empty package."""
     monkeypatch.setitem(sys.modules, "onnxruntime", types.ModuleType("onnxruntime"))
-    with pytest.raises(InferenceError, match="^onnxruntime is installed in part only; pip uninst"):
+    with pytest.raises(InferenceError, match=r"^onnxruntime is installed in part only; pip uninst"):
         runtime.load(doubling([1, 2]))
 
 

@@ -41,7 +41,7 @@ def name_of(value: Any) -> str:
     return f"{value.name}:{id(value)}" if value.producer is not None else str(value.name)
 
 
-def operator(node: Node) -> tuple[str]:
+def operator(node: Node[Any]) -> tuple[str]:
     kinds = {
         "Convolution": "Conv",
         "Deconvolution": "ConvTranspose",
@@ -52,7 +52,7 @@ def operator(node: Node) -> tuple[str]:
     return (kinds[node.type],)
 
 
-def attributes(node: Node) -> dict[str, Any]:
+def attributes(node: Node[Any]) -> dict[str, Any]:
     if node.type in ("Pooling", "Unpooling"):
         return {"kernel_shape": [2, 2], "strides": [2, 2]}
     if node.type == "ReLU":

@@ -1,4 +1,4 @@
-"""What a network and the model made of it are fed to be compared: blobs of a file, or drawn ones."""
+"""What a network and its model are fed to be compared: blobs of a file, or drawn ones."""
 
 from __future__ import annotations
 

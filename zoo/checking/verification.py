@@ -287,7 +287,7 @@ def uncertain(
     index: int,
     result: torch.Tensor,
     there: np.ndarray,
-    node: Node,
+    node: Node[Any],
 ) -> bool:
     """Whether a layer's float output is off by no more than rounding may bring about, measured in
     double precision by inputs that are off by half a last place.

@@ -124,7 +124,8 @@ def verify(
             rows.append(verifier.check(kind, drawn, fed))
     if not any(row.comparisons for row in rows):
         raise ZooError(
-            f"{inputs or model}: no output blob that both sides have",
+            "no output blob that both sides have",
+            subject=inputs or model,
             remedy=f"the model's are {', '.join(spec.name for spec in loaded.outputs)}",
         )
     source = str(inputs) if inputs else f"drawn, seed {seed}"

@@ -40,18 +40,16 @@ def build(
     stopped when the same command is given again; a database that is there is not overwritten.
     """
     from zoo.cli.console import Printer
+    from zoo.cli.images import MOST_WARNINGS
     from zoo.data import build as builder
     from zoo.data.lists import listed
 
     say = Printer(json, quiet)
     sides = None if size == "keep" else options.parse_size(size)
     entries = listed(images, labels, seed if shuffle else None)
-    with say.progress("writing", len(entries)) as advance:
-        done = builder.build(entries, output, sides, gray, encoded, advance)
-    for name, why in done.skipped[:5]:
-        say.warn(f"{name}: left out: {why}")
-    if len(done.skipped) > 5:
-        say.warn(f"{len(done.skipped) - 5} more images left out")
+    with say.progress("writing") as bar:
+        done = builder.build(entries, output, sides, gray, encoded, bar.reach)
+    say.left_out(done.skipped, MOST_WARNINGS)
     total = done.records + done.resumed
     say.result(
         {
@@ -72,13 +70,12 @@ def mean(
     quiet: options.Quiet = False,
 ) -> None:
     """Write the mean image of a database."""
-    from prototxt.records import LMDBRecords
     from zoo.cli.console import Printer
     from zoo.data import build as builder
 
     say = Printer(json, quiet)
-    with say.progress("averaging", len(LMDBRecords(database))) as advance:
-        average = builder.mean(database, output, advance)
+    with say.progress("averaging") as bar:
+        average = builder.mean(database, output, bar.reach)
     channels = [round(float(v), 3) for v in average.mean((1, 2))]
     say.result({"mean": str(output), "shape": list(average.shape), "channel_means": channels})
     shape = shape_text(average.shape)

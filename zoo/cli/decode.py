@@ -32,28 +32,15 @@ def decode(
     if output.suffix.lower() != ".png":
         raise UsageError("pictures are written as PNG", subject=output, remedy="give -o NAME.png")
     options.refuse_overwriting(output, [file, model])
-    import runtime
-    from runtime.codec import read_header
     from zoo.cli.console import Printer
     from zoo.paper import coding
 
     say = Printer(json, quiet)
-    header = read_header(file)
-    path = model if model is not None else coding.model_of(header, file, hub, offline)
-    coder = coding.open_coder(path, provider.value)
-    runtime.write_png(output, coding.decode(coder, file))
-    say.result(
-        {
-            "file": str(file),
-            "picture": str(output),
-            "size": [header.height, header.width],
-            "arch": header.arch or None,
-            "model": str(path),
-            "sha256": header.sha256,
-            "notes": coder.notes,
-        }
+    found = coding.decode_file(
+        file, output, model, hub=hub, offline=offline, provider=provider.value
     )
+    say.result(found.as_dict())
+    header = found.header
     made_by = coding.named(header.arch, header.sha256)
     say.line(f"wrote {output}, {header.height}x{header.width}, by {made_by}")
-    for note in coder.notes:
-        say.note(note)
+    say.notes(found.notes)

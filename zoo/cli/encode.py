@@ -1,13 +1,18 @@
 """`zoo encode`: an image as the switches of a network."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zoo.cli import options
 from zoo.cli.options import Provider
-from zoo.cli.reconstruct import DEFAULT
+
+if TYPE_CHECKING:
+    from zoo.cli.console import Printer
+    from zoo.paper.coding import Encoded
 
 
 def encode(
@@ -33,52 +38,38 @@ def encode(
     The image keeps its size: it is padded to a multiple of the poolings' and cut again by
     `zoo decode`, which needs the same model.
     """
-    from zoo.cli.models import model_for
-
-    options.refuse_overwriting(output, [image, model])
-    path, _ = model_for(model, arch if arch or model else DEFAULT, hub=hub, offline=offline)
-    import runtime
-    from zoo import formatting
     from zoo.cli.console import Printer
     from zoo.paper import coding
+    from zoo.paper.models import BEST, find_model
 
     say = Printer(json, quiet)
+    options.refuse_overwriting(output, [image, model])
+    path, _ = find_model(model, arch, default=BEST, hub=hub, offline=offline)
     options.refuse_overwriting(output, [path])
-    pixels = runtime.read_image(image)
-    coder = coding.open_coder(path, provider.value)
-    written = coding.encode(coder, pixels, output, raw)
-    height, width = pixels.shape[:2]
-    header = coder.header(height, width, raw)
-    bits = coding.bits_per_pixel(header, written)
-    say.result(
-        {
-            "image": str(image),
-            "file": str(output),
-            "bytes": written.size,
-            "coding": "raw" if raw else "lzma2",
-            "size": [height, width],
-            "padded": list(header.padded),
-            "arch": header.arch or None,
-            "model": str(path),
-            "sha256": header.sha256,
-            "bits_per_pixel_and_channel": {name: round(bit, 6) for name, bit in bits.items()},
-            "bits_per_pixel": {name: round(3 * bit, 6) for name, bit in bits.items()},
-            "notes": coder.notes,
-        }
-    )
+    found = coding.encode_file(image, output, path, raw=raw, provider=provider.value)
+    say.result(found.as_dict())
+    _show(say, found)
+
+
+def _show(say: Printer, found: Encoded) -> None:
+    from zoo import formatting
+    from zoo.paper.coding import named
+
+    header, bits = found.header, found.bits
 
     def rate(name: str) -> str:
         return f"{bits[name]:.3f} bits per pixel and channel, {3 * bits[name]:.3f} per pixel"
 
+    stored = "not compressed" if header.raw else "LZMA2"
+    by = named(header.arch, header.sha256)
     say.fields(
         [
-            ("wrote", f"{output}, {formatting.size(written.size)}"),
-            ("image", f"{height}x{width}, by {coding.named(header.arch, header.sha256)}"),
+            ("wrote", f"{found.file}, {formatting.size(found.written.size)}"),
+            ("image", f"{header.height}x{header.width}, by {by}"),
             ("paper", f"{rate('paper')}: 2 bits a switch"),
             ("padded", f"{rate('fixed')}: of {header.padded[0]}x{header.padded[1]} pixels"),
             ("entropy", f"{rate('entropy')}: order 0, channel by channel"),
-            ("file", f"{rate('coded')}: {'not compressed' if raw else 'LZMA2'}, header included"),
+            ("file", f"{rate('coded')}: {stored}, header included"),
         ]
     )
-    for note in coder.notes:
-        say.note(note)
+    say.notes(found.notes)

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -53,49 +53,28 @@ def filters(
     (filters, channels, height, width). With --check the mean squared error between response and
     correlation, both stretched to 0..1 for each image.
     """
-    import io
-
-    import numpy as np
-
-    import runtime
-    from prototxt.files import atomic_write, make_folder
     from zoo.cli.console import Printer
-    from zoo.reversed import filter_decoding as decoding
-    from zoo.reversed import networks
+    from zoo.reversed import filter_decoding
 
     say = Printer(json, quiet)
-    network = networks.read(
-        net, weights, None, mean=mean, shapes=options.parse_shapes(shape), seed=seed, provider="cpu"
+    found = filter_decoding.decode_filters(
+        net,
+        layer,
+        output,
+        weights,
+        unpool=unpool.value,
+        check=check,
+        mean=mean,
+        shapes=options.parse_shapes(shape),
+        seed=seed,
     )
-    decoded = decoding.filters(network.graph, layer, unpool.value)
-    error = None
-    if check is not None:
-        feeds = networks.feeds_of(network, check, mean)
-        error = decoding.agreement(network, layer, decoded, feeds)
-    sheet = runtime.mosaic(decoding.pictures(decoded), gap=2, least=64)
-    name = layer.replace("/", "_")
-    make_folder(output)
-    stored = io.BytesIO()
-    np.savez_compressed(stored, filters=decoded)
-    atomic_write(output / f"{name}.npz", stored.getvalue())
-    runtime.write_png(output / f"{name}.png", sheet)
-    found = {
-        "layer": layer,
-        "unpool": unpool.value,
-        "shape": list(decoded.shape),
-        "picture": str(output / f"{name}.png"),
-        "values": str(output / f"{name}.npz"),
-        "error": error,
-        "notes": network.notes,
-    }
-    say.result(found)
-    count, channels, height, width = decoded.shape
-    say.fields(
-        [
-            ("filters", f"{count} of {channels}x{height}x{width}"),
-            ("wrote", [found["picture"], found["values"]]),
-            *([("error", f"{error:.4f}, mean squared, against the response")] if check else []),
-        ]
-    )
-    for note in network.notes:
-        say.note(note)
+    say.result(found.as_dict())
+    count, channels, height, width = found.shape
+    pairs: list[tuple[str, Any]] = [
+        ("filters", f"{count} of {channels}x{height}x{width}"),
+        ("wrote", [found.picture, found.values]),
+    ]
+    if found.error is not None:
+        pairs.append(("error", f"{found.error:.4f}, mean squared, against the response"))
+    say.fields(pairs)
+    say.notes(found.notes)

@@ -35,35 +35,26 @@ def informativeness(
     which is of another network.
     """
     from zoo.cli.console import Printer
-    from zoo.cli.train import training_images
+    from zoo.cli.images import training_images
     from zoo.paper import architectures
-    from zoo.paper.recipes.modern import fast_bfloat16, recipe_for
-    from zoo.reversed.informativeness import PUBLISHED, compare
+    from zoo.reversed.informativeness import measure
     from zoo.training.run import choose_device
 
     say = Printer(json, quiet)
     architectures.channels(arch)
     device = choose_device(device)
-    images = training_images(say, data, hold_out, None, seed)
-    recipe = recipe_for(arch, iterations, seed, fast_bfloat16(device), 1)
-    found: dict[str, float] = {}
-    with say.progress("training", 3 * iterations) as advance:
-        for kind, rmse in compare(arch, images, recipe, device):
-            if rmse is None:
-                advance()
-            else:
-                found[kind] = rmse
-                say.line(f"told {kind}: RMSE {rmse:.4f}")
-    changes = [
-        {
-            "told": first,
-            "instead_of": second,
-            "rmse_change": round(found[first] / found[second] - 1, 4),
-            "published_change": published,
-        }
-        for (first, second), published in PUBLISHED.items()
-    ]
-    say.result({"arch": arch, "rmse": found, "changes": changes, "held_out": len(images.held)})
+    images = training_images(say, data, hold_out, seed)
+    with say.progress("training") as bar:
+        found = measure(
+            arch,
+            images,
+            iterations,
+            seed=seed,
+            device=device,
+            on_progress=bar.reach,
+            on_trained=lambda kind, rmse: say.line(f"told {kind}: RMSE {rmse:.4f}"),
+        )
+    say.result(found.as_dict())
     say.table(
         ["told", "instead of", "RMSE", "published (L2)"],
         [
@@ -73,6 +64,6 @@ def informativeness(
                 f"{row['rmse_change']:+.0%}",
                 f"{row['published_change']:+.0%}",
             ]
-            for row in changes
+            for row in found.changes
         ],
     )

@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-from prototxt.errors import UsageError
-
 
 def prototxt(
     arch: Annotated[
@@ -34,19 +32,5 @@ def prototxt(
     from zoo.cli import console
     from zoo.paper import architectures
 
-    if size is not None and (classify or solver):
-        raise UsageError(
-            "--size has no place in this file", remedy="only a reconstruction net names a size"
-        )
-    if solver:
-        content = architectures.solver(arch, classify)
-    else:
-        content = architectures.definition(
-            arch, architectures.SIZE if size is None else size, classify
-        )
-    if output is None:
-        console.text(content)
-        return
-    from prototxt.files import atomic_write
-
-    atomic_write(output, content.encode())
+    content = architectures.document(arch, size=size, classify=classify, of_solver=solver)
+    console.text(content, output)

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from prototxt.errors import UsageError
 from zoo.cli import options
-
-if TYPE_CHECKING:
-    from zoo.cli.console import Printer
-    from zoo.hub import Metric
-    from zoo.hub.publishing import Published
 
 
 class Encoder(StrEnum):
@@ -93,14 +87,16 @@ def publish(
         )
     if not gallery and (images or no_demo or runtime_web):
         raise UsageError("--images, --no-demo and --runtime-web are for --gallery")
+    from zoo.hub.places import publishing_folder
+
     say = Printer(json, quiet)
-    folder = _folder(hub)
+    folder = publishing_folder(hub)
     result: dict[str, Any] = {"hub": str(folder)}
     pairs: list[tuple[str, Any]] = []
     if models:
-        from zoo import hub as hubs
+        from zoo.hub import publishing
 
-        done = hubs.publish(
+        done = publishing.publish(
             models,
             folder,
             name=name,
@@ -109,62 +105,25 @@ def publish(
             licence=licence,
             source=source,
             encoder=encoder.value if encoder else None,
-            metrics=[_metric(path) for path in metrics or ()],
+            metrics=[publishing.read_metric(path) for path in metrics or ()],
         )
-        result |= _of_model(folder, done)
+        result |= done.as_dict(folder)
         pairs += _pairs(result)
     if gallery:
-        pages = _gallery(say, folder, images, not no_demo, runtime_web)
+        from zoo.gallery import build
+
+        with say.progress("drawing the gallery") as bar:
+            pages = build(
+                folder, images, demo=not no_demo, runtime_web=runtime_web, on_progress=bar.reach
+            )
         result["gallery"] = [str(path) for path in pages]
         pairs.append(("gallery", f"{pages[0]}, {len(pages)} pages; `zoo serve {folder}` shows it"))
-        if not no_demo and not (folder / "demo.html").exists():
+        if not no_demo and folder / "demo.html" not in pages:
             note = "no live demonstration: no model is there in parts for --target portable"
             result.setdefault("notes", []).append(note)
     say.result(result)
     say.fields(pairs)
-    for note in result.get("notes", ()):
-        say.note(note)
-
-
-def _metric(path: Path) -> Metric:
-    """What `zoo eval --json` printed, as the metric of the index."""
-    import math
-    from json import loads
-
-    from zoo.errors import HubError
-    from zoo.hub import Metric
-
-    try:
-        found = loads(path.read_bytes())
-        value, data, images = float(found["rmse"]), str(found["data"]), int(found["images"])
-        if not math.isfinite(value) or images < 1:
-            raise ValueError
-    except FileNotFoundError:
-        raise HubError("no such file", subject=path) from None
-    except OSError as error:
-        raise HubError(f"cannot be read: {error.strerror or error}", subject=path) from None
-    except (ValueError, KeyError, TypeError):
-        raise HubError(
-            "not a result of `zoo eval`",
-            subject=path,
-            remedy="`zoo eval ... --json > FILE` writes one",
-        ) from None
-    # Where it lay on the machine that measured it is nobody's business.
-    return Metric("rmse", value, Path(data).name or data, images)
-
-
-def _of_model(folder: Path, done: Published) -> dict[str, Any]:
-    entry = done.entry
-    return {
-        "name": entry.name,
-        "version": entry.version,
-        "outcome": done.outcome,
-        "files": [
-            {"path": str(folder / entry.path(file)), "size": file.size, "sha256": file.sha256}
-            for file in entry.files
-        ],
-        "notes": list(done.notes),
-    }
+    say.notes(result.get("notes", ()))
 
 
 def _pairs(result: dict[str, Any]) -> list[tuple[str, Any]]:
@@ -172,27 +131,3 @@ def _pairs(result: dict[str, Any]) -> list[tuple[str, Any]]:
 
     files = [f"{row['path']} ({formatting.size(row['size'])})" for row in result["files"]]
     return [(result["outcome"], f"{result['name']}@{result['version']}"), ("files", files)]
-
-
-def _gallery(
-    say: Printer, folder: Path, images: Path | None, demo: bool, runtime_web: Path | None
-) -> list[Path]:
-    from zoo.gallery import build
-    from zoo.hub.places import read_index
-
-    count = len(read_index(folder).models)
-    with say.progress("drawing the gallery", count) as advance:
-        return build(folder, images, demo=demo, runtime_web=runtime_web, on_model=advance)
-
-
-def _folder(hub: Path | None) -> Path:
-    given = str(hub) if hub is not None else os.environ.get("ZOO_HUB", "")
-    if not given:
-        raise UsageError("neither --hub nor ZOO_HUB names the hub's folder")
-    if "://" in given or (hub is not None and str(hub).startswith(("http:/", "https:/"))):
-        raise UsageError(
-            "is an address, and only a folder can be published to",
-            subject=given,
-            remedy="publish to a folder, and copy that to its host",
-        )
-    return Path(given)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -38,27 +38,12 @@ def pull(
     entry = find(opened, name)
     with say.progress(f"pulling {entry.label}", entry.size, in_bytes=True) as advance:
         found = pull_entry(opened, entry, offline, output=output, on_bytes=advance)
-    files = [
-        {
-            "path": str(pulled.path),
-            "size": pulled.file.size,
-            "sha256": pulled.file.sha256,
-            "kind": pulled.file.kind,
-            "fetched": pulled.fetched,
-        }
-        for pulled in found
-    ]
+    files = [pulled.as_dict() for pulled in found]
     say.result({"hub": opened.name, "name": entry.name, "version": entry.version, "files": files})
-    say.fields(
-        [
-            ("model", entry.label),
-            (
-                "files",
-                [
-                    f"{row['path']} ({formatting.size(p.file.size)})"
-                    for row, p in zip(files, found, strict=True)
-                ],
-            ),
-            *([("licence", entry.licence)] if entry.licence else []),
-        ]  # fmt: skip
-    )
+    pairs: list[tuple[str, Any]] = [
+        ("model", entry.label),
+        ("files", [f"{row['path']} ({formatting.size(row['size'])})" for row in files]),
+    ]
+    if entry.licence:
+        pairs.append(("licence", entry.licence))
+    say.fields(pairs)

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -59,74 +59,38 @@ def segment(
     Writes STEM.png for each image, white where the foreground is, and STEM.seen.png to look at.
     With --masks, mean intersection over union and accuracy, beside a Gaussian blob's.
     """
-    import numpy as np
-
-    import runtime
-    from converters.passes.reverse import METHODS
-    from prototxt.files import make_folder
     from zoo.cli.console import Printer
-    from zoo.paper import reconstruction as drawing
-    from zoo.reversed import networks
-    from zoo.reversed import segmentation as seg
+    from zoo.reversed import segmentation
 
     say = Printer(json, quiet)
-    how: dict[str, Any] = dict(
-        mean=mean, shapes=options.parse_shapes(shape), seed=seed, provider=provider.value
-    )
-    whole = networks.read(net, weights, None, **how)
-    blob = blob or seg.before_softmax(whole.graph)
-    network = networks.read(net, weights, blob, **how)
-    networks.image_shape(network)
-    sized = None if plain else seg.Convolutional(network, networks.definition(net), blob)
-    paths = [path for item in images for path in runtime.list_images(item)]
-    answers = seg.read_masks(masks, paths) if masks else []
-    ours, baseline = seg.Score(), seg.Score()
-    pictures, rows = [], []
-    taken: set[str] = set()
-    with say.progress("segmenting", len(paths)) as advance:
-        for index, path in enumerate(paths):
-            image = runtime.read_image(path)
-            fitted = network
-            if sized is not None:
-                fitted = sized.at(seg.covering(image, network.graph.inputs[0].nominal[2:]))
-            salient = seg.saliency(fitted, blob, METHODS[method.value], image, mean)
-            found = seg.foreground(image, salient)
-            row: dict[str, Any] = {"image": str(path), "share": float(found.mean())}
-            if answers:
-                wanted = seg.read_mask(answers[index], found.shape)
-                ours.add(found, wanted)
-                baseline.add(seg.foreground(image, seg.gaussian(found.shape)), wanted)
-                row["iou"] = ours.unions[-1]
-            name = drawing.free_name(path.stem, taken)
-            row["mask"] = str(output / f"{name}.png")
-            white = np.repeat(found[..., None].astype(np.uint8) * 255, 3, axis=2)
-            seen = runtime.labelled_grid(
-                [(path.name, seg.drawn(image, salient, found))],
-                ["image", f"saliency ({method.value})", "foreground"],
-            )
-            pictures += [(output / f"{name}.png", white), (output / f"{name}.seen.png", seen)]
-            rows.append(row)
-            advance()
-    make_folder(output)
-    for target, content in pictures:
-        runtime.write_png(target, content)
-    table = [
-        {"method": title, "iou": score.iou, "accuracy": score.accuracy}
-        for title, score in ((method.value, ours), ("Gaussian blob", baseline))
-        if answers
-    ]
-    say.result({"blob": blob, "images": rows, "scores": table, "notes": network.notes})
+    with say.progress("segmenting") as bar:
+        found = segmentation.segment(
+            net,
+            images,
+            output,
+            weights,
+            method=method.value,
+            blob=blob,
+            plain=plain,
+            masks=masks,
+            mean=mean,
+            shapes=options.parse_shapes(shape),
+            seed=seed,
+            provider=provider.value,
+            on_progress=bar.reach,
+        )
+    say.result(found.as_dict())
+    scored = bool(found.scores)
     say.table(
-        ["image", "mask", "foreground", *(["IoU"] if answers else [])],
+        ["image", "mask", "foreground", *(["IoU"] if scored else [])],
         [
-            [r["image"], r["mask"], f"{r['share']:.1%}", *([f"{r['iou']:.3f}"] if answers else [])]
-            for r in rows
+            [r["image"], r["mask"], f"{r['share']:.1%}", *([f"{r['iou']:.3f}"] if scored else [])]
+            for r in found.images
         ],
     )
-    if table:
+    if scored:
         say.table(
             ["method", "mean IoU", "accuracy"],
-            [[r["method"], f"{r['iou']:.3f}", f"{r['accuracy']:.3f}"] for r in table],
+            [[m, f"{s.iou:.3f}", f"{s.accuracy:.3f}"] for m, s in found.scores.items()],
         )
-    for note in network.notes:
-        say.note(note)
+    say.notes(found.notes)

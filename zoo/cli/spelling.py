@@ -11,6 +11,7 @@ from prototxt.errors import Argument, Function, Sentence
 from prototxt.shapes import shape_text
 
 OPTIONS = {
+    "arch": "--arch",
     "caffemodels": "--caffemodels",
     "data": "--data",
     "demo": "--demo",
@@ -19,6 +20,7 @@ OPTIONS = {
     "hold_out": "--hold-out",
     "host": "--host",
     "hub": "--hub",
+    "json": "--json",
     "lenient": "--lenient",
     "masks": "--masks",
     "mean": "--mean",
@@ -28,7 +30,6 @@ OPTIONS = {
     "offline": "--offline",
     "output": "-o",
     "outputs": "--output",
-    "path": "-o",
     "phase": "--phase",
     "plain": "--plain",
     "plugins": "--plugin",
@@ -44,13 +45,9 @@ OPTIONS = {
 """From an argument to its option."""
 
 COMMANDS = {
-    "converters.layer_types": "layers",
     "zoo.hub.publish": "publish",
-    "zoo.hub.pull": "pull",
-    "zoo.inspection.inspect": "inspect",
-    "zoo.paper.coding.encode": "encode",
+    "zoo.paper.evaluation.evaluate": "eval",
     "zoo.paper.recipes.images.load_images": "train",
-    "zoo.training.run.open_solver": "train",
 }
 """From a function to the command that calls it."""
 

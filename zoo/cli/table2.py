@@ -1,15 +1,12 @@
 """`zoo table2`: every row of the paper's table, measured."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from zoo.cli import options
 from zoo.cli.options import Provider
-
-DRAWN = 4
-"""How many images the picture of reconstructions shows."""
 
 
 def table2(
@@ -36,59 +33,25 @@ def table2(
     --mean is what the authors' networks subtract. Ours are those of the hub: with a random encoder,
     and (ARCH-learned) with one that learned its switches.
     """
-    import runtime
-    from prototxt.files import atomic_write
-    from zoo import extras
     from zoo.cli.console import Printer
-    from zoo.data.sources import evaluated_images
     from zoo.paper import table2 as tables
 
-    if output is not None:
-        extras.require("matplotlib")
     say = Printer(json, quiet)
-    images, notes, name = evaluated_images(data, held_out)
-    table = tables.rows()
-    with say.progress("measuring", None) as advance:
-        drawn = tables.fill(
-            table,
-            images,
+    with say.progress("measuring") as bar:
+        found = tables.measure(
+            data,
+            held_out=held_out,
             caffemodels=caffemodels,
-            mean=runtime.read_mean(mean) if mean else None,
+            mean=mean,
             hub=hub,
             provider=provider.value,
-            draw=DRAWN if output else 0,
-            on_progress=advance,
+            folder=output,
+            on_progress=lambda *_: bar(),
         )
-    about: dict[str, Any] = {
-        "data": Path(name).name,
-        "images": max(row.images for row in table),
-        "held_out": held_out or None,
-    }
-    written: list[Path] = []
-    if output is not None:
-        from prototxt.files import make_folder
-
-        make_folder(output)
-        written = [output / f"table2.{kind}" for kind in ("md", "json", "png")]
-        atomic_write(written[0], tables.as_markdown(table, about))
-        atomic_write(written[1], tables.as_json(table, about))
-        tables.plot(table, written[2])
-        if drawn:
-            originals = [runtime.resize(runtime.pixels(i), 128, 128) for i in images[:DRAWN]]
-            columns = [("original", originals), *drawn]
-            written.append(output / "reconstructions.png")
-            runtime.write_png(written[-1], runtime.contact_sheet(columns))
-    say.result(
-        {
-            **about,
-            "rows": tables.listed(table),
-            "files": [str(path) for path in written],
-            "notes": notes,
-        }
-    )  # fmt: skip
-    say.table(tables.COLUMNS, [tables.cells(row) for row in table])
-    say.line(f"RMSE over {about['images']} images of {name}; the published are over others")
-    for path in written:
-        say.line(f"wrote {path}")
-    for note in notes:
-        say.note(note)
+    say.result(found.as_dict())
+    say.table(tables.COLUMNS, [tables.cells(row) for row in found.rows])
+    say.line(
+        f"RMSE over {found.about['images']} images of {found.source}; the published are over others"
+    )
+    say.wrote(found.files)
+    say.notes(found.notes)

@@ -12,7 +12,10 @@ from prototxt.errors import UsageError
 from zoo.cli import options
 
 if TYPE_CHECKING:
-    from zoo.cli.console import Printer
+    from zoo.cli.console import Bar, Printer
+    from zoo.paper.recipes.images import Images
+    from zoo.training.run import Trained
+    from zoo.training.solver import Event
 
 
 class RecipeName(StrEnum):
@@ -117,224 +120,156 @@ def train(
 
     extras.require("torch", "matplotlib")
     say = Printer(json, quiet)
+    how: dict[str, Any] = {"weights": weights, "resume": resume, "iterations": iterations}
     if solver is not None:
-        _by_solver(say, solver, data, weights, resume, output, iterations, device, im2col)
+        _by_solver(say, solver, data, output, im2col, device, how)
         return
     assert arch is not None
     from zoo.paper import architectures
 
     architectures.channels(arch)
-    output = output or Path(architectures.model_name(arch, encoder.value))
-    if recipe is RecipeName.paper:
-        if encoder is EncoderName.learned:
-            raise UsageError("--encoder learned goes with --recipe modern only")
-        _by_paper(
-            say, arch, data, hold_out, weights, resume, output, iterations, seed, device, pretrained
-        )
-        return
-    if pretrained:
+    if recipe is RecipeName.paper and encoder is EncoderName.learned:
+        raise UsageError("--encoder learned goes with --recipe modern only")
+    if recipe is RecipeName.modern and pretrained:
         raise UsageError("--pretrained goes with --recipe paper only")
-    _by_modern(
-        say, arch, encoder.value, data, hold_out, encoders, weights, resume, output, iterations,
-        seed, device,
-    )  # fmt: skip
+    from zoo.cli.images import training_images
+    from zoo.training.run import choose_device
+
+    how |= {"seed": seed, "device": choose_device(device)}
+    folder = output or Path(architectures.model_name(arch, encoder.value))
+    if recipe is RecipeName.paper:
+        images = training_images(say, data, hold_out, seed, variants=1)
+        _by_paper(say, arch, images, folder, pretrained, how)
+    else:
+        images = training_images(say, data, hold_out, seed)
+        _by_modern(say, arch, images, folder, encoder.value, encoders, how)
 
 
 def _by_solver(
     say: Printer,
     path: Path,
     data: Path | None,
-    weights: Path | None,
-    resume: Path | None,
     output: Path | None,
-    iterations: int | None,
-    device: str,
     im2col: bool,
+    device: str,
+    how: dict[str, Any],
 ) -> None:
-    from zoo.training.distributed import join
-    from zoo.training.run import choose_device, convolving_as_caffe, open_solver
+    from zoo.training.run import train_solver
 
-    with join(choose_device(device)) as group, convolving_as_caffe(im2col):
-        solver = open_solver(path, data, weights, resume, device, output, iterations, group)
-        result = _run_solver(say, solver, resume, f"zoo train {path}")
-        if group.first:
-            say.result({**result, "warnings": say.warnings})
-
-
-def _run_solver(
-    say: Printer, solver: Any, resume: Path | None, again: str, numbers: int | None = None
-) -> dict[str, Any]:
-    """Run a solver to its end, showing how it goes; what there is to say of it, as JSON.
-
-    `numbers` is how many numbers an image has, where the loss is half a sum of squares over them.
-    """
-    from zoo.training.run import train as run
-
-    first, last_iteration = solver.iteration, solver.definition.max_iter
-    if first >= last_iteration:
-        say.warn(f"{resume}: is at iteration {first} already, max_iter is {last_iteration}")
-    seen: dict[str, Any] = {"loss": None, "smoothed_loss": None}
-    with say.progress("training", last_iteration - first) as advance:
-
-        def show(event: Any) -> None:
-            if event.kind in ("train", "step"):
-                seen.update(event.values)
-                advance()
-            if event.kind == "train":
-                values = event.values
-                left = (last_iteration - event.iteration) / values["iterations_per_second"]
-                loss = values["smoothed_loss"]
-                rmse = f"RMSE = {(2 * loss / numbers) ** 0.5 / 255:.4f}, " if numbers else ""
-                say.line(
-                    f"iteration {event.iteration - 1}, loss = {loss:.6g}, {rmse}"
-                    f"lr = {values['lr']:.6g}, {values['images_per_second']:.0f} images/s, "
-                    f"{_duration(left)} left"
-                )
-            elif event.kind == "test":
-                listed = ", ".join(f"{k} = {v:.6g}" for k, v in event.values.items())
-                say.line(f"iteration {event.iteration}, test: {listed}")
-            elif event.kind == "snapshot":
-                say.line(f"snapshot {event.path}")
-
-        last = run(solver, show)
-    stopped = solver.stop and solver.iteration < last_iteration
-    if stopped:
-        say.note(f"stopped; go on with: {again} --resume {last}")
-    return {
-        "iterations": solver.iteration,
-        "loss": seen["loss"],
-        "smoothed_loss": seen["smoothed_loss"],
-        "snapshot": str(last) if last else None,
-        "device": str(solver.device),
-        "finished": not stopped,
-    }
+    with say.progress("training") as bar:
+        shown = _Shown(say, bar, how["resume"])
+        trained = train_solver(
+            path, data, output=output, im2col=im2col, device=device, say=shown, **how
+        )
+    if trained is not None:
+        _say_stopped(say, trained, f"zoo train {path}")
+        say.result({**trained.as_dict(), "warnings": say.warnings})
 
 
 def _by_paper(
-    say: Printer,
-    arch: str,
-    data: Path | None,
-    hold_out: int,
-    weights: Path | None,
-    resume: Path | None,
-    output: Path,
-    iterations: int | None,
-    seed: int,
-    device: str,
-    pretrained: bool,
+    say: Printer, arch: str, images: Images, folder: Path, pretrained: bool, how: dict[str, Any]
 ) -> None:
-    import prototxt
-    from zoo.paper.recipes import tunnel
-    from zoo.paper.recipes.paper import paper_solver
-    from zoo.training.run import choose_device
+    from zoo.paper.recipes.training import train_paper
 
-    images = training_images(say, data, hold_out, 1, seed)
-    start = prototxt.read_weights(weights) if weights is not None else None
-    how: dict[str, Any] = {"iterations": iterations, "seed": seed, "device": choose_device(device)}
-    again = f"zoo train --arch {arch} --recipe paper"
-    mean = images.pool.mean(0)
-    if pretrained and weights is None and resume is None:
-        classifier = paper_solver(
-            arch, images.pool, mean, output, classify=True, labels=images.labels, **how
-        )
-        say.line(f"classify{arch}: the encoder learns {len(set(images.labels))} classes")
-        first = _run_solver(say, classifier, None, again)
-        if not first["finished"]:
-            say.result({**first, "warnings": say.warnings})
-            return
-        start = classifier.network.weights()
-    solver = paper_solver(arch, images.pool, mean, output, weights=start, **how)
-    if resume is not None:
-        solver.restore(resume)
-    result = _run_solver(say, solver, resume, again, mean.size)
-    if result["finished"]:
-        kind = "pretrained" if pretrained else "random"
-        about = tunnel.finish_paper(arch, images, mean, solver, output, seed, kind)
-        result = {**about, **result}
-        _say_finished(say, about, output)
-    say.result({**result, "warnings": say.warnings})
+    with say.progress("training") as bar:
+        shown = _Shown(say, bar, how["resume"], arch)
+        done = train_paper(arch, images, folder, pretrained=pretrained, say=shown, **how)
+    _say_stopped(say, done.trained, f"zoo train --arch {arch} --recipe paper")
+    if done.card is not None:
+        _say_finished(say, done.card, folder)
+    say.result({**done.as_dict(), "warnings": say.warnings})
 
 
 def _by_modern(
     say: Printer,
     arch: str,
+    images: Images,
+    folder: Path,
     encoder: str,
-    data: Path | None,
-    hold_out: int,
     encoders: int | None,
-    weights: Path | None,
-    resume: Path | None,
-    output: Path,
-    iterations: int | None,
-    seed: int,
-    device: str,
+    how: dict[str, Any],
 ) -> None:
-    from zoo.paper.recipes.modern import fast_bfloat16, recipe_for
-    from zoo.paper.recipes.tunnel import STATE, TunnelRun, starting_weights, train_arch
-    from zoo.training.distributed import join
-    from zoo.training.run import choose_device
+    from zoo.paper.recipes.training import train_modern
 
-    device = choose_device(device)
-    if resume is not None:
-        output = resume if resume.is_dir() else resume.parent
-    with join(device) as group:
-        images = training_images(say, data, hold_out, None, seed)
-        start = None if weights is None else starting_weights(arch, weights)
-        recipe = recipe_for(
-            arch, iterations, seed, fast_bfloat16(device), encoders, start is not None, encoder
+    with say.progress("training") as bar:
+        shown = _ShownModern(say, bar)
+        done = train_modern(
+            arch, images, folder, encoder=encoder, encoders=encoders, say=shown, **how
         )
-        run = TunnelRun(arch, images, recipe, output, device, group, start)
-        with say.progress("training", recipe.iterations) as advance:
-
-            def show(event: Any) -> None:
-                if event.kind == "step":
-                    advance()
-                elif event.kind == "trial":
-                    seed, rmse = event.values["seed"], event.values["rmse"]
-                    say.line(f"encoder {seed:.0f}: RMSE {rmse:.4f} after a brief trial")
-                elif event.kind == "train":
-                    values = event.values
-                    say.line(
-                        f"iteration {event.iteration}, loss = {values['loss']:.6g}, "
-                        f"RMSE = {values['rmse']:.4f}, {values['images_per_second']:.0f} "
-                        f"images/s, {_duration(values['seconds_left'])} left"
-                    )
-                elif event.kind == "snapshot":
-                    say.line(f"snapshot {event.path}")
-
-            about = train_arch(run, show if group.first else lambda _: None, resume is not None)
-        if not group.first:
-            return
-        if about is None:
-            if run.training is not None:
-                state = output / STATE
-                kind = "" if encoder == "random" else f" --encoder {encoder}"
-                say.note(f"stopped; go on with: zoo train --arch {arch}{kind} --resume {state}")
-            else:
-                say.note("stopped before the training began; nothing is kept")
-            say.result({"arch": arch, "finished": False, "warnings": say.warnings})
-            return
-        _say_finished(say, about, output)
-        say.result({**about, "output": str(output), "finished": True, "warnings": say.warnings})
+    if done is None:
+        return
+    if done.card is not None:
+        _say_finished(say, done.card, done.folder)
+    elif done.state is not None:
+        kind = "" if encoder == "random" else f" --encoder {encoder}"
+        say.note(f"stopped; go on with: zoo train --arch {arch}{kind} --resume {done.state}")
+    else:
+        say.note("stopped before the training began; nothing is kept")
+    say.result({**done.as_dict(), "warnings": say.warnings})
 
 
-def training_images(
-    say: Printer, data: Path | None, hold_out: int, variants: int | None, seed: int
-) -> Any:
-    from zoo.paper.recipes.images import VARIANTS, load_images
+class _Shown:
+    """A solver's events, as they come: lines and a bar."""
 
-    with say.progress("reading images", None) as advance:
-        images = load_images(
-            data, hold_out, VARIANTS if variants is None else variants, seed=seed,
-            on_progress=advance,
-        )  # fmt: skip
-    for name, why in images.skipped[:5]:
-        say.warn(f"{name}: left out: {why}")
-    if len(images.skipped) > 5:
-        say.warn(f"{len(images.skipped) - 5} more images left out")
-    if data is None:
-        say.note(f"no --data: trains on {images.count} sample photographs, only to try it out")
-    return images
+    def __init__(self, say: Printer, bar: Bar, resume: Path | None, arch: str = "") -> None:
+        self.say, self.bar, self.resume, self.arch = say, bar, resume, arch
+        self.last = 0
+
+    def __call__(self, event: Event) -> None:
+        values, say = event.values, self.say
+        if event.kind == "classify":
+            say.line(f"classify{self.arch}: the encoder learns {values['classes']:.0f} classes")
+        elif event.kind == "begin":
+            self.last = int(values["max_iter"])
+            self.bar.reach(0, max(0, self.last - event.iteration))
+            if event.iteration >= self.last:
+                there = f"is at iteration {event.iteration} already, max_iter is {self.last}"
+                say.warn(f"{self.resume}: {there}")
+        elif event.kind == "test":
+            listed = ", ".join(f"{k} = {v:.6g}" for k, v in values.items())
+            say.line(f"iteration {event.iteration}, test: {listed}")
+        elif event.kind == "snapshot":
+            say.line(f"snapshot {event.path}")
+        if event.kind in ("train", "step"):
+            self.bar()
+        if event.kind == "train":
+            left = (self.last - event.iteration) / values["iterations_per_second"]
+            rmse = f"RMSE = {values['rmse']:.4f}, " if "rmse" in values else ""
+            say.line(
+                f"iteration {event.iteration - 1}, loss = {values['smoothed_loss']:.6g}, {rmse}"
+                f"lr = {values['lr']:.6g}, {values['images_per_second']:.0f} images/s, "
+                f"{_duration(left)} left"
+            )
+
+
+class _ShownModern:
+    """The events of the `modern` recipe, likewise."""
+
+    def __init__(self, say: Printer, bar: Bar) -> None:
+        self.say, self.bar = say, bar
+
+    def __call__(self, event: Event) -> None:
+        values, say = event.values, self.say
+        if event.kind == "begin":
+            self.bar.reach(0, int(values["max_iter"]))
+        elif event.kind == "step":
+            self.bar()
+        elif event.kind == "trial":
+            rmse = f"RMSE {values['rmse']:.4f} after a brief trial"
+            say.line(f"encoder {values['seed']:.0f}: {rmse}")
+        elif event.kind == "train":
+            say.line(
+                f"iteration {event.iteration}, loss = {values['loss']:.6g}, "
+                f"RMSE = {values['rmse']:.4f}, {values['images_per_second']:.0f} images/s, "
+                f"{_duration(values['seconds_left'])} left"
+            )
+        elif event.kind == "snapshot":
+            say.line(f"snapshot {event.path}")
+
+
+def _say_stopped(say: Printer, trained: Trained, again: str) -> None:
+    if not trained.finished:
+        say.note(f"stopped; go on with: {again} --resume {trained.snapshot}")
 
 
 def _say_finished(say: Printer, about: dict[str, Any], output: Path) -> None:

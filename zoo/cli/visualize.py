@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from prototxt.shapes import shape_text
 from zoo.cli import options
 from zoo.cli.options import Provider, Target
 
@@ -94,83 +93,41 @@ def visualize(
     the eight combinations of rules, and all.png, a sheet of them (of the first image). The reversed
     network takes the image and `projection`, of the blob's shape, and gives `visualisation`.
     """
-    import io
-
-    import numpy as np
-
-    import runtime
-    from prototxt.files import atomic_write, make_folder
+    from zoo import formatting
     from zoo.cli.console import Printer
-    from zoo.reversed import networks
-    from zoo.reversed import visualization as vis
+    from zoo.reversed import visualization
 
     say = Printer(json, quiet)
-    network = networks.read(
-        net,
-        weights,
-        blob,
-        mean=mean,
-        shapes=options.parse_shapes(shape),
-        seed=seed,
-        provider=provider.value,
+    with say.progress("reversing") as bar:
+        found = visualization.visualize(
+            net,
+            image,
+            blob,
+            output,
+            weights,
+            method=method.value,
+            neuron=neuron,
+            random_weights=random_weights,
+            sheets=[asked.value for asked in sheet or ()],
+            onnx=onnx,
+            stored=stored,
+            target=target.value,
+            mean=mean,
+            shapes=options.parse_shapes(shape),
+            seed=seed,
+            provider=provider.value,
+            on_progress=bar.reach,
+        )
+    say.result(found.as_dict())
+    say.table(
+        ["method", "picture", "shape"],
+        [[name, path, formatting.shape(dims)] for name, path, dims in found.methods],
     )
-    if random_weights:
-        network.graph = networks.drawn(network.graph, seed)
-    feeds = networks.feeds_of(network, image, mean)
-    every = vis.combinations()
-    chosen = every if method is Method.all else {method.value: every[method.value]}
-    values = network.run(feeds)
-    p, places = vis.projection(values, neuron, seed)
-    found = {}
-    with say.progress("reversing", len(chosen)) as advance:
-        for name, rules in chosen.items():
-            found[name] = vis.visualise(network, blob, rules, feeds, p)
-            advance()
-    suffix = "-random" if random_weights else ""
-    seen = feeds[network.graph.inputs[0].name][0]
-    sheets = {}
-    if method is Method.all:
-        sheets["all"] = vis.sheet({name: array[0] for name, array in found.items()}, seen)
-    for asked in sheet or ():
-        draw = vis.selectivity if asked is Sheet.selectivity else vis.fourier
-        sheets[asked.value] = draw(network, blob, feeds, seed)
-    contents: dict[str, bytes] = {}
-    for name, rules in chosen.items():
-        for cut in [False] * onnx + [True] * stored:
-            contents |= vis.models(network, blob, f"{name}{suffix}", rules, target.value, cut)
-    make_folder(output)
-    written = []
-    for name, array in found.items():
-        path = output / f"{name}{suffix}.png"
-        pictures = [vis.display(one) for one in array]
-        runtime.write_png(path, runtime.mosaic(pictures, gap=2, least=256))
-        raw = io.BytesIO()
-        np.save(raw, array)
-        atomic_write(path.with_suffix(".npy"), raw.getvalue())
-        written.append((name, str(path), shape_text(array.shape)))
-    for name, drawn in sheets.items():
-        runtime.write_png(output / f"{name}{suffix}.png", drawn)
-    for file, content in contents.items():
-        atomic_write(output / file, content)
-    say.result(
-        {
-            "blob": blob,
-            "neurons": places,
-            "methods": [
-                {"method": name, "picture": path, "shape": size} for name, path, size in written
-            ],
-            "sheets": [str(output / f"{name}{suffix}.png") for name in sheets],
-            "models": [str(output / file) for file in contents],
-            "notes": network.notes,
-        }
-    )
-    say.table(["method", "picture", "shape"], written)
     say.fields(
         [
-            ("neuron", [f"{blob} {place}" for place in places[:8]]),
-            ("sheets", [str(output / f"{name}{suffix}.png") for name in sheets]),
-            ("models", [str(output / file) for file in contents]),
+            ("neuron", [f"{blob} {place}" for place in found.neurons[:8]]),
+            ("sheets", found.sheets),
+            ("models", found.models),
         ]
     )
-    for note in network.notes:
-        say.note(note)
+    say.notes(found.notes)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from prototxt import Datum
 from prototxt.errors import ZooError
 from prototxt.records import LMDBRecords
 from prototxt.shapes import shape_text
+from zoo.progress import OnProgress, unheard
 
 from .lists import Entry
 
@@ -44,7 +44,7 @@ def build(
     size: tuple[int, int] | None = (128, 128),
     gray: bool = False,
     encoded: bool = False,
-    on_progress: Callable[[], object] = lambda: None,
+    on_progress: OnProgress = unheard,
 ) -> Built:
     """Write an LMDB of raw Datums (C×H×W uint8, BGR), or of the files themselves (`encoded`).
 
@@ -71,7 +71,7 @@ def build(
             with database.begin(write=True) as transaction:
                 for index in range(first, min(first + COMMIT_EVERY, len(entries))):
                     put(transaction, index, entries[index], size, gray, encoded, result)
-                    on_progress()
+                    on_progress(index + 1, len(entries))
         database.close()
         database = None
         if not result.records and not result.resumed:
@@ -81,7 +81,7 @@ def build(
                 subject=output,
             )
         (partial / STATE).unlink()
-        os.rename(partial, output)
+        partial.rename(output)
     except (lmdb.Error, OSError) as error:
         raise ZooError(
             f"cannot be written: {reason(error)}",
@@ -95,6 +95,7 @@ def build(
 
 
 def reason(error: Exception) -> str:
+    """The system's words: LMDB's own text begins with the call, or the path, that failed."""
     text = getattr(error, "strerror", None) or str(error)
     return text.rpartition(": ")[2]
 
@@ -146,7 +147,7 @@ def put(
     try:
         image = runtime.read_image(entry.path)
     except ZooError as error:
-        result.skipped.append((entry.name, error.message.rpartition(": ")[2]))
+        result.skipped.append((entry.name, error.message))
         return
     if encoded and size is None:
         datum = Datum(None, entry.path.read_bytes(), entry.label)
@@ -165,15 +166,13 @@ def put(
     result.records += 1
 
 
-def mean(
-    database: Path, output: Path, on_progress: Callable[[], object] = lambda: None
-) -> np.ndarray:
+def mean(database: Path, output: Path, on_progress: OnProgress = unheard) -> np.ndarray:
     """Write the mean image (C×H×W) of a database as a .binaryproto; returns it."""
     records = LMDBRecords(database)
     total = np.zeros(records.shape, np.float64)
     for index in range(len(records)):
         total += records.row(index)[0]
-        on_progress()
+        on_progress(index + 1, len(records))
     average = (total / len(records)).astype(np.float32)
     prototxt.write_binaryproto(output, average)
     return average

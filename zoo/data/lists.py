@@ -112,4 +112,4 @@ class ImageRecords:
         if self.size is not None:
             image = runtime.resize(image.transpose(1, 2, 0), *self.size)
             image = np.atleast_3d(image).transpose(2, 0, 1)
-        return [image.astype(np.float32), np.float32(entry.label)]  # type: ignore[list-item]
+        return [image.astype(np.float32), np.array(entry.label, np.float32)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from prototxt.files import atomic_write
@@ -15,6 +15,7 @@ from zoo.gallery.photographs import read_photographs
 from zoo.hub.fields import Fields, parse, plain_name
 from zoo.hub.places import Hub, locked, read_index
 from zoo.hub.pulling import at_hand
+from zoo.progress import OnProgress, counted, unheard
 
 LIST = "gallery/site.json"
 """What the gallery consists of."""
@@ -26,13 +27,13 @@ def build(
     *,
     demo: bool = True,
     runtime_web: Path | None = None,
-    on_model: Callable[[], object] | None = None,
+    on_progress: OnProgress = unheard,
 ) -> list[Path]:
     """Write the gallery of the hub in `folder`; returns its pages, the first one first.
 
     `images` is a folder of photographs to rebuild. `demo` includes the live demonstration, for
     which onnxruntime-web is taken from `runtime_web` (its npm tarball), the cache, or npm.
-    `on_model` is called after each version of a model.
+    `on_progress` is told of each version of a model.
     """
     extras.require("jinja2", "markdown_it", "markupsafe")
     hub = Hub(read_index(folder), folder=folder)
@@ -47,10 +48,10 @@ def build(
         site.update(vendor.runtime_files(runtime_web))
         site.update(demonstration.files(demos, photographs))
     shown = []
+    step = counted(on_progress, len(hub.index.models))
     for entry in hub.index.models:
         shown.append(pages.model(hub, entry, photographs, site, bool(demos)))
-        if on_model:
-            on_model()
+        step()
     pages.overview(hub, shown, demos, site)
     with locked(folder / ".lock", str(folder), "is the folder writable?"):
         _write(folder, site)

@@ -123,9 +123,9 @@ def _bring_back_features(encoder: onnx.ModelProto, decoder: onnx.ModelProto) -> 
         return None
     values = numpy_helper.to_array(bias).reshape(-1)
     count = values.size
-    shape = ["batch", count, "code_height", "code_width"]
+    shape: list[str | int] = ["batch", count, "code_height", "code_width"]
     if "pool3" not in there:  # nothing in the encoder needs it
-        square = {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1}
+        square: dict[str, Any] = {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1}
         encoder.graph.node.append(helper.make_node("MaxPool", ["conv3_2"], ["pool3"], **square))
     features = helper.make_tensor_value_info("pool3", TensorProto.FLOAT, shape)
     encoder.graph.output.append(features)

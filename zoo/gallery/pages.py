@@ -175,7 +175,6 @@ def _pictures(
     hub: Hub, entry: Entry, photographs: Sequence[Photograph], below: str, site: Site
 ) -> tuple[list[Rebuilt], list[dict[str, Any]]]:
     """Reconstructions of every photograph, and the decoder's stages for the first."""
-
     import runtime
     from zoo.gallery.activations import decoder_stages
     from zoo.paper import reconstruction

@@ -5,7 +5,6 @@ The tarball is pinned by its SHA-256, fetched once by `npm pack`, and kept in th
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import tarfile
@@ -89,4 +88,4 @@ def fetch(path: Path) -> None:
         got = Path(folder) / PACKAGE
         if run.returncode or not is_right(got):
             raise HubError(f"npm cannot fetch onnxruntime-web {VERSION}", remedy=REMEDY)
-        os.replace(got, path)
+        got.replace(path)

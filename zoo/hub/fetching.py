@@ -38,8 +38,8 @@ TRANSIENT_STATUSES = (408, 425, 429, 500, 502, 503, 504)
 """HTTP states that may be better in a moment."""
 
 
-class TransientError(Exception):
-    """A failure that may not happen again; its text is what a person reads if it does."""
+class TransientError(HubError):
+    """A failure that may not happen again."""
 
 
 class BoundedWriter:
@@ -55,7 +55,7 @@ class BoundedWriter:
         self.count += len(data)
         if self.count > self._most:
             raise TransientError(
-                f"{self._url}: gives more than the {self._most} bytes that it may have"
+                f"gives more than the {self._most} bytes that it may have", subject=self._url
             )
         self._file.write(data)
         if self._on_bytes:
@@ -126,12 +126,12 @@ def fetch_file(
                 on_bytes(number)
 
         def downloader(address: str, target: str, _: Any) -> None:
-            with open(target, "wb") as opened:
+            with Path(target).open("wb") as opened:
                 bounded = BoundedWriter(opened, file.size, address, count)
                 download(address, bounded)
                 if bounded.count < file.size:
                     raise TransientError(
-                        f"{address}: cut short: {bounded.count} of {file.size} bytes came"
+                        f"cut short: {bounded.count} of {file.size} bytes came", subject=address
                     )
                 opened.flush()
                 os.fsync(opened.fileno())
@@ -143,8 +143,9 @@ def fetch_file(
             came = 0
         except ValueError:  # how pooch says that the hash differs
             raise TransientError(
-                f"{url}: its sha256 is not the one in the index; "
-                "the file or the index was damaged or tampered with"
+                "its sha256 is not the one in the index; "
+                "the file or the index was damaged or tampered with",
+                subject=url,
             ) from None
         finally:
             if on_bytes and came:
@@ -165,11 +166,13 @@ def with_retries(attempt: Callable[[], T], where: str) -> T:
             return attempt()
         except TransientError as error:
             if number == ATTEMPTS:
-                raise HubError(str(error), remedy=f"tried {ATTEMPTS} times") from None
+                raise HubError(
+                    error.message, subject=error.subject, remedy=f"tried {ATTEMPTS} times"
+                ) from None
         except OSError as error:
             why = error.strerror or str(error)
             raise HubError(
-                f"{why}", subject=where, remedy="ZOO_CACHE names another folder for the cache"
+                why, subject=where, remedy="ZOO_CACHE names another folder for the cache"
             ) from None
         time.sleep(pause)
         pause *= 2
@@ -198,12 +201,12 @@ def download(url: str, output: BoundedWriter) -> None:
         raise HubError("the server's certificate is not trusted", subject=url) from None
     except requests.exceptions.ChunkedEncodingError:
         raise TransientError(
-            f"{url}: cut short: the connection ended before the file did"
+            "cut short: the connection ended before the file did", subject=url
         ) from None
     except (requests.ConnectionError, requests.Timeout):
         why = "no more bytes came" if output.count else "no answer"
         raise TransientError(
-            f"{url}: {why}; is the address right, and the network there?"
+            f"{why}; is the address right, and the network there?", subject=url
         ) from None
     except requests.RequestException as error:
         raise HubError(f"cannot be fetched: {type(error).__name__}", subject=url) from None
@@ -218,6 +221,6 @@ def _refuse_status(url: str, error: requests.HTTPError) -> None:
         status = error.response.status_code
         error.response.close()
     if status in TRANSIENT_STATUSES:
-        raise TransientError(f"{url}: the server answered {status}") from None
+        raise TransientError(f"the server answered {status}", subject=url) from None
     hint = "is it the address of a hub?" if status in (404, 410) else None
     raise HubError(f"the server answered {status}", subject=url, remedy=hint) from None

@@ -70,9 +70,9 @@ class Fields:
             self.fail("", f"must be an object, not {shown(value)}")
         self._left = dict(value)
 
-    def fail(self, name: str, why: str, hint: str | None = None) -> NoReturn:
+    def fail(self, name: str, why: str, remedy: str | None = None) -> NoReturn:
         place = ".".join(part for part in (self.where, name) if part) or "the index"
-        raise HubError(f"{place}: {why}", subject=self.source, remedy=hint)
+        raise HubError(why, subject=f"{self.source}: {place}", remedy=remedy)
 
     def take(self, name: str, kind: type | tuple[type, ...], what: str) -> Any:
         """The raw value of a field that must be there."""

@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote
 
-from prototxt.errors import Argument, Function, Sentence
+from prototxt.errors import Argument, Function, Sentence, UsageError
 from zoo.errors import HubError
 from zoo.hub import index as schema
 from zoo.hub.index import Entry, File, Index
@@ -72,6 +72,26 @@ def read_index(folder: Path) -> Index:
     return schema.read(text, str(path))
 
 
+def publishing_folder(hub: str | Path | None = None) -> Path:
+    """The hub's folder that is published to: `hub`, else what ZOO_HUB names. It need not be there.
+
+    UsageError where neither is given, and for an address.
+    """
+    given = str(hub) if hub is not None else os.environ.get("ZOO_HUB", "")
+    if not given:
+        raise UsageError(
+            Sentence("neither ", Argument("hub"), " nor ZOO_HUB names the hub's folder")
+        )
+    # A Path has one of the two slashes.
+    if "://" in given or (hub is not None and given.startswith(("http:/", "https:/"))):
+        raise UsageError(
+            "is an address, and only a folder can be published to",
+            subject=given,
+            remedy="publish to a folder, and copy that to its host",
+        )
+    return Path(given)
+
+
 def cache_folder() -> Path:
     """Where fetched models are kept: ZOO_CACHE, else the platform's folder for such things."""
     given = os.environ.get("ZOO_CACHE")
@@ -84,7 +104,7 @@ def cache_folder() -> Path:
         return Path.home() / "Library" / "Caches" / "caffe-zoo"
     base = os.environ.get("XDG_CACHE_HOME", "")
     # The standard says that a relative path is to be ignored.
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "caffe-zoo"
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "caffe-zoo"
 
 
 def kept_in(entry: Entry) -> Path:

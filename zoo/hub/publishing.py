@@ -8,13 +8,14 @@ may be mended by publishing the same files again.
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
-from prototxt.errors import Argument, Sentence, UsageError
+from prototxt.errors import Argument, Function, Sentence, UsageError
 from prototxt.files import atomic_write
 from zoo.errors import HubError
 from zoo.hub import index as schema
@@ -33,6 +34,20 @@ class Published:
     """published; mended, where the version was there and facts about it differ; unchanged."""
     notes: tuple[str, ...]
 
+    def as_dict(self, hub: Path) -> dict[str, Any]:
+        """As `zoo publish --json` prints it; `hub` is the folder."""
+        entry = self.entry
+        return {
+            "name": entry.name,
+            "version": entry.version,
+            "outcome": self.outcome,
+            "files": [
+                {"path": str(hub / entry.path(file)), "size": file.size, "sha256": file.sha256}
+                for file in entry.files
+            ],
+            "notes": list(self.notes),
+        }
+
 
 def publish(
     models: Sequence[Path],
@@ -48,8 +63,19 @@ def publish(
 ) -> Published:
     """Validate the ONNX files of one model and put them into the folder `hub`, made if need be.
 
-    The name defaults to the arch that the files state. Raises HubError, in which case the folder is
-    as it was.
+    Args:
+        models: a whole network, or it and its halves, and forms for other targets.
+        hub: the folder.
+        name: default: the arch that the files state.
+        version: numbers with dots; one that is published keeps its bytes for ever.
+        card: Markdown, what a person should know.
+        licence: as SPDX.
+        source: where the weights are from.
+        encoder: ``random``, ``pretrained`` or ``learned``.
+        metrics: what was measured.
+
+    Raises:
+        HubError: a file that is refused; the folder then is as it was.
     """
     examined = [examine(path) for path in models]
     if not examined:
@@ -178,26 +204,16 @@ def _mended(old: Entry, new: Entry) -> Entry:
 
 def _put(target: Path, file: File, source: Path | None, made: list[Path]) -> None:
     """Copy a file into the hub unless it is there already."""
-    from zoo.hub.pulling import is_good
+    from zoo.hub.pulling import copier, is_good
 
     if is_good(target, file):
         return
     if source is None:
         raise HubError("in the index, but not there", subject=target, remedy="publish it again")
 
-    def copy(output: BinaryIO) -> None:
-        digest = hashlib.sha256()
-        with source.open("rb") as opened:
-            while chunk := opened.read(1 << 20):
-                digest.update(chunk)
-                output.write(chunk)
-        if digest.hexdigest() != file.sha256:
-            raise HubError(
-                "changed while it was published", subject=source, remedy="publish it again"
-            )
-
+    changed = HubError("changed while it was published", subject=source, remedy="publish it again")
     fresh = not target.exists()
-    atomic_write(target, copy)
+    atomic_write(target, copier(source, file, changed))
     if fresh:
         made.append(target)
 
@@ -215,3 +231,25 @@ def _undone_on_failure(hub: Path) -> Iterator[list[Path]]:
         if isinstance(error, OSError):
             raise HubError(f"cannot be written: {error.strerror or error}", subject=hub) from None
         raise
+
+
+def read_metric(path: Path) -> Metric:
+    """What `zoo eval --json` printed, as the metric of the index."""
+    evaluate = "zoo.paper.evaluation.evaluate"
+    try:
+        found = json.loads(path.read_bytes())
+        value, data, images = float(found["rmse"]), str(found["data"]), int(found["images"])
+        if not math.isfinite(value) or images < 1:
+            raise ValueError
+    except FileNotFoundError:
+        raise HubError("no such file", subject=path) from None
+    except OSError as error:
+        raise HubError(f"cannot be read: {error.strerror or error}", subject=path) from None
+    except (ValueError, KeyError, TypeError):
+        raise HubError(
+            Sentence("not a result of ", Function(evaluate)),
+            subject=path,
+            remedy=Sentence(Function(evaluate, ("...", Argument("json"), "> FILE")), " writes one"),
+        ) from None
+    # Where it lay on the machine that measured it is nobody's business.
+    return Metric("rmse", value, Path(data).name or data, images)

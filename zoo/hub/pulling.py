@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import os
+import hashlib
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
-from prototxt.errors import Argument, Function, Sentence, ZooError
+from prototxt.errors import Argument, FormatError, Sentence, ZooError
 from zoo.errors import HubError
 from zoo.hub.index import ARCH, Entry, File, Index, version_key
 from zoo.hub.opening import open_hub
@@ -29,6 +28,16 @@ class Pulled:
     path: Path
     fetched: bool
 
+    def as_dict(self) -> dict[str, Any]:
+        """As `zoo pull --json` prints it."""
+        return {
+            "path": str(self.path),
+            "size": self.file.size,
+            "sha256": self.file.sha256,
+            "kind": self.file.kind,
+            "fetched": self.fetched,
+        }
+
 
 def locate(
     name_or_arch: str,
@@ -42,8 +51,17 @@ def locate(
 ) -> Path:
     """The path of a model's ONNX file, fetched if need be and checked.
 
-    A model is `48_96_192` or `48_96_192@1.0`; `encoder`, random, pretrained or learned, says which
-    of an arch. Of several files that run on `target` the one made for it is taken. Raises HubError.
+    Args:
+        name_or_arch: ``48_96_192`` or ``48_96_192@1.0``.
+        hub: a folder or a URL; default: what ``ZOO_HUB`` names, else the one that comes along.
+        offline: use what was fetched before, and no network.
+        encoder: ``random``, ``pretrained`` or ``learned``: which of an arch.
+        target: what it shall run on; of several files that do, the one made for it is taken.
+        part: ``whole``, ``encoder`` or ``decoder``.
+        on_bytes: is told how much of the file has come.
+
+    Raises:
+        HubError: no such model, or one that cannot be fetched.
     """
     opened = open_hub(hub, offline)
     entry = find(opened, name_or_arch, encoder)
@@ -134,9 +152,7 @@ def _place(hub: Hub) -> str:
 def _what_is_there(index: Index, name: str) -> str:
     names = index.names()
     if not names:
-        return Sentence(
-            "there are no models in it yet; ", Function("zoo.hub.publish"), " puts some there"
-        )
+        return "there are no models in it yet; `zoo publish` puts some there"
     close = difflib.get_close_matches(name, names, 3, 0.75) if not re.fullmatch(ARCH, name) else []
     if close:
         return f"did you mean {', '.join(close)}?"
@@ -184,7 +200,7 @@ def at_hand(
         raise HubError(
             Sentence("not in the cache, and ", Argument("offline"), " forbids to fetch it"),
             subject=entry.label,
-            remedy=Sentence(Function("zoo.hub.pull", (entry.label,)), " fetches it"),
+            remedy=f"`zoo pull {entry.label}` fetches it",
         )
     from zoo.hub.fetching import fetch_file
 
@@ -253,29 +269,32 @@ def copied(found: Sequence[Pulled], output: Path, entry: Entry) -> list[Pulled]:
     return result
 
 
+def copier(source: Path, file: File, changed: HubError) -> Callable[[BinaryIO], None]:
+    """What writes a copy, for `atomic_write`; raises `changed` where it is not the index's file."""
+
+    def copy(output: BinaryIO) -> None:
+        digest = hashlib.sha256()
+        with source.open("rb") as opened:
+            while chunk := opened.read(1 << 20):
+                digest.update(chunk)
+                output.write(chunk)
+        if digest.hexdigest() != file.sha256:
+            raise changed
+
+    return copy
+
+
 def _copy(pulled: Pulled, target: Path) -> None:
-    """Write beside, check, sync, rename."""
-    for leftover in target.parent.glob(f".{target.name}.*.part"):
+    from prototxt.files import atomic_write
+
+    for leftover in target.parent.glob(f".{target.name}.*.part"):  # of a process that was killed
         leftover.unlink(missing_ok=True)
-    temporary = ""
+    changed = HubError("changed while it was read", subject=pulled.path, remedy="pull it again")
     try:
-        handle, temporary = tempfile.mkstemp(".part", f".{target.name}.", target.parent)
-        with os.fdopen(handle, "wb") as file, pulled.path.open("rb") as source:
-            shutil.copyfileobj(source, file, 1 << 20)
-            file.flush()
-            os.fsync(file.fileno())
-        if not is_good(Path(temporary), pulled.file):
-            raise HubError("changed while it was read", subject=pulled.path, remedy="pull it again")
-        shutil.copymode(pulled.path, temporary)
-        os.replace(temporary, target)
-        temporary = ""
-    except OSError as error:
+        atomic_write(target, copier(pulled.path, pulled.file, changed))
+    except FormatError as error:
         raise HubError(
-            f"cannot be written: {error.strerror or error}",
-            subject=target,
+            error.message,
+            subject=error.subject,
             remedy=Sentence("give another ", Argument("output")),
         ) from None
-    finally:
-        if temporary:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prototxt.errors import Sentence, ZooError
+
 if TYPE_CHECKING:
     from converters import Conversion
     from converters.graph import Shape
@@ -89,7 +91,7 @@ def definition(
     }
 
 
-def unbuilt(net: NetDefinition, phase: str, error: Exception) -> dict[str, Any]:
+def unbuilt(net: NetDefinition, phase: str, error: ZooError) -> dict[str, Any]:
     """A definition that cannot be converted is still worth a look: its layers, without shapes."""
     rows: list[dict[str, Any]] = [
         {
@@ -101,7 +103,7 @@ def unbuilt(net: NetDefinition, phase: str, error: Exception) -> dict[str, Any]:
         }
         for layer in net.layers
     ]
-    note = f"no shapes: {error}"
+    note = Sentence("no shapes: ", error.sentence)
     return {
         "kind": "net",
         "name": net.name,
@@ -158,7 +160,6 @@ def known_product(dims: Any) -> int:
 
 def solver(path: Path) -> dict[str, Any]:
     """What a solver sets that is not at Caffe's default."""
-
     import prototxt
 
     solver = prototxt.read_solver(path)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from converters.families import tunnel
 from converters.families.tunnel import Layer
-from prototxt.errors import UsageError
+from prototxt.errors import Argument, Sentence, UsageError
 from zoo.hub.index import ENCODERS
 
 ARCHES = (
@@ -128,6 +128,22 @@ snapshot: 1000
 snapshot_prefix: "{snapshot_prefix or f"snapshots/{name}"}"
 solver_mode: GPU
 """
+
+
+def document(
+    arch: str, *, size: int | None = None, classify: bool = False, of_solver: bool = False
+) -> str:
+    """The text of `definition` (128×128 images by default) or `solver`; UsageError for a `size`
+    where the file names none.
+    """
+    if size is not None and (classify or of_solver):
+        raise UsageError(
+            Sentence(Argument("size"), " has no place in this file"),
+            remedy="only a reconstruction net names a size",
+        )
+    if of_solver:
+        return solver(arch, classify)
+    return definition(arch, SIZE if size is None else size, classify)
 
 
 def _text(layer: Layer) -> str:

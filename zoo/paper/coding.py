@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,7 +27,8 @@ class Coder:
     @property
     def arch(self) -> str:
         """As the model states it; empty where it does not."""
-        return self.network.metadata.get("zoo.arch", "")
+        arch: str = self.network.metadata.get("zoo.arch", "")
+        return arch
 
     @property
     def sha256(self) -> str:
@@ -164,3 +165,100 @@ def bits_per_pixel(header: Header, written: CodeSize) -> dict[str, float]:
         "entropy": written.entropy_bits / values,
         "coded": 8 * written.size / values,
     }
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An image that was written as switches, by which model, and what it costs."""
+
+    image: Path
+    file: Path
+    model: Path
+    header: Header
+    written: CodeSize
+    notes: tuple[str, ...]
+
+    @property
+    def bits(self) -> dict[str, float]:
+        """As `bits_per_pixel`: for each pixel and colour channel."""
+        return bits_per_pixel(self.header, self.written)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `zoo encode --json` prints it."""
+        header, bits = self.header, self.bits
+        return {
+            "image": str(self.image),
+            "file": str(self.file),
+            "bytes": self.written.size,
+            "coding": "raw" if header.raw else "lzma2",
+            "size": [header.height, header.width],
+            "padded": list(header.padded),
+            "arch": header.arch or None,
+            "model": str(self.model),
+            "sha256": header.sha256,
+            "bits_per_pixel_and_channel": {name: round(bit, 6) for name, bit in bits.items()},
+            "bits_per_pixel": {name: round(3 * bit, 6) for name, bit in bits.items()},
+            "notes": list(self.notes),
+        }
+
+
+def encode_file(
+    image: Path, file: Path, model: Path, *, raw: bool = False, provider: str = "auto"
+) -> Encoded:
+    """Write an image of any size as a .switches file of the model's; `raw` leaves 2 bits a switch.
+
+    Raises ZooError for a broken image and for a model without switches.
+    """
+    import runtime
+
+    pixels = runtime.read_image(image)
+    coder = open_coder(model, provider)
+    written = encode(coder, pixels, file, raw)
+    header = coder.header(pixels.shape[0], pixels.shape[1], raw)
+    return Encoded(image, file, model, header, written, coder.notes)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture that was made of switches, and by which model."""
+
+    file: Path
+    picture: Path
+    model: Path
+    header: Header
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `zoo decode --json` prints it."""
+        header = self.header
+        return {
+            "file": str(self.file),
+            "picture": str(self.picture),
+            "size": [header.height, header.width],
+            "arch": header.arch or None,
+            "model": str(self.model),
+            "sha256": header.sha256,
+            "notes": list(self.notes),
+        }
+
+
+def decode_file(
+    file: Path,
+    picture: Path,
+    model: Path | None = None,
+    *,
+    hub: str | None = None,
+    offline: bool = False,
+    provider: str = "auto",
+) -> Decoded:
+    """Write the picture (PNG) in a .switches file, by the model that made it: `model`, else the one
+    of that digest in the hub. Raises ZooError for any other model.
+    """
+    import runtime
+    from runtime.codec import read_header
+
+    header = read_header(file)
+    path = model if model is not None else model_of(header, file, hub, offline)
+    coder = open_coder(path, provider)
+    runtime.write_png(picture, decode(coder, file))
+    return Decoded(file, picture, path, header, coder.notes)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prototxt.errors import Argument, Sentence
+from prototxt.errors import Argument, Sentence, ZooError
+from zoo.figures import new_figure, write_figure
+from zoo.progress import OnProgress, counted, unheard
 
 if TYPE_CHECKING:
+    from prototxt.preprocessing import Size
+    from zoo.hub import Hub
     from zoo.paper.coding import Coder
 
 QUALITIES = range(1, 101)
@@ -246,13 +250,7 @@ def as_json(rows: Sequence[Row], about: Mapping[str, Any]) -> str:
 
 def plot(rows: Sequence[Row], path: Path) -> None:
     """PSNR and SSIM against bits per pixel and channel, as a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    import prototxt
-
-    figure = Figure(figsize=(10.4, 4.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10.4, 4.6)
     found = [row.result() for row in rows]
     learned = [row for row in found if row["arch"].endswith("-learned")]
     others = [row for row in found if row not in learned]
@@ -283,9 +281,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
         axes.margins(x=0.14)
         axes.grid(linewidth=0.3)
         axes.legend(fontsize=8)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=130)
-    prototxt.atomic_write(path, content.getvalue())
+    write_figure(figure, path)
 
 
 TICKS = (0.25, 0.5, 1, 2, 4, 8, 16)
@@ -305,3 +301,112 @@ def _annotate(
             horizontalalignment="right" if left else "left",
             fontsize=6,
         )
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What `zoo rate` measured: a row for each network."""
+
+    rows: list[Row]
+    about: dict[str, Any]
+    """Of which images, of what size; what lossless PNG takes."""
+    source: str
+    """Where the images were, in full."""
+    skipped: tuple[str, ...]
+    """Why each image that was left out was."""
+    files: tuple[Path, ...]
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `zoo rate --json` prints it."""
+        return {
+            **self.about,
+            "rows": [row.result() for row in self.rows],
+            "files": [str(path) for path in self.files],
+            "notes": list(self.notes),
+        }
+
+
+def rate(
+    names: Sequence[str] = (),
+    data: Path | None = None,
+    *,
+    held_out: int = 0,
+    limit: int | None = None,
+    size: Size | None = None,
+    hub: str | None = None,
+    offline: bool = False,
+    provider: str = "auto",
+    folder: Path | None = None,
+    on_progress: OnProgress = unheard,
+    warn: Callable[[str], object] = lambda _: None,
+) -> Rates:
+    """Measure networks of a hub, by name (none: all that rebuild images), over the images of `data`
+    as `zoo.data.sources.evaluated_images` takes them, the first `limit`.
+
+    `size` is height and width that images are resized to; None leaves each as it is. `folder` gets
+    rate.md, rate.json and rate.png. `warn` is told of each broken image as it is left out.
+    """
+    import runtime
+    from zoo import extras
+    from zoo.data.sources import evaluated_images
+    from zoo.hub import locate, open_hub
+    from zoo.paper.coding import open_coder
+
+    extras.require("PIL", "skimage", *(["matplotlib"] if folder else []))
+    names = names or networks(open_hub(hub, offline))
+    coders = {name: open_coder(locate(name, hub, offline), provider) for name in names}
+    items, notes, source = evaluated_images(data, held_out)
+    items = items[:limit]
+    skipped: list[str] = []
+
+    def images() -> Iterator[np.ndarray]:
+        for item in items:
+            try:
+                pixels = runtime.pixels(item)
+            except ZooError as error:
+                skipped.append(str(error))
+                warn(f"left out: {error}")
+                continue
+            yield runtime.resize(pixels, *size) if size else pixels
+
+    rows, png = measure(coders, images(), counted(on_progress, len(items) * len(coders)))
+    about: dict[str, Any] = {
+        "data": Path(source).name,
+        "images": len(items) - len(skipped),
+        "size": f"{size[0]}x{size[1]}" if size else "each of its own size",
+        "held_out": held_out or None,
+        "png_bits": round(png, 6),
+    }
+    files = write(rows, about, folder) if folder is not None else ()
+    notes += sorted({note for coder in coders.values() for note in coder.notes})
+    return Rates(rows, about, source, tuple(skipped), files, tuple(notes))
+
+
+def networks(hub: Hub) -> list[str]:
+    """The networks of a hub that rebuild images from switches, newest versions, small first."""
+    from zoo.paper import architectures
+
+    order = {arch: number for number, arch in enumerate(architectures.ARCHES)}
+    found = [
+        (architectures.bits_per_pixel(entry.arch), order.get(entry.arch, len(order)), entry.name)
+        for entry in hub.index.newest()
+        if entry.arch is not None and entry.task == "reconstruct"
+    ]
+    if not found:
+        raise ZooError(
+            "no network in it that rebuilds images", subject=hub.name, remedy="name another"
+        )
+    return [name for _, _, name in sorted(found)]
+
+
+def write(rows: Sequence[Row], about: Mapping[str, Any], folder: Path) -> tuple[Path, ...]:
+    """Write rate.md, rate.json and rate.png into a folder, made if need be; returns their paths."""
+    from prototxt.files import atomic_write, make_folder
+
+    make_folder(folder)
+    table, data, figure = (folder / f"rate.{kind}" for kind in ("md", "json", "png"))
+    atomic_write(table, as_markdown(rows, about))
+    atomic_write(data, as_json(rows, about))
+    plot(rows, figure)
+    return table, data, figure

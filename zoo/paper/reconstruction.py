@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from zoo.progress import OnProgress, counted, unheard
+
 if TYPE_CHECKING:
+    from prototxt.preprocessing import Size
     from runtime import Model
 
 
@@ -55,3 +60,60 @@ def free_name(stem: str, taken: set[str]) -> str:
         name = f"{stem}-{number}"
     taken.add(name)
     return name
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures that were drawn, and how."""
+
+    drawn: tuple[tuple[Path, Path, float], ...]
+    """Image, picture, RMSE in [0,1]."""
+    plane: Size
+    """Height and width at which the network saw the images."""
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `zoo reconstruct --json` prints it."""
+        rows = [
+            {"image": str(image), "picture": str(picture), "rmse": rmse}
+            for image, picture, rmse in self.drawn
+        ]
+        return {"pictures": rows, "size": list(self.plane), "notes": list(self.notes)}
+
+
+def draw(
+    model: Path,
+    images: Sequence[Path],
+    folder: Path,
+    *,
+    mean: str | None = None,
+    size: Size | None = None,
+    provider: str = "auto",
+    on_progress: OnProgress = unheard,
+) -> Pictures:
+    """Write a picture (PNG) of each image, or of each in a folder of them: what the network saw
+    beside what came back. `folder` is made if need be, and only where every image could be read.
+
+    `mean` and `size` (height, width) go before what the model states. Raises ZooError.
+    """
+    import runtime
+    from prototxt.files import make_folder
+    from zoo.paper.models import open_model
+
+    opened = open_model(model, provider, mean, size)
+    average = opened.mean
+    paths = [path for item in images for path in runtime.list_images(item)]
+    step = counted(on_progress, len(paths))
+    taken: set[str] = set()
+    drawn, contents = [], []
+    for path in paths:
+        found = reconstruct(opened.model, runtime.read_image(path), average, opened.plane)
+        target = folder / f"{free_name(path.stem, taken)}.png"
+        contents.append((target, picture(found, opened.arch)))
+        drawn.append((path, target, found.rmse))
+        step()
+    # Only now, so that one bad image leaves no folder half full.
+    make_folder(folder)
+    for target, content in contents:
+        runtime.write_png(target, content)
+    return Pictures(tuple(drawn), opened.plane, opened.notes)

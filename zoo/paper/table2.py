@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prototxt.errors import Argument, Sentence, ZooError
+from zoo.figures import new_figure, write_figure
 from zoo.paper import architectures
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from runtime import Model
 
 ENCODERS = ("random", "pretrained")
+
+DRAWN = 4
+"""How many images the picture of reconstructions shows."""
 
 
 @dataclass
@@ -72,7 +76,8 @@ def converted(row: Row, weights: Path) -> bytes:
     import prototxt
 
     net = prototxt.parse_net(architectures.definition(row.arch))
-    return converters.convert(net, weights).to_onnx().SerializeToString()
+    model: bytes = converters.convert(net, weights).to_onnx().SerializeToString()
+    return model
 
 
 def fill(
@@ -84,7 +89,7 @@ def fill(
     hub: str | None = None,
     provider: str = "auto",
     draw: int = 0,
-    on_progress: Callable[[], object] = lambda: None,
+    on_progress: Callable[..., object] = lambda *_: None,
 ) -> list[tuple[str, list[np.ndarray]]]:
     """Measure every row over `images` (as `runtime.evaluate` takes them).
 
@@ -99,9 +104,7 @@ def fill(
     drawn = []
 
     def measured(model: Model, average: np.ndarray, row: Row) -> float:
-        found = runtime.evaluate(
-            model, images, average, size=(128, 128), on_progress=lambda _: on_progress()
-        )
+        found = runtime.evaluate(model, images, average, size=(128, 128), on_progress=on_progress)
         row.images = found.images
         return found.rmse
 
@@ -195,15 +198,7 @@ def as_markdown(table: Sequence[Row], about: dict[str, Any]) -> str:
 
 def plot(table: Sequence[Row], path: Path) -> None:
     """RMSE against bits per pixel, as a PNG: published, converted, ours."""
-    import io
-
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    import prototxt
-
-    figure = Figure(figsize=(6.8, 4.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(6.8, 4.4)
     axes = figure.add_subplot()
     random = [row for row in table if row.encoder == "random"]
     pretrained = [row for row in table if row.encoder == "pretrained"]
@@ -243,6 +238,93 @@ def plot(table: Sequence[Row], path: Path) -> None:
     axes.set_ylim(bottom=0)
     axes.grid(linewidth=0.3)
     axes.legend(fontsize=8)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=130)
-    prototxt.atomic_write(path, content.getvalue())
+    write_figure(figure, path)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The table, filled, and on which images."""
+
+    rows: list[Row]
+    about: dict[str, Any]
+    source: str
+    """Where the images were, in full."""
+    files: tuple[Path, ...]
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `zoo table2 --json` prints it."""
+        return {
+            **self.about,
+            "rows": listed(self.rows),
+            "files": [str(path) for path in self.files],
+            "notes": list(self.notes),
+        }
+
+
+def measure(
+    data: Path | None = None,
+    *,
+    held_out: int = 0,
+    caffemodels: Path | None = None,
+    mean: str | None = None,
+    hub: str | None = None,
+    provider: str = "auto",
+    folder: Path | None = None,
+    on_progress: Callable[..., object] = lambda *_: None,
+) -> Measured:
+    """Measure the whole table over the images of `data`, as `evaluated_images` takes them.
+
+    `caffemodels` is a folder of the authors' weights, `mean` what those networks subtract. `folder`
+    gets table2.md, .json and .png, and a picture of reconstructions. `on_progress` is called after
+    each image of each network. Raises ZooError where there is no network to measure.
+    """
+    import runtime
+    from zoo import extras
+    from zoo.data.sources import evaluated_images
+
+    if folder is not None:
+        extras.require("matplotlib")
+    images, notes, name = evaluated_images(data, held_out)
+    table = rows()
+    drawn = fill(
+        table,
+        images,
+        caffemodels=caffemodels,
+        mean=runtime.read_mean(mean) if mean else None,
+        hub=hub,
+        provider=provider,
+        draw=DRAWN if folder else 0,
+        on_progress=on_progress,
+    )
+    about: dict[str, Any] = {
+        "data": Path(name).name,
+        "images": max(row.images for row in table),
+        "held_out": held_out or None,
+    }
+    files = write(table, about, folder, images, drawn) if folder is not None else ()
+    return Measured(table, about, name, files, tuple(notes))
+
+
+def write(
+    table: Sequence[Row],
+    about: dict[str, Any],
+    folder: Path,
+    images: Sequence[Any],
+    drawn: Sequence[tuple[str, list[np.ndarray]]],
+) -> tuple[Path, ...]:
+    """Write the table into a folder, made if need be, and what `fill` drew; returns the files."""
+    import runtime
+    from prototxt.files import atomic_write, make_folder
+
+    make_folder(folder)
+    written = [folder / f"table2.{kind}" for kind in ("md", "json", "png")]
+    atomic_write(written[0], as_markdown(table, about))
+    atomic_write(written[1], as_json(table, about))
+    plot(table, written[2])
+    if drawn:
+        originals = [runtime.resize(runtime.pixels(item), 128, 128) for item in images[:DRAWN]]
+        columns = [("original", originals), *drawn]
+        written.append(folder / "reconstructions.png")
+        runtime.write_png(written[-1], runtime.contact_sheet(columns))
+    return tuple(written)

@@ -7,8 +7,11 @@ it multiplies; where they overlap they are summed; a pooling in between is upsam
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +19,7 @@ from prototxt.errors import Argument, Sentence, ZooError
 
 if TYPE_CHECKING:
     from converters import Graph, Node
+    from converters.graph import Shape
     from zoo.reversed.networks import Network
 
 UNPOOLS = ("nearest", "bilinear", "bicubic")
@@ -38,7 +42,7 @@ def filters(graph: Graph, layer: str, unpool: str = "bicubic") -> np.ndarray:
     return np.concatenate(parts)
 
 
-def find_layer(graph: Graph, layer: str) -> Node:
+def find_layer(graph: Graph, layer: str) -> Node[Any]:
     """The node of that name, which must have filters."""
     from converters.layers.convolution import Convolution
     from converters.layers.inner_product import InnerProduct
@@ -55,7 +59,7 @@ def find_layer(graph: Graph, layer: str) -> Node:
     )
 
 
-def chain(node: Node) -> list[Node]:
+def chain(node: Node[Any]) -> list[Node[Any]]:
     """What lies between a layer and the image, from the layer down."""
     found = []
     while (below := node.inputs[0].producer) is not None:
@@ -66,7 +70,7 @@ def chain(node: Node) -> list[Node]:
     return found
 
 
-def kernels(node: Node) -> np.ndarray:
+def kernels(node: Node[Any]) -> np.ndarray:
     """A layer's weights as filters × channels × height × width over its input, groups spread out.
 
     Of an inner product over an input that is no plane: filters × channels × 1 × 1.
@@ -95,7 +99,7 @@ def kernels(node: Node) -> np.ndarray:
     return dense
 
 
-def decode(own: np.ndarray, below: list[Node], unpool: str) -> np.ndarray:
+def decode(own: np.ndarray, below: list[Node[Any]], unpool: str) -> np.ndarray:
     """Filters over a layer's input, down through the layers below to the image."""
     values = own.astype(np.float32)
     for node in below:
@@ -103,7 +107,7 @@ def decode(own: np.ndarray, below: list[Node], unpool: str) -> np.ndarray:
     return values
 
 
-def step(node: Node, values: np.ndarray, unpool: str) -> np.ndarray:
+def step(node: Node[Any], values: np.ndarray, unpool: str) -> np.ndarray:
     """Filters over a node's output as filters over its input; what is linear and the same for all
     of a channel multiplies, a rectifier, a bias or LRN passes them as they are.
     """
@@ -142,7 +146,7 @@ def step(node: Node, values: np.ndarray, unpool: str) -> np.ndarray:
     raise node.error("cannot be decoded")
 
 
-def geometry(node: Node) -> tuple[tuple[int, int], tuple[int, int]]:
+def geometry(node: Node[Any]) -> tuple[tuple[int, int], tuple[int, int]]:
     """Stride and dilation of a convolution over two axes."""
     from converters.layers.convolution import Convolution
 
@@ -175,7 +179,7 @@ def substitute(
     return result.transpose(0, 3, 1, 2)
 
 
-def upsample(node: Node, values: np.ndarray, unpool: str) -> np.ndarray:
+def upsample(node: Node[Any], values: np.ndarray, unpool: str) -> np.ndarray:
     """A filter over pooled values, over all that their windows cover."""
     import cv2
 
@@ -235,7 +239,7 @@ def agreement(
     return error / len(image)
 
 
-def placement(nodes: list[Node]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def placement(nodes: list[Node[Any]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """By how many pixels the windows of the first node are apart, and where the first begins."""
     from converters.layers.convolution import Convolution
     from converters.layers.pooling import Pooling
@@ -274,3 +278,70 @@ def pictures(decoded: np.ndarray) -> list[np.ndarray]:
             top = float(np.abs(one).max()) or 1.0
         shown.append(picture((one / top + 1) * 127.5))
     return shown
+
+
+@dataclass(frozen=True)
+class DecodedFilters:
+    """The filters of a layer that were written, and how well they explain its response."""
+
+    layer: str
+    unpool: str
+    shape: tuple[int, ...]
+    """Filters, channels, height, width."""
+    picture: Path
+    values: Path
+    error: float | None
+    """As `agreement`; None where it was not asked for."""
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `zoo filters --json` prints it."""
+        return {
+            "layer": self.layer,
+            "unpool": self.unpool,
+            "shape": list(self.shape),
+            "picture": str(self.picture),
+            "values": str(self.values),
+            "error": self.error,
+            "notes": list(self.notes),
+        }
+
+
+def decode_filters(
+    net: Path,
+    layer: str,
+    folder: Path,
+    weights: Path | None = None,
+    *,
+    unpool: str = "bicubic",
+    check: Path | None = None,
+    mean: str | None = None,
+    shapes: Mapping[str, Shape] | None = None,
+    seed: int = 0,
+) -> DecodedFilters:
+    """Decode a layer's filters, and write LAYER.png, a sheet of them, and LAYER.npz, with them as
+    `filters` (filters, channels, height, width), into a folder, made if need be.
+
+    `unpool` is one of UNPOOLS. `check` is an image, or an .npz with the inputs, to which the
+    layer's response is compared with that of the decoded filters. Raises ZooError.
+    """
+    import runtime
+    from prototxt.files import atomic_write, make_folder
+    from zoo.reversed import networks
+
+    network = networks.read(net, weights, None, mean=mean, shapes=shapes, seed=seed, provider="cpu")
+    decoded = filters(network.graph, layer, unpool)
+    error = None
+    if check is not None:
+        error = agreement(network, layer, decoded, networks.feeds_of(network, check, mean))
+    sheet = runtime.mosaic(pictures(decoded), gap=2, least=64)
+    name = layer.replace("/", "_")
+    make_folder(folder)
+    stored = io.BytesIO()
+    np.savez_compressed(stored, filters=decoded)
+    values, picture = folder / f"{name}.npz", folder / f"{name}.png"
+    atomic_write(values, stored.getvalue())
+    runtime.write_png(picture, sheet)
+    return DecodedFilters(
+        layer, unpool, decoded.shape, picture, values, error, tuple(network.notes)
+    )

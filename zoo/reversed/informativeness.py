@@ -8,16 +8,19 @@ what lies where the encoder's ReLU passed something.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from zoo.paper.recipes.encoders import draw
 from zoo.paper.recipes.images import Images
-from zoo.paper.recipes.modern import Modern, Recipe
+from zoo.paper.recipes.modern import Modern, Recipe, fast_bfloat16, recipe_for
+from zoo.progress import OnProgress, counted, unheard
+from zoo.training.run import choose_device
 
-__all__ = ["KINDS", "PUBLISHED", "compare"]
+__all__ = ["KINDS", "PUBLISHED", "Informativeness", "compare", "measure"]
 
 KINDS = ("switches", "masks", "both")
 PUBLISHED = {("both", "switches"): -0.15, ("both", "masks"): -0.46, ("switches", "masks"): -0.36}
@@ -55,3 +58,64 @@ def compare(
             if event.kind == "step":
                 yield kind, None
         yield kind, training.rmse(judges)
+
+
+@dataclass(frozen=True)
+class Informativeness:
+    """The RMSE of each decoder (in [0,1]), by what it was told."""
+
+    arch: str
+    rmse: dict[str, float]
+    held_out: int
+    """Images that it was measured on; 0 for the pool's own."""
+
+    @property
+    def changes(self) -> list[dict[str, Any]]:
+        """For each pair of PUBLISHED, by which share the error of the first is above the second's;
+        below 0 where it is lower.
+        """
+        return [
+            {
+                "told": first,
+                "instead_of": second,
+                "rmse_change": round(self.rmse[first] / self.rmse[second] - 1, 4),
+                "published_change": published,
+            }
+            for (first, second), published in PUBLISHED.items()
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `zoo informativeness --json` prints it."""
+        return {
+            "arch": self.arch,
+            "rmse": self.rmse,
+            "changes": self.changes,
+            "held_out": self.held_out,
+        }
+
+
+def measure(
+    arch: str,
+    images: Images,
+    iterations: int = 1500,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    on_progress: OnProgress = unheard,
+    on_trained: Callable[[str, float], object] = lambda *_: None,
+) -> Informativeness:
+    """Train the three decoders, each `iterations` steps of the `modern` recipe, and compare them.
+
+    `on_trained` is called with what each was told and its RMSE. Raises ZooError.
+    """
+    device = choose_device(device)
+    recipe = recipe_for(arch, iterations, seed, fast_bfloat16(device), 1)
+    step = counted(on_progress, len(KINDS) * iterations)
+    found: dict[str, float] = {}
+    for kind, rmse in compare(arch, images, recipe, device):
+        if rmse is None:
+            step()
+        else:
+            found[kind] = rmse
+            on_trained(kind, rmse)
+    return Informativeness(arch, found, len(images.held))

@@ -96,8 +96,9 @@ def image_shape(network: Network) -> tuple[int, int | None, int | None]:
             remedy="feed it by an .npz",
         )
     _, channels, height, width = inputs[0].shape
-    fixed = isinstance(height, int) and isinstance(width, int)
-    return int(channels), height if fixed else None, width if fixed else None  # type: ignore[return-value]
+    if isinstance(height, int) and isinstance(width, int):
+        return int(channels), height, width
+    return int(channels), None, None
 
 
 def feeds_of(network: Network, path: Path, mean: str | None) -> dict[str, np.ndarray]:
@@ -150,11 +151,13 @@ def image_feeds(
 
 def read_feeds(network: Network, path: Path) -> dict[str, np.ndarray]:
     """The inputs from an .npz, each as in.NAME, float32."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {k[3:]: file[k] for k in file.files if k.startswith("in.")}
-    except (OSError, ValueError, EOFError) as error:
-        raise ZooError(f"cannot be read as .npz: {error}", subject=path) from None
+    from zoo.data.npz import read_npz
+
+    arrays = {
+        name.removeprefix("in."): array
+        for name, array in read_npz(path).items()
+        if name.startswith("in.")
+    }
     for value in network.graph.inputs:
         if value.name not in arrays:
             held = ", ".join(f"in.{name}" for name in arrays) or "none"

@@ -8,18 +8,20 @@ which seeds OpenCV's GrabCut.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from prototxt.errors import Argument, Sentence, ZooError
 from prototxt.shapes import shape_text
+from zoo.progress import OnProgress, counted, unheard
 
 if TYPE_CHECKING:
     from converters import Graph, Node, Rules
+    from converters.graph import Shape
     from prototxt.net import LayerDefinition, NetDefinition
     from zoo.reversed.networks import Network
 
@@ -37,10 +39,10 @@ def before_softmax(graph: Graph) -> str:
     from converters.layers.softmax import Softmax
     from converters.registry import find
 
-    for node in reversed(graph.nodes):
+    for node in graph.nodes[::-1]:
         if isinstance(find(node.type), (Softmax, SoftmaxWithLoss)):
             return node.inputs[0].name.partition("/")[0]
-    return next(v.name for n in reversed(graph.nodes) for v in n.outputs if v.dtype == "float32")
+    return next(v.name for n in graph.nodes[::-1] for v in n.outputs if v.dtype == "float32")
 
 
 @dataclass
@@ -90,7 +92,9 @@ class Convolutional:
         return dataclasses.replace(self.network, graph=conversion.graph)
 
 
-def as_convolution(layer: LayerDefinition, node: Node) -> tuple[LayerDefinition, list[np.ndarray]]:
+def as_convolution(
+    layer: LayerDefinition, node: Node[Any]
+) -> tuple[LayerDefinition, list[np.ndarray]]:
     """An inner product over a C×H×W blob as a convolution of kernel H×W, and its blobs."""
     from converters.layers.inner_product import flat_weights
     from converters.shapes import fixed
@@ -218,3 +222,98 @@ def drawn(image: np.ndarray, salient: np.ndarray, mask: np.ndarray) -> list[np.n
     grey = np.clip(salient / top * 255, 0, 255).astype(np.uint8)
     faded = np.where(mask[..., None], image, 255 - (255 - image) // 5)
     return [image, np.repeat(grey[..., None], 3, axis=2), faded.astype(np.uint8)]
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """The foreground of each image, and how right it is where the right answers were given."""
+
+    blob: str
+    images: list[dict[str, Any]]
+    """A row each: `image`, `mask` (its file), `share` of foreground, and `iou` where known."""
+    scores: dict[str, Score]
+    """By method, the baseline last; none where there were no right answers."""
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `zoo segment --json` prints it."""
+        scores = [
+            {"method": method, "iou": score.iou, "accuracy": score.accuracy}
+            for method, score in self.scores.items()
+        ]
+        return {
+            "blob": self.blob,
+            "images": self.images,
+            "scores": scores,
+            "notes": list(self.notes),
+        }
+
+
+def segment(
+    net: Path,
+    images: Sequence[Path],
+    folder: Path,
+    weights: Path | None = None,
+    *,
+    method: str = "desalinet",
+    blob: str | None = None,
+    plain: bool = False,
+    masks: Path | None = None,
+    mean: str | None = None,
+    shapes: Mapping[str, Shape] | None = None,
+    seed: int = 0,
+    provider: str = "auto",
+    on_progress: OnProgress = unheard,
+) -> Segmented:
+    """Segment images, or all in folders of them, by a classifier; `folder` gets STEM.png, white
+    where the foreground is, and STEM.seen.png, and is made only where every image could be read.
+
+    `method` is a name of `converters.passes.reverse.METHODS`, `blob` by default what the last
+    softmax reads; `plain` resizes images to the network's own size. `masks` is a folder of right
+    answers (see `read_masks`). Raises ZooError.
+    """
+    import runtime
+    from converters.passes.reverse import METHODS
+    from prototxt.files import make_folder
+    from zoo.paper.reconstruction import free_name
+    from zoo.reversed import networks
+
+    how: dict[str, Any] = {"mean": mean, "shapes": shapes, "seed": seed, "provider": provider}
+    blob = blob or before_softmax(networks.read(net, weights, None, **how).graph)
+    network = networks.read(net, weights, blob, **how)
+    networks.image_shape(network)
+    sized = None if plain else Convolutional(network, networks.definition(net), blob)
+    paths = [path for item in images for path in runtime.list_images(item)]
+    answers = read_masks(masks, paths) if masks else []
+    ours, baseline = Score(), Score()
+    pictures, rows = [], []
+    taken: set[str] = set()
+    step = counted(on_progress, len(paths))
+    for index, path in enumerate(paths):
+        image = runtime.read_image(path)
+        fitted = network
+        if sized is not None:
+            fitted = sized.at(covering(image, network.graph.inputs[0].nominal[2:]))
+        salient = saliency(fitted, blob, METHODS[method], image, mean)
+        found = foreground(image, salient)
+        row: dict[str, Any] = {"image": str(path), "share": float(found.mean())}
+        if answers:
+            wanted = read_mask(answers[index], found.shape)
+            ours.add(found, wanted)
+            baseline.add(foreground(image, gaussian(found.shape)), wanted)
+            row["iou"] = ours.unions[-1]
+        name = free_name(path.stem, taken)
+        row["mask"] = str(folder / f"{name}.png")
+        white = np.repeat(found[..., None].astype(np.uint8) * 255, 3, axis=2)
+        seen = runtime.labelled_grid(
+            [(path.name, drawn(image, salient, found))],
+            ["image", f"saliency ({method})", "foreground"],
+        )
+        pictures += [(folder / f"{name}.png", white), (folder / f"{name}.seen.png", seen)]
+        rows.append(row)
+        step()
+    make_folder(folder)
+    for target, content in pictures:
+        runtime.write_png(target, content)
+    scores = {method: ours, "Gaussian blob": baseline} if answers else {}
+    return Segmented(blob, rows, scores, tuple(network.notes))

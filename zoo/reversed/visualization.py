@@ -6,17 +6,22 @@ themselves are `converters/passes/reverse.py`.
 
 from __future__ import annotations
 
+import io
 import itertools
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from prototxt.errors import Argument, Sentence, ZooError
 from prototxt.shapes import shape_text
+from zoo.progress import OnProgress, counted, unheard
 
 if TYPE_CHECKING:
     from converters import Rules
+    from converters.graph import Shape
     from zoo.reversed.networks import Network
 
 SATURATION = float(np.log(99))
@@ -136,7 +141,8 @@ def picture(values: np.ndarray) -> np.ndarray:
     """C×H×W of 0..255 as H×W×3 uint8; of other channels than 1 or 3 the greatest."""
     grey = values.max(axis=0, keepdims=True)
     planes = values if len(values) == 3 else np.repeat(grey, 3, axis=0)
-    return np.clip(np.rint(planes), 0, 255).astype(np.uint8).transpose(1, 2, 0)
+    rounded: np.ndarray = np.clip(np.rint(planes), 0, 255)
+    return rounded.astype(np.uint8).transpose(1, 2, 0)
 
 
 def as_seen(blob: np.ndarray) -> np.ndarray:
@@ -223,3 +229,109 @@ def random_magnitude(image: np.ndarray, seed: int) -> np.ndarray:
     magnitude[0, 0] = 0
     phase = np.exp(1j * np.angle(spectrum))
     return np.fft.irfft2(phase * magnitude, s=image.shape[1:]).astype(np.float32)
+
+
+SHEETS = {"selectivity": selectivity, "fourier": fourier}
+
+
+@dataclass(frozen=True)
+class Visualized:
+    """The files that were written, of which neurons."""
+
+    blob: str
+    neurons: list[str]
+    """In words, one for each image."""
+    methods: list[tuple[str, Path, tuple[int, ...]]]
+    """Method, picture, and the shape of the raw values (N, C, H, W) beside it as .npy."""
+    sheets: list[Path]
+    models: list[Path]
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `zoo visualize --json` prints it."""
+        return {
+            "blob": self.blob,
+            "neurons": self.neurons,
+            "methods": [
+                {"method": name, "picture": str(path), "shape": "x".join(map(str, shape))}
+                for name, path, shape in self.methods
+            ],
+            "sheets": [str(path) for path in self.sheets],
+            "models": [str(path) for path in self.models],
+            "notes": list(self.notes),
+        }
+
+
+def visualize(
+    net: Path,
+    image: Path,
+    blob: str,
+    folder: Path,
+    weights: Path | None = None,
+    *,
+    method: str = "desalinet",
+    neuron: str = "max",
+    random_weights: bool = False,
+    sheets: Sequence[str] = (),
+    onnx: bool = False,
+    stored: bool = False,
+    target: str = "cpu",
+    mean: str | None = None,
+    shapes: Mapping[str, Shape] | None = None,
+    seed: int = 0,
+    provider: str = "auto",
+    on_progress: OnProgress = unheard,
+) -> Visualized:
+    """Draw what a neuron of `blob` responds to in an image (or the inputs of an .npz) into a
+    folder, made if need be, once all is computed: METHOD.png, METHOD.npy.
+
+    `method` is a name of `combinations`, or ``all``, which adds a sheet of them; `neuron` as
+    `projection` takes it; `sheets` are names of SHEETS. `onnx` writes the reversed network as well,
+    `stored` the two that it is cut into, both for `target`. `random_weights` draws the weights.
+    Raises ZooError.
+    """
+    import runtime
+    from prototxt.files import atomic_write, make_folder
+    from zoo.reversed import networks
+
+    network = networks.read(
+        net, weights, blob, mean=mean, shapes=shapes, seed=seed, provider=provider
+    )
+    if random_weights:
+        network.graph = networks.drawn(network.graph, seed)
+    feeds = networks.feeds_of(network, image, mean)
+    every = combinations()
+    chosen = every if method == "all" else {method: every[method]}
+    p, places = projection(network.run(feeds), neuron, seed)
+    found = {}
+    step = counted(on_progress, len(chosen))
+    for name, rules in chosen.items():
+        found[name] = visualise(network, blob, rules, feeds, p)
+        step()
+    drawn = {}
+    if method == "all":
+        seen = feeds[network.graph.inputs[0].name][0]
+        drawn["all"] = sheet({name: array[0] for name, array in found.items()}, seen)
+    drawn |= {name: SHEETS[name](network, blob, feeds, seed) for name in sheets}
+    suffix = "-random" if random_weights else ""
+    contents: dict[str, bytes] = {}
+    for name, rules in chosen.items():
+        for cut in [False] * onnx + [True] * stored:
+            contents |= models(network, blob, f"{name}{suffix}", rules, target, cut)
+    make_folder(folder)
+    written = []
+    for name, array in found.items():
+        path = folder / f"{name}{suffix}.png"
+        pictures = [display(one) for one in array]
+        runtime.write_png(path, runtime.mosaic(pictures, gap=2, least=256))
+        raw = io.BytesIO()
+        np.save(raw, array)
+        atomic_write(path.with_suffix(".npy"), raw.getvalue())
+        written.append((name, path, array.shape))
+    pages = {folder / f"{name}{suffix}.png": page for name, page in drawn.items()}
+    for path, page in pages.items():
+        runtime.write_png(path, page)
+    files = {folder / file: content for file, content in contents.items()}
+    for path, content in files.items():
+        atomic_write(path, content)
+    return Visualized(blob, places, written, [*pages], [*files], tuple(network.notes))

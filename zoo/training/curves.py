@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
-import prototxt
+from zoo.figures import new_figure, write_figure
 
 __all__ = ["draw_curve", "read_metrics"]
 
@@ -29,11 +28,7 @@ def draw_curve(log: Path, output: Path, title: str) -> bool:
     rows = read_metrics(log)
     if len(rows) < 2:
         return False
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(6.4, 4)
     axes = figure.add_subplot()
     iterations = [row["iteration"] for row in rows]
     smoothed = "smoothed_loss" if "smoothed_loss" in rows[0] else "loss"
@@ -41,7 +36,5 @@ def draw_curve(log: Path, output: Path, title: str) -> bool:
     positive = all(row[smoothed] > 0 for row in rows)
     axes.set(xlabel="iteration", ylabel="loss", title=title, yscale="log" if positive else "linear")
     axes.grid(True, which="both", linewidth=0.3)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=120)
-    prototxt.atomic_write(output, content.getvalue())
+    write_figure(figure, output, dpi=120)
     return True

@@ -8,7 +8,14 @@ import numpy as np
 
 import prototxt
 from converters.fillers import Filler, fill
-from converters.layers.inputs import Data, DummyData, HDF5Data, ImageData, TransformParams
+from converters.layers.inputs import (
+    Data,
+    DummyData,
+    HDF5Data,
+    ImageData,
+    ImageDataParams,
+    TransformParams,
+)
 from converters.registry import find
 from prototxt import LayerDefinition, NetDefinition
 from prototxt.errors import Argument, Sentence, ZooError
@@ -158,7 +165,7 @@ class LayerSource:
                     remedy="leave transform_param out; Caffe refuses it too",
                 )
             self.records = HDF5Records(source, layer.tops)
-        elif isinstance(kind, ImageData) and data is None:
+        elif isinstance(own, ImageDataParams) and data is None:
             if bool(own.new_height) != bool(own.new_width):
                 raise ZooError(
                     "new_height and new_width go together",

@@ -22,14 +22,14 @@ class Overwritten(torch.autograd.Function):
     """ReLU whose gradient is gated by what its blob holds in the end."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: torch.autograd.function.FunctionCtx, x: torch.Tensor, module: OverwrittenReLU
     ) -> torch.Tensor:
         ctx.module = module  # type: ignore[attr-defined]
         return torch.where(x > 0, x, module.slope * x)
 
     @staticmethod
-    def backward(  # type: ignore[override]
+    def backward(
         ctx: torch.autograd.function.FunctionCtx, gradient: torch.Tensor
     ) -> tuple[torch.Tensor, None]:
         module = ctx.module  # type: ignore[attr-defined]
@@ -46,7 +46,8 @@ class OverwrittenReLU(nn.Module):
         self.slope = slope
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return Overwritten.apply(x, self)  # type: ignore[no-any-return]
+        y: torch.Tensor = Overwritten.apply(x, self)  # type: ignore[no-untyped-call]
+        return y
 
     def remember(self, _: nn.Module, __: object, output: torch.Tensor) -> None:
         """Hook of the layer that writes the blob last."""

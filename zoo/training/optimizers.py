@@ -17,6 +17,7 @@ from prototxt import SolverDefinition
 from prototxt.errors import ZooError
 
 __all__ = [
+    "SGD",
     "SOLVERS",
     "AdaDelta",
     "AdaGrad",
@@ -24,7 +25,6 @@ __all__ = [
     "CaffeOptimizer",
     "Nesterov",
     "RMSProp",
-    "SGD",
     "make_optimizer",
 ]
 

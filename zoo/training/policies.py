@@ -32,11 +32,11 @@ def learning_rate(solver: SolverDefinition, iteration: int) -> float:
     if solver.lr_policy == "exp":
         return base * gamma**iteration
     if solver.lr_policy == "inv":
-        return base * (1 + gamma * iteration) ** -solver.power
+        return float(base * (1 + gamma * iteration) ** -solver.power)
     if solver.lr_policy == "multistep":
         return base * gamma ** current_step(solver, iteration)
     if solver.lr_policy == "poly":
-        return base * (1 - iteration / solver.max_iter) ** solver.power
+        return float(base * (1 - iteration / solver.max_iter) ** solver.power)
     if solver.lr_policy == "sigmoid":
         return base / (1 + math.exp(-gamma * (iteration - solver.stepsize)))
     return base

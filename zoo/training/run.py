@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -19,12 +19,21 @@ from prototxt.errors import Argument, Sentence, ZooError
 from prototxt.net import from_message
 from zoo import extras
 from zoo.training.curves import draw_curve
-from zoo.training.distributed import ALONE, Group
+from zoo.training.distributed import ALONE, Group, join
 from zoo.training.feeds import MissingSource, beside, layers_feed, npz_feed
 from zoo.training.network import Network
 from zoo.training.solver import Event, Feed, Solver
 
-__all__ = ["choose_device", "convolving_as_caffe", "load_net", "open_solver", "train"]
+__all__ = [
+    "Trained",
+    "choose_device",
+    "convolving_as_caffe",
+    "load_net",
+    "open_solver",
+    "run_solver",
+    "train",
+    "train_solver",
+]
 
 
 def choose_device(wanted: str) -> str:
@@ -183,7 +192,8 @@ def open_test_feed(
 
 def train(solver: Solver, say: Callable[[Event], None]) -> Path | None:
     """Run to the end (or to Ctrl-C, after a snapshot), logging to metrics.jsonl beside the
-    snapshots and drawing loss.png. Returns the last .solverstate."""
+    snapshots and drawing loss.png. Returns the last .solverstate.
+    """
     extras.require("matplotlib")
     if not solver.group.first:
         for _ in solver.run():
@@ -204,6 +214,73 @@ def train(solver: Solver, say: Callable[[Event], None]) -> Path | None:
             say(event)
     draw_curve(log, log.with_name("loss.png"), solver.network.graph.name or solver.prefix.name)
     return last
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """How a solver's run ended."""
+
+    iterations: int
+    loss: float | None
+    """Of the last iteration that told it; None where there was none."""
+    smoothed_loss: float | None
+    snapshot: Path | None
+    """The last .solverstate."""
+    device: str
+    finished: bool
+    """Whether it came to `max_iter`; Ctrl-C ends it before."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `zoo train --json` prints it."""
+        snapshot = str(self.snapshot) if self.snapshot else None
+        return {**dataclasses.asdict(self), "snapshot": snapshot}
+
+
+def run_solver(solver: Solver, say: Callable[[Event], None]) -> Trained:
+    """`train`, telling first where it begins; how it ended. Only the first process tells."""
+    limit = solver.definition.max_iter
+    seen: dict[str, float | None] = {"loss": None, "smoothed_loss": None}
+
+    def heard(event: Event) -> None:
+        if event.kind in ("train", "step"):
+            seen.update(event.values)
+        say(event)
+
+    if solver.group.first:
+        say(Event("begin", solver.iteration, {"max_iter": limit}))
+    last = train(solver, heard)
+    finished = not (solver.stop and solver.iteration < limit)
+    return Trained(
+        solver.iteration,
+        seen["loss"],
+        seen["smoothed_loss"],
+        last,
+        str(solver.device),
+        finished,
+    )
+
+
+def train_solver(
+    path: Path,
+    data: Path | None = None,
+    *,
+    weights: Path | None = None,
+    resume: Path | None = None,
+    output: Path | None = None,
+    iterations: int | None = None,
+    device: str = "auto",
+    im2col: bool = False,
+    say: Callable[[Event], None] = lambda _: None,
+) -> Trained | None:
+    """Train as a solver's prototxt says, with the processes that torchrun started.
+
+    Arguments as `open_solver` takes them; `im2col` convolves as `convolving_as_caffe`. Returns None
+    in every process but the first. Raises ZooError.
+    """
+    with join(choose_device(device)) as group, convolving_as_caffe(im2col):
+        solver = open_solver(path, data, weights, resume, device, output, iterations, group)
+        trained = run_solver(solver, say)
+        return trained if group.first else None
 
 
 def keep_until(log: Path, iteration: int) -> None:
@@ -232,7 +309,7 @@ class Stoppable(Protocol):
 def convolving_as_caffe(wanted: bool) -> Iterator[None]:
     """On CPUs: im2col and one product of matrices, which rounds as Caffe does; far slower."""
     before = torch.backends.mkldnn.enabled
-    torch.backends.mkldnn.enabled = before and not wanted
+    torch.backends.mkldnn.enabled = before and not wanted  # type: ignore[assignment]
     try:
         yield
     finally:

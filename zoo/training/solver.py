@@ -28,7 +28,9 @@ Feed = Callable[[int], Mapping[str, np.ndarray]]
 
 @dataclass
 class Event:
-    """Something to show or log: `kind` is ``train``, ``test`` or ``snapshot``."""
+    """Something to show or log. `kind` is ``begin`` (values: the `max_iter` to go to), ``step``,
+    ``train``, ``test`` or ``snapshot``; the recipes of the paper have a few more.
+    """
 
     kind: str
     iteration: int
@@ -75,7 +77,7 @@ class Solver:
         self.prefix = prefix or Path(definition.snapshot_prefix or "snapshot")
         for each in (network, *(net for net, _ in self.tests)):
             # Twice as fast as Caffe's own layout, on CPUs and on tensor cores alike.
-            each.module.to(self.device, memory_format=torch.channels_last)
+            each.module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         network.module.train()
         self.group, self.module = group, group.wrap(network.module)
         self.optimizer = make_optimizer(definition, network.groups())

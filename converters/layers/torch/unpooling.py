@@ -21,7 +21,8 @@ class CornerUnpool(nn.Module):
         self.unpool = MaxUnpool(size, False, (1, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.unpool(x, self.mask.expand(*x.shape))  # type: ignore[no-any-return]
+        y: torch.Tensor = self.unpool(x, self.mask.expand(*x.shape))
+        return y
 
 
 class WindowUnpool(nn.Module):

@@ -61,7 +61,7 @@ ANNOTATED = """layer { name: "data" type: "AnnotatedData" top: "data" top: "labe
 
 def python(
     name: str, bottoms: list[str], tops: list[str], module: str, kind: str, more: str
-) -> str:  # noqa: E501
+) -> str:
     param = f'python_param {{ module: "{module}" layer: "{kind}" param_str: "{more}" }}'
     return layer("Python", name, bottoms, tops, param)
 
@@ -140,7 +140,7 @@ def fast_rcnn(width: float = 1.0, classes: int = 5) -> str:
         images(tops)
         + text[: text.index('layer { name: "pool4"')]
         + region_head(width, classes, True)
-    )  # noqa: E501
+    )
 
 
 def rfcn(width: float = 1.0, classes: int = 5, training: bool = False) -> str:

@@ -74,7 +74,7 @@ def preact(name: str, bottom: str) -> str:
     text = layer("BatchNorm", f"{name}_bn", bottom, more="batch_norm_param { eps: 2e-5 }")
     text += layer(
         "Scale", f"{name}_scale", f"{name}_bn", f"{name}_bn", more="scale_param { bias_term: true }"
-    )  # noqa: E501
+    )
     return text + relu(f"{name}_bn")
 
 

@@ -159,7 +159,7 @@ def encoder(width: float, bn: str, levels: int = 3, sampled: bool = False) -> tu
 def segnet(width: float = 1.0, classes: int = 11, bayesian: bool = False, test: bool = True) -> str:
     """SegNet (Badrinarayanan et al. 2015): upsampling by the encoder's masks."""
     filled = (
-        "scale_filler { type: 'constant' value: 1.2 } shift_filler { type: 'constant' value: .001 }"  # noqa: E501
+        "scale_filler { type: 'constant' value: 1.2 } shift_filler { type: 'constant' value: .001 }"
     )
     bn = f"bn_param {{ {filled} {'bn_mode: INFERENCE' if test else ''} }}"
     text, masks = encoder(width, bn, sampled=bayesian)

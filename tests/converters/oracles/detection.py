@@ -91,8 +91,10 @@ def detect(
                 )
                 for i in range(count)
             ]
-            for index in suppress(boxes, list(score[:, label]), least, limit, top_k):
-                found.append((score[index, label], label, boxes[index]))
+            found.extend(
+                (score[index, label], label, boxes[index])
+                for index in suppress(boxes, list(score[:, label]), least, limit, top_k)
+            )
         if -1 < keep_top_k < len(found):
             best = sorted(found, key=lambda f: -f[0])[:keep_top_k]
             found = sorted(best, key=lambda f: (f[1], -f[0]))

@@ -18,7 +18,7 @@ LOG_THRESHOLD = 1e-20
 
 def truncated(value: float) -> int:
     """static_cast<int>"""
-    return int(math.trunc(float(value)))
+    return math.trunc(float(value))
 
 
 def normalizer(mode: str, outer: int, inner: int, valid: int) -> float:

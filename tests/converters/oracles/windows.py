@@ -64,7 +64,7 @@ def convolve(
     group: int,
 ) -> np.ndarray:
     """Cross-correlation; weights are outputs × (inputs / group) × kernel."""
-    count, channels, height, width = x.shape
+    count, _, height, width = x.shape
     outputs, share, *kernel = weight.shape
     extent = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
     rows = (height + 2 * pad[0] - extent[0]) // stride[0] + 1

@@ -9,6 +9,7 @@ import pytest
 
 from zoo import formatting
 from zoo.cli.console import Printer
+from zoo.progress import counted
 
 
 class Terminal(io.StringIO):
@@ -100,3 +101,26 @@ def test_sizes(number, said):
 def test_shapes():
     assert formatting.shape(("batch", 3, 128, 128)) == "batchx3x128x128"
     assert formatting.shape(()) == "scalar"
+
+
+def test_a_bar_is_told_how_many_of_how_many(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with Printer().progress("evaluating") as bar:
+        counted(bar.reach, 4)()
+        bar.reach(2, 4)
+    assert "50%" in terminal.getvalue()
+
+
+def test_images_left_out_are_named_up_to_a_number(capsys):
+    skipped = [(f"{number}.png", "broken") for number in range(4)]
+    say = Printer()
+    say.left_out(skipped, 2)
+    assert say.warnings == [
+        "0.png: left out: broken",
+        "1.png: left out: broken",
+        "2 more images left out",
+    ]
+    say.left_out(skipped)
+    assert len(say.warnings) == 7

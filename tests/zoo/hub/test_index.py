@@ -182,10 +182,10 @@ def test_what_is_no_index_is_refused(text, said):
 def test_twins_that_differ_by_case_only():
     data = copy.deepcopy(PLAIN)
     data["models"] += [{**PLAIN["models"][0], "name": name} for name in ("net", "Net")]
-    with pytest.raises(HubError, match="u: models: 'Net@1.0' differs from 'net@1.0' by case"):
+    with pytest.raises(HubError, match=r"u: models: 'Net@1\.0' differs from 'net@1\.0' by case"):
         schema.read(json.dumps(data), "u")
     data["models"] = [PLAIN["models"][0]] * 2
-    with pytest.raises(HubError, match="u: models: '8_8_8@1.0' stands there twice"):
+    with pytest.raises(HubError, match=r"u: models: '8_8_8@1\.0' stands there twice"):
         schema.read(json.dumps(data), "u")
 
 

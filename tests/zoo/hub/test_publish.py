@@ -304,7 +304,7 @@ def test_a_file_that_changes_meanwhile(zoo, models, tmp_path, monkeypatch):
         return real(text, source)
 
     monkeypatch.setattr(schema, "read", meanwhile)
-    with pytest.raises(HubError, match="small.onnx: changed while it was published"):
+    with pytest.raises(HubError, match=r"small\.onnx: changed while it was published"):
         hubs.publish([tmp_path / "small.onnx"], tmp_path / "hub")
     assert not (tmp_path / "hub").exists()
 

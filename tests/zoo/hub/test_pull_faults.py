@@ -188,7 +188,7 @@ def test_a_full_disk_leaves_nothing(zoo, cache, web, tmp_path, monkeypatch, call
         assert not (tmp_path / "out").exists()
     else:
         zoo("pull", "2_3_4", "--hub", web.url)
-        monkeypatch.setattr("zoo.hub.pulling.os.replace", full)
+        monkeypatch.setattr("prototxt.files.os.replace", full)
         refusal = zoo("pull", "2_3_4", "--hub", web.url, "-o", "out").refusal
         assert refusal == (
             "out/net.onnx: cannot be written: No space left on device; give another -o"

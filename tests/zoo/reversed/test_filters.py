@@ -39,7 +39,7 @@ def built(text: str) -> converters.Graph:
 
 def substituted(upper: np.ndarray, lower: np.ndarray, stride: int, dilation: int) -> np.ndarray:
     """Value by value: each one writes its lower filter, times itself."""
-    f, c, rows, columns = upper.shape
+    f, _, rows, columns = upper.shape
     k = (lower.shape[2] - 1) * dilation + 1
     result = np.zeros(
         (f, lower.shape[1], (rows - 1) * stride + k, (columns - 1) * stride + k), np.float64

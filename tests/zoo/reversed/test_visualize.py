@@ -225,3 +225,12 @@ def test_digits_by_a_network_that_others_trained(zoo, shared, tmp_path) -> None:
     values = np.load(tmp_path / "out" / "salinet.npy")
     for digit, one in zip(digits, values, strict=True):
         assert one[digit > 0.5].mean() > one[digit == 0].mean()
+
+
+def test_a_broken_npz_is_refused_in_one_line(zoo, net, tmp_path):
+    (tmp_path / "io.npz").write_bytes(b"PK\3\4garbage")
+    command = ["visualize", net, "io.npz", "--blob", "c2", "-o", "out"]
+    assert zoo(*command).refusal.startswith("io.npz: not an .npz file of arrays (")
+    (tmp_path / "io.npz").unlink()
+    assert zoo(*command).refusal == "io.npz: no such file; check the path"
+    assert not (tmp_path / "out").exists()

@@ -129,7 +129,7 @@ def test_what_may_be_wrong(tmp_path):
 
     assert refused() == (
         f"{tmp_path}/net.prototxt:3:1: layer 'data' (Data): its source 'db' is not there; "
-        f"looked in the current folder and in {tmp_path}; give --data for another"
+        f"looked in the current folder and in {tmp_path}; give data for another"
     )
     (tmp_path / "db").mkdir()
     assert refused() == f"{tmp_path}/db: not an LMDB folder: there is no data.mdb in it"

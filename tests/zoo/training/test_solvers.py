@@ -18,7 +18,7 @@ TRAININGS = sorted(p.parent for p in (GOLDENS / "training").glob("*/io.npz"))
 BATCH = 4
 
 
-def solver_of(folder: Path, io: dict[str, np.ndarray]):  # noqa: ANN201
+def solver_of(folder: Path, io: dict[str, np.ndarray]):
     """A solver at Caffe's initial weights whose batches are those that Caffe had."""
     from zoo.training.network import Network
     from zoo.training.solver import Solver

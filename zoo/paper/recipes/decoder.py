@@ -41,7 +41,7 @@ class Decoder(nn.Module):
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
             self.add_module(name, layer)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(
         self,
@@ -50,7 +50,8 @@ class Decoder(nn.Module):
     ) -> torch.Tensor:
         """Each level's positions, or with a way back to what chose them (`Soft`).
 
-        `masks` are where the encoder's ReLUs passed something (see `bottleneck`)."""
+        `masks` are where the encoder's ReLUs passed something (see `bottleneck`).
+        """
         return self._walk(switches, masks, calibrate=False)
 
     @torch.no_grad()

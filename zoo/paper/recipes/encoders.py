@@ -39,7 +39,7 @@ class Encoder(nn.Module):
                 self.add_module(f"conv{level}_{half}", nn.Conv2d(before, width, 3, padding=1))
                 before = width
         self.requires_grad_(False)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Positions 0..3 of the maxima, uint8, N×H/2×W/2×C for the first level and so on."""

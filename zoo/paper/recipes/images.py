@@ -36,6 +36,7 @@ class Images:
     labels: list[int] = field(default_factory=list)
     """Of the pool's images: the database's, or the number of the image's folder."""
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
 
 
 def load_images(
@@ -68,7 +69,7 @@ def load_images(
             try:
                 image = source.read(place)
             except ZooError as error:
-                skipped.append((source.names[place], error.message.rpartition(": ")[2]))
+                skipped.append((source.names[place], error.message))
                 continue
             finally:
                 on_progress()
@@ -84,6 +85,8 @@ def load_images(
     kept = list(images(held, taken_held))
     held_pool = make_pool(kept, 1, size) if kept else np.empty((0, 3, size, size), np.uint8)
     mean = pool.mean((0, 2, 3), dtype=np.float64).round(3).reshape(3, 1, 1)
+    sampled = f"no --data: trains on {len(taken)} sample photographs, only to try it out"
+    notes = (sampled,) if data is None else ()
     return Images(
         pool,
         held_pool,
@@ -93,4 +96,5 @@ def load_images(
         [source.names[place] for place in taken_held],
         [source.label(place) for place in taken for _ in range(variants)],
         skipped,
+        notes,
     )

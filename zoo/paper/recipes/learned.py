@@ -45,7 +45,8 @@ class Tunnel(nn.Module):
         encoder.requires_grad_(True)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.decoder(soft_switches(self.encoder, images, self.temperature))
+        rebuilt: torch.Tensor = self.decoder(soft_switches(self.encoder, images, self.temperature))
+        return rebuilt
 
 
 class Learned(Modern):

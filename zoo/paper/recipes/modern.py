@@ -181,7 +181,7 @@ class Modern:
             group["lr"] = self.rate()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bfloat16):
             rebuilt = self.module(*told)
-        loss = (rebuilt.float() - images).square().mean()
+        loss: torch.Tensor = (rebuilt.float() - images).square().mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self.recipe.clip:
@@ -282,5 +282,5 @@ def choose_encoder(
 def fast_bfloat16(device: str) -> bool:
     """Whether bfloat16 is worth it: on GPUs, and on CPUs that multiply it in tiles (AMX)."""
     if device.startswith("cuda"):
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return bool(torch.cpu._is_amx_tile_supported())

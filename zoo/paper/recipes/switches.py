@@ -50,7 +50,8 @@ class Soft(NamedTuple):
 
 def soft_unpool(x: torch.Tensor, switches: Soft) -> torch.Tensor:
     """`unpool` by the hard positions, with a gradient for the values that chose them."""
-    return _SoftUnpool.apply(x, *switches)
+    unpooled: torch.Tensor = _SoftUnpool.apply(x, *switches)  # type: ignore[no-untyped-call]
+    return unpooled
 
 
 class _SoftUnpool(torch.autograd.Function):

@@ -51,7 +51,7 @@ def test_forward_hard_backward_soft(temperature):
     values[1, 0] *= 300  # no overflow in the exponentials
     values.requires_grad_(True)
     x.requires_grad_(True)
-    best, flat = torch.nn.functional.max_pool2d(values.relu(), 2, return_indices=True)
+    _, flat = torch.nn.functional.max_pool2d(values.relu(), 2, return_indices=True)
     hard = torch.nn.functional.max_unpool2d(x, flat, 2)
     positions = pool_switches(values.detach().relu())[1]
     found = soft_unpool(x, Soft(positions, values, temperature))

@@ -1,4 +1,4 @@
-"""The README's figures of speed are those of benchmarks/*.json, which `zoo bench -o` writes."""
+"""The figures of docs/speed.md are those of benchmarks/*.json, which `zoo bench -o` writes."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LINES = (ROOT / "README.md").read_text().splitlines()
+LINES = (ROOT / "docs/speed.md").read_text().splitlines()
 
 
 def figures(suite: str) -> list[dict[str, Any]]:

@@ -1,0 +1,120 @@
+"""The suites of `zoo bench`, by name: how each is measured, what its files are."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from prototxt.errors import Argument, Sentence, UsageError
+from prototxt.files import atomic_write_all
+from zoo.benchmarks import converting, machine, networks, report, running, training
+from zoo.paper import architectures
+
+__all__ = ["check", "measure", "write"]
+
+
+def check(arches: Sequence[str], provider: str, folder: Path | None) -> None:
+    """UsageError for what cannot be measured, or written to."""
+    for name in arches:
+        architectures.channels(name)
+    if provider == "auto":
+        raise UsageError(
+            Sentence(Argument("provider"), " auto: say which one is measured"), remedy="cpu or cuda"
+        )
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise UsageError(
+            "is a file", subject=Argument("output", str(folder)), remedy="name a folder"
+        )
+
+
+def measure(
+    suite: str,
+    *,
+    arches: Sequence[str] = (),
+    batches: Sequence[int] = (),
+    threads: int | None = None,
+    rounds: int | None = None,
+    provider: str = "cpu",
+    quick: bool = False,
+    large: bool = False,
+    opencv: Path | None = None,
+    on_round: Callable[[], object] = lambda: None,
+) -> dict[str, Any]:
+    """Measure one of `report.SUITES`; a document as `report.document` makes it.
+
+    `threads` are by default one for each core, `arches` the paper's, `batches` 1 and 16; `quick`
+    takes small networks and few rounds. `opencv` is a folder with OpenCV 4. `on_round` is called
+    after each turn of a contestant.
+    """
+    load = machine.describe()["load"]
+    settings = settings_of(
+        suite, threads or machine.cores(), rounds, provider, quick, large, opencv
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        rows = rows_of(suite, Path(folder), arches, batches, settings, quick, on_round)
+    return report.document(suite, vars(settings), rows, load)
+
+
+def write(documents: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    """SUITE.json and SUITE.md of each, all or none, into a folder that is made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    contents: list[tuple[str | Path, Any]] = []
+    for document in documents:
+        path = folder / f"{document['suite']}.json"
+        contents.append((path, json.dumps(document, indent=1, default=str) + "\n"))
+        contents.append((path.with_suffix(".md"), report.markdown(document)))
+    atomic_write_all(contents)
+
+
+def settings_of(
+    suite: str,
+    threads: int,
+    rounds: int | None,
+    provider: str,
+    quick: bool,
+    large: bool,
+    opencv: Path | None,
+) -> Any:
+    """How a suite is to be measured."""
+    given: dict[str, Any] = {"threads": threads}
+    if rounds is not None or quick:
+        given["rounds"] = rounds or 2
+    if suite == "convert":
+        tiny: dict[str, Any] = {"side": 32, "width": 0.1, "hidden": 64} if quick else {}
+        return converting.Settings(**given, **tiny, large=large and not quick)
+    given["provider"] = provider
+    if quick:
+        given |= {"turn": 0.01, "matrix": 128}
+    if suite == "train":
+        few: dict[str, Any] = {"batch": 2, "images": 5} if quick else {}
+        return training.Settings(**given, **few)
+    small: dict[str, Any] = {
+        "side": 32,
+        "compiled": False,
+        "classifier_side": 67,
+        "classifier_hidden": 8,
+    }
+    return running.Settings(
+        **given, **(small if quick else {}), opencv=str(opencv.resolve()) if opencv else None
+    )
+
+
+def rows_of(
+    suite: str,
+    folder: Path,
+    arches: Sequence[str],
+    batches: Sequence[int],
+    settings: Any,
+    quick: bool,
+    on_round: Callable[[], object],
+) -> list[dict[str, Any]]:
+    """The rows of a suite."""
+    if suite == "convert":
+        return converting.run(folder, settings, on_round)
+    named = arches or networks.arches()[: 1 if quick else None]
+    if suite == "train":
+        return training.run(folder, named, settings, on_round)
+    return running.run(folder, named, batches or ([1] if quick else [1, 16]), settings, on_round)

@@ -1,0 +1,99 @@
+"""Models that the commands of the paper run: found by arch in a hub, opened, ready for images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prototxt.errors import Argument, Sentence, UsageError
+from zoo.errors import HubError
+from zoo.paper import architectures
+
+if TYPE_CHECKING:
+    from prototxt.preprocessing import Preprocessing, Size
+    from runtime import Model
+
+__all__ = ["BEST", "ImageModel", "find_model", "open_model"]
+
+BEST = "48_96_192"
+"""The network of the paper that rebuilds best."""
+
+
+def find_model(
+    model: Path | None,
+    arch: str | None,
+    *,
+    default: str | None = None,
+    pretrained: bool = False,
+    hub: str | None = None,
+    offline: bool = False,
+) -> tuple[Path, str | None]:
+    """The path of the model, and the arch alone (`16_16_16` of `16_16_16-learned@1.0`).
+
+    It is the file `model`, else what the hub (by default the one that ZOO_HUB names, else the
+    embedded one) has for `arch`, else for `default`; `pretrained` asks for the encoder that was
+    pretrained. UsageError where nothing is given, HubError where the hub has no such model.
+    """
+    from zoo.hub import locate
+
+    arch = arch if arch or model else default
+    name = architectures.arch_of(arch.partition("@")[0]) if arch is not None else None
+    if model is not None:
+        return model, name
+    if arch is None:
+        raise UsageError(
+            Sentence("neither ", Argument("arch"), " nor ", Argument("model"), " is given")
+        )
+    try:
+        encoder = "pretrained" if pretrained else None
+        return locate(arch, hub, offline, encoder=encoder), name
+    except HubError as error:
+        there = (error.remedy, "; or ") if error.remedy else ()
+        raise HubError(
+            error.message,
+            subject=error.subject,
+            position=error.position,
+            remedy=Sentence(*there, "give one with ", Argument("model"), " M.onnx"),
+        ) from None
+
+
+@dataclass(frozen=True)
+class ImageModel:
+    """A model that takes images, and how it is fed them."""
+
+    model: Model
+    how: Preprocessing
+    plane: Size
+    """Height and width that images are resized to."""
+    notes: tuple[str, ...]
+    """What a person should know of it."""
+
+    @property
+    def arch(self) -> str | None:
+        """As the model states it."""
+        return self.model.metadata.get("zoo.arch")
+
+    @property
+    def mean(self) -> np.ndarray:
+        """What is subtracted, 3×1×1 or 3×H×W."""
+        return self.how.mean_values(3)
+
+
+def open_model(
+    path: Path, provider: str = "auto", mean: str | None = None, size: Size | None = None
+) -> ImageModel:
+    """Load a model; `mean` and `size` (height, width) go before what its metadata state.
+
+    InferenceError where it takes something else than one image.
+    """
+    import runtime
+    from converters.metadata import untrained
+
+    model = runtime.load(path, provider)
+    fixed = runtime.fixed_size(model)
+    how, plane, resolved = runtime.resolve(model.metadata, mean=mean, size=size, fixed=fixed)
+    said = (*resolved, model.note, untrained(model.metadata))
+    return ImageModel(model, how, plane, tuple(note for note in said if note))

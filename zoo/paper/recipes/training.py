@@ -1,0 +1,139 @@
+"""`zoo train --arch`: images and a recipe in, a trained network with its card out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import prototxt
+from zoo.paper.recipes.images import Images
+from zoo.paper.recipes.modern import fast_bfloat16, recipe_for
+from zoo.paper.recipes.paper import paper_solver
+from zoo.paper.recipes.tunnel import TunnelRun, finish_paper, starting_weights, train_arch
+from zoo.training.distributed import join
+from zoo.training.run import Trained, choose_device, run_solver
+from zoo.training.solver import Event
+
+__all__ = ["ByModern", "ByPaper", "train_modern", "train_paper"]
+
+Say = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class ByPaper:
+    """How a training by the `paper` recipe ended; `card` is None where Ctrl-C ended it."""
+
+    trained: Trained
+    card: dict[str, Any] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `zoo train --json` prints it."""
+        return {**(self.card or {}), **self.trained.as_dict()}
+
+
+def train_paper(
+    arch: str,
+    images: Images,
+    folder: Path,
+    *,
+    pretrained: bool = False,
+    weights: Path | None = None,
+    resume: Path | None = None,
+    iterations: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    say: Say = lambda _: None,
+) -> ByPaper:
+    """Train by the authors' solver; `folder` gets snapshots and the exported network.
+
+    With `pretrained` the encoder first learns to classify (event ``classify``, values: how many
+    `classes`), unless `weights` or a snapshot to `resume` are given. Events ``train`` of the
+    reconstruction tell its `rmse` (in [0,1]) as well. Raises ZooError.
+    """
+    mean = images.pool.mean(0)
+    start = prototxt.read_weights(weights) if weights is not None else None
+    how: dict[str, Any] = {"iterations": iterations, "seed": seed, "device": choose_device(device)}
+    if pretrained and weights is None and resume is None:
+        classifier = paper_solver(
+            arch, images.pool, mean, folder, classify=True, labels=images.labels, **how
+        )
+        say(Event("classify", 0, {"classes": len(set(images.labels))}))
+        trained = run_solver(classifier, say)
+        if not trained.finished:
+            return ByPaper(trained)
+        start = classifier.network.weights()
+    solver = paper_solver(arch, images.pool, mean, folder, weights=start, **how)
+    if resume is not None:
+        solver.restore(resume)
+
+    def say_rmse(event: Event) -> None:
+        if event.kind == "train":
+            # The loss is half a sum of squares over an image.
+            rmse = (2 * event.values["smoothed_loss"] / mean.size) ** 0.5 / 255
+            event = replace(event, values={**event.values, "rmse": rmse})
+        say(event)
+
+    trained = run_solver(solver, say_rmse)
+    if not trained.finished:
+        return ByPaper(trained)
+    kind = "pretrained" if pretrained else "random"
+    return ByPaper(trained, finish_paper(arch, images, mean, solver, folder, seed, kind))
+
+
+@dataclass(frozen=True)
+class ByModern:
+    """How a training by the `modern` recipe ended."""
+
+    arch: str
+    folder: Path
+    card: dict[str, Any] | None
+    """Of the finished network; None where Ctrl-C ended the training."""
+    state: Path | None
+    """What an unfinished one goes on from, if it had begun."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `zoo train --json` prints it."""
+        if self.card is None:
+            return {"arch": self.arch, "finished": False}
+        return {**self.card, "output": str(self.folder), "finished": True}
+
+
+def train_modern(
+    arch: str,
+    images: Images,
+    folder: Path,
+    *,
+    encoder: str = "random",
+    encoders: int | None = None,
+    weights: Path | None = None,
+    resume: Path | None = None,
+    iterations: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    say: Say = lambda _: None,
+) -> ByModern | None:
+    """Train by the `modern` recipe, with the processes that torchrun started; `folder` (or where
+    the state to `resume` is) gets the state, the log and the exported network.
+
+    `encoders` random ones are drawn, of which the best in a brief trial stays (events ``trial``,
+    values: its `seed`, its `rmse`), or begins to learn where `encoder` is ``learned``. Returns None
+    in every process but the first. Raises ZooError.
+    """
+    device = choose_device(device)
+    if resume is not None:
+        folder = resume if resume.is_dir() else resume.parent
+    with join(device) as group:
+        start = None if weights is None else starting_weights(arch, weights)
+        recipe = recipe_for(
+            arch, iterations, seed, fast_bfloat16(device), encoders, start is not None, encoder
+        )
+        run = TunnelRun(arch, images, recipe, folder, device, group, start)
+        if group.first:
+            say(Event("begin", 0, {"max_iter": recipe.iterations}))
+        card = train_arch(run, say if group.first else lambda _: None, resume is not None)
+        if not group.first:
+            return None
+        state = run.files.state if run.training is not None else None
+        return ByModern(arch, folder, card, state)
