@@ -1,5 +1,6 @@
-"""Errors of the rooms in `zoo`; `zoo.cli.failures` has the table from an error to what a person
-reads.
+"""Errors of the rooms in `zoo`.
+
+`zoo.cli.failures` has the table from an error to what a person reads.
 
     ZooError (prototxt.errors)
     └── HubError      a model that is not at hand

@@ -55,6 +55,7 @@ class Worker:
         self.calls = 1
 
     def answer(self) -> dict[str, Any]:
+        """Wait for the worker's next line; only `absent`, which says why, where it has ended."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
@@ -62,6 +63,7 @@ class Worker:
         return dict(json.loads(line))
 
     def ask(self, line: str) -> dict[str, Any]:
+        """Send a line (a number of calls, or ``end``) and wait for the answer to it."""
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(f"{line}\n")

@@ -55,10 +55,10 @@ def version(package: str) -> str | None:
 
 
 def peak_rss() -> int | None:
-    """The most memory, in bytes, that this process held so far, pages of mapped files included;
-    None where the system does not tell.
+    """The most memory, in bytes, that this process held so far.
 
-    Not from getrusage: there a child begins with what its parent held.
+    Pages of mapped files are included; None where the system does not tell. Not from getrusage:
+    there a child begins with what its parent held.
     """
     try:
         for line in Path("/proc/self/status").read_text().splitlines():

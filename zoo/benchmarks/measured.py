@@ -1,5 +1,7 @@
-"""`python -m zoo.benchmarks.measured RESULT LIMIT COMMAND...` runs a `zoo` command, and writes into
-the file RESULT the most memory that it held; with a LIMIT of address space in bytes, 0 for none.
+"""Runs a `zoo` command and tells the most memory that it held.
+
+`python -m zoo.benchmarks.measured RESULT LIMIT COMMAND...` writes it into the file RESULT; LIMIT is
+one of address space in bytes, 0 for none.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from .machine import peak_rss
 
 
 def main() -> None:
+    """Run the command in this process; the file is written at exit, failures included."""
     result, limit = Path(sys.argv[1]), int(sys.argv[2])
     if limit:
         import resource

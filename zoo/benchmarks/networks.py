@@ -163,8 +163,9 @@ def field(number: int, content: bytes) -> bytes:
 
 
 def arches() -> list[str]:
-    """Of the networks with random encoders that come with the package, those of one width, from
-    the narrowest on.
+    """The networks of one width, from the narrowest on.
+
+    Of those with random encoders that come with the package.
     """
     from zoo import hub
     from zoo.hub.places import EMBEDDED
@@ -182,8 +183,9 @@ def arches() -> list[str]:
 
 
 def tunnel(arch: str, side: int, folder: Path) -> Files:
-    """A network of the paper with the weights of the model that comes with the package: its
-    definition, caffemodel, ours in ONNX, and a naive export.
+    """A network of the paper with the weights of the model that comes with the package.
+
+    Written to `folder`: its definition, caffemodel, ours in ONNX, and a naive export.
     """
     import onnx
 

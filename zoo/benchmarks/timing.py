@@ -50,8 +50,9 @@ def interleave(
     rounds: int,
     on_round: Callable[[], object] = lambda: None,
 ) -> dict[str, list[float]]:
-    """Let every contestant take its turn once a round, so that what disturbs the machine disturbs
-    all of them. Who begins changes from round to round.
+    """Let every contestant take its turn once a round.
+
+    What disturbs the machine then disturbs all of them. Who begins changes from round to round.
     """
     names = list(turns)
     found: dict[str, list[float]] = {name: [] for name in names}

@@ -88,11 +88,11 @@ def rows(
     found: Mapping[str, Measurement],
     bfloat16: bool,
 ) -> list[dict[str, Any]]:
-    """Figures of each way to train; `ratio` is how many times as long as ours, with the switches
-    kept, it takes.
+    """Figures of each way to train.
 
-    A step is the decoder three times (forward, and backward to weights and to inputs), and the
-    encoder once where the switches are not kept. The floor is that at the machine's measured peak.
+    `ratio` is how many times as long as ours, with the switches kept, it takes. A step is the
+    decoder three times (forward, and backward to weights and to inputs), and the encoder once where
+    the switches are not kept. The floor is that at the machine's measured peak.
     """
     ours, peak = found[CACHED].seconds, found[PEAK].seconds
     if ours is None or peak is None:

@@ -46,6 +46,7 @@ class Comparison:
     """Farther apart than the tolerance, and `ok` all the same: rounding alone decided."""
 
     def as_dict(self) -> dict[str, Any]:
+        """All fields by name, for `--json`."""
         return asdict(self)
 
     def sentence(self) -> str:

@@ -83,8 +83,10 @@ def part_of(graph: Graph, part: str | None) -> Graph:
 def drawn(
     kind: str, whole: Graph, graph: Graph, model: Model, seed: int, pixels: PixelFeed | None
 ) -> tuple[Blobs, Blobs]:
-    """Blobs of one kind of `probes`, for the network and for the model, which may take the pixels
-    of which they are made; a decoder is fed switches that its encoder took of them.
+    """Blobs of one kind of `probes`, for the network and for the model.
+
+    The model may take the pixels of which they are made; a decoder is fed switches that its encoder
+    took of them.
     """
     import converters
     from converters.legal_inputs import legal_inputs

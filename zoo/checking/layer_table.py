@@ -55,6 +55,7 @@ class LayerRow:
 
     @property
     def trained(self) -> int:
+        """How many pieces of evidence say that it trains as in Caffe."""
         return self.trainings + self.gradients
 
 

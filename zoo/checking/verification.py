@@ -51,6 +51,7 @@ class Row:
 
     @property
     def ok(self) -> bool:
+        """Whether all blobs agree, those included where rounding alone decided."""
         return all(item.ok for item in self.comparisons)
 
     @property
@@ -85,8 +86,9 @@ class Verifier:
         self._made: Model | None = None
 
     def check(self, name: str, feeds: Blobs, fed: Blobs, given: Blobs | None = None) -> Row:
-        """Compare on the blobs `feeds` of the network, which the model takes as `fed`; with `given`
-        outputs those as well.
+        """Compare on the blobs `feeds` of the network, which the model takes as `fed`.
+
+        Outputs in `given` are compared as well.
         """
         row, given = Row(name, feeds), given or {}
         sides = {"onnx": self.model.run(fed), "given": given}
@@ -184,6 +186,7 @@ class RoundingCheck:
         return dataclasses.replace(item, ok=True, rounding=True) if rounding else item
 
     def is_rounding(self, item: Comparison, side: Mapping[str, np.ndarray]) -> bool:
+        """Whether each layer up to the blob is right by itself, fed that side's blobs."""
         name, limit = item.blob, self.verifier.tolerance
         if item.right == "onnx":
             # Looking at every blob must not have changed what the model gives out.
@@ -230,13 +233,15 @@ def opened(path: Path, provider: str, wanted: set[str]) -> Model:
 
 
 def same(name: str, left: np.ndarray, right: np.ndarray, tolerance: float) -> bool:
+    """Whether two arrays of one blob agree, as `comparison.compare` judges it."""
     return comparison.compare(name, ("", left), ("", right), tolerance).ok
 
 
 def layer_by_layer(graph: Graph, feeds: Blobs, side: Blobs, tolerance: float) -> dict[str, bool]:
-    """By blob of `side`, whether each layer up to it, rebuilt in PyTorch and fed the blobs of
-    `side` (its own where `side` lacks them), gives the blob of `side`. What follows a layer that
-    does not is not run: its input may be nonsense.
+    """By blob of `side`, whether each layer up to it gives the blob of `side`.
+
+    Layers are rebuilt in PyTorch and fed the blobs of `side` (their own where `side` lacks them).
+    What follows a layer that departs is not run: its input may be nonsense.
     """
     import torch
 
@@ -278,6 +283,7 @@ def layer_by_layer(graph: Graph, feeds: Blobs, side: Blobs, tolerance: float) ->
 
 
 def several(result: Any) -> tuple[torch.Tensor, ...]:
+    """The outputs of a module as a tuple, of a layer with one top as well."""
     return result if isinstance(result, tuple) else (result,)
 
 
@@ -289,8 +295,9 @@ def uncertain(
     there: np.ndarray,
     node: Node[Any],
 ) -> bool:
-    """Whether a layer's float output is off by no more than rounding may bring about, measured in
-    double precision by inputs that are off by half a last place.
+    """Whether a layer's float output is off by no more than rounding may bring about.
+
+    That is measured in double precision, by inputs that are off by half a last place.
     """
     import torch
 

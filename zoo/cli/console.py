@@ -1,5 +1,7 @@
-"""The only module that prints: for people (rich in a terminal, plain text elsewhere), as one JSON
-object (`--json`), or nothing but errors (`--quiet`).
+"""The only module that prints.
+
+For people (rich in a terminal, plain text elsewhere), as one JSON object (`--json`), or nothing but
+errors (`--quiet`).
 
 Results go to stdout. Errors, warnings and progress go to stderr, progress only to a terminal.
 """
@@ -26,6 +28,7 @@ class Bar:
         self._update = update
 
     def __call__(self, steps: int = 1) -> None:
+        """Move on by so many steps."""
         self._update(advance=steps)
 
     def reach(self, done: int, total: int) -> None:
@@ -47,6 +50,7 @@ class Printer:
 
     @property
     def for_people(self) -> bool:
+        """Whether text is printed: neither `--json` nor `--quiet`."""
         return not (self.json or self.quiet)
 
     def result(self, data: Mapping[str, Any]) -> None:
@@ -59,6 +63,7 @@ class Printer:
             print(text, flush=True)
 
     def line(self, text: str = "") -> None:
+        """One line on stdout, for people; options in it are spelled as on the command line."""
         if self.for_people:
             print(spelled(text), flush=True)
 
@@ -119,8 +124,9 @@ class Printer:
     def progress(
         self, what: str, total: int | None = None, in_bytes: bool = False
     ) -> Iterator[Bar]:
-        """A progress bar on stderr while the block runs, which tells it how far it is; `in_bytes`
-        shows sizes and speed.
+        """A progress bar on stderr while the block runs, which tells it how far it is.
+
+        `in_bytes` shows sizes and speed.
         """
         if self.quiet or not _is_terminal(sys.stderr):
             yield Bar()
@@ -153,6 +159,7 @@ def error(message: str) -> None:
 
 
 def traceback(exception: BaseException) -> None:
+    """The whole traceback on stderr, for whoever sets ZOO_DEBUG."""
     import traceback as tracebacks
 
     tracebacks.print_exception(exception, file=sys.stderr)

@@ -11,8 +11,10 @@ __all__ = ["check_net", "hint_for"]
 
 
 def check_net(net: Path, weights: Path | None, command: str) -> None:
-    """UsageError where the definition and its weights are swapped, ZooError where one of them is
-    plainly something else. What is not recognised is left to who reads it.
+    """Refuse a definition or weights that are plainly something else.
+
+    UsageError where the two are swapped, ZooError where one of them is another kind of file. What
+    is not recognised is left to who reads it.
     """
     first = kind_of_content(net)
     second = kind_of_content(weights) if weights is not None else None

@@ -1,7 +1,7 @@
-"""What the pages of the `zoo` command are made of: commands in sections, and how a wrong line is
-answered.
+"""What the pages of the `zoo` command are made of.
 
-A command's file is loaded when the command is wanted, so that `zoo --help` loads none.
+Commands in sections, and how a wrong line is answered. A command's file is loaded when the command
+is wanted, so that `zoo --help` loads none.
 """
 
 from __future__ import annotations
@@ -145,8 +145,9 @@ class Command(_Light, TyperCommand):
 
 
 class _Plain:
-    """A parameter whose plain values are not checked by pydantic, which typer would load for it:
-    that takes a third as long as numpy and onnx together.
+    """A parameter whose plain values are not checked by pydantic.
+
+    Typer would load pydantic for it, which takes a third as long as numpy and onnx together.
     """
 
     def process_value(self, ctx: Any, value: Any) -> Any:

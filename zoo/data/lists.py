@@ -93,9 +93,11 @@ class ImageRecords:
         return len(self.entries)
 
     def shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of one record: the image's, C×H×W, of the first image; the label's, ()."""
         return [self.shape, ()]
 
     def name(self, number: int) -> str:
+        """The path of an image, for errors; after the last it begins again."""
         return str(self.entries[number % len(self.entries)].path)
 
     def row(self, number: int) -> list[np.ndarray]:

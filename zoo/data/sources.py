@@ -38,6 +38,7 @@ class Source:
             self.names = [entry.name for entry in self.entries]
 
     def read(self, number: int) -> np.ndarray:
+        """One image, H×W×3 uint8 BGR; grey is repeated. ZooError where it is broken."""
         if self.records is not None:
             array = self.records.image(number)[0]
             colour = np.broadcast_to(array, (3, *array.shape[1:]))
@@ -49,6 +50,7 @@ class Source:
         return self.samples[number][1]
 
     def label(self, number: int) -> int:
+        """The label of one image; 0 for sample photographs, which have none."""
         if self.records is not None:
             return self.records.image(number)[1]
         return self.entries[number].label if self.entries else 0

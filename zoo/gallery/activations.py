@@ -29,8 +29,10 @@ class Stage:
 
 
 def decoder_stages(path: Path, blob: np.ndarray) -> list[Stage]:
-    """The blobs between the bottleneck and the image, for one C×H×W input; none where the model
-    does not unpool. Only blobs of the definition are shown, not what operators need in between.
+    """The blobs between the bottleneck and the image, for one C×H×W input.
+
+    Empty where the model does not unpool. Only blobs of the definition are shown, not what
+    operators need in between.
     """
     import onnx
 

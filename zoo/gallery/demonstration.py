@@ -1,5 +1,6 @@
-"""What the live demonstration runs: the published encoder and decoder, with the features between
-them brought back.
+"""What the live demonstration runs.
+
+The published encoder and decoder, with the features between them brought back.
 
 Converting folds `bias4`, the only way for features into the decoder, to its constants: all of its
 weights are zero. To let a visitor alter features and see that nothing comes of it, the encoder here

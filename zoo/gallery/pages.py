@@ -52,8 +52,9 @@ def static() -> Site:
 def model(
     hub: Hub, entry: Entry, photographs: Sequence[Photograph], site: Site, demo: bool
 ) -> ModelPage:
-    """Put the page of one version and its pictures into the site; `demo` says whether there is a
-    demonstration to link to.
+    """Put the page of one version and its pictures into the site.
+
+    `demo` says whether there is a demonstration to link to.
     """
     from zoo.inspection import onnx_model as onnx_summary
     from zoo.paper import architectures
@@ -113,8 +114,9 @@ def overview(hub: Hub, shown: Sequence[ModelPage], demos: Sequence[Demo], site: 
 
 
 def table2(shown: Sequence[ModelPage]) -> list[dict[str, Any]]:
-    """The paper's rows, each with the model that stands for it here; then the networks with
-    learned switches, which the paper has none of.
+    """The paper's rows, each with the model that stands for it here.
+
+    Then the networks with learned switches, which the paper has none of.
     """
     from zoo.paper import architectures
 
@@ -204,8 +206,10 @@ def _pictures(
 
 
 def markdown(text: str) -> str:
-    """A card as HTML: no HTML of its own, and no pictures, which could come from another host. Its
-    headings are one level lower, below the page's own.
+    """A card as HTML.
+
+    It has no HTML of its own, and no pictures, which could come from another host. Its headings are
+    one level lower, below the page's own.
     """
     from markdown_it import MarkdownIt
 

@@ -28,9 +28,11 @@ class Photograph:
 
     @property
     def path(self) -> str:
+        """Where it lies below the site."""
         return f"gallery/photographs/{self.number}.jpg"
 
     def files(self) -> dict[str, bytes]:
+        """Its JPEG file's bytes, by path below the site."""
         return {self.path: encode(self.pixels, ".jpg")}
 
 

@@ -39,11 +39,13 @@ class Scale:
     high: float
 
     def x(self, point: Point) -> float:
+        """Pixels from the left: logarithmic in bits, encoders of one size side by side."""
         least, most = math.log2(TICKS[0]) - 0.35, math.log2(TICKS[-1]) + 0.35
         share = (math.log2(point.bits) - least) / (most - least)
         return LEFT + share * (WIDTH - LEFT - RIGHT) + APART.get(point.encoder, 0)
 
     def y(self, value: float) -> float:
+        """Pixels from the top: `low` at the bottom of the axis, `high` at its top."""
         share = (value - self.low) / (self.high - self.low)
         return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
 

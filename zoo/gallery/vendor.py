@@ -65,6 +65,7 @@ def runtime_files(tarball: Path | None = None) -> dict[str, bytes]:
 
 
 def is_right(path: Path) -> bool:
+    """Whether the package is there, and is the pinned one by its SHA-256."""
     return path.is_file() and sha256(path) == SHA256
 
 

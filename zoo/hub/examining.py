@@ -50,8 +50,9 @@ class Examined:
 
 
 def examine(path: Path) -> Examined:
-    """Check an ONNX file, run it once on zeros, and describe it. HubError in one line where it is
-    not fit for a hub.
+    """Check an ONNX file, run it once on zeros, and describe it.
+
+    HubError in one line where it is not fit for a hub.
     """
     model = _checked(path)
     beside = _external(model, path)
@@ -96,8 +97,10 @@ def describe_file(path: Path, kind: str) -> File:
 
 
 def targets(model: onnx.ModelProto) -> tuple[str, ...]:
-    """Where a model runs, by its operators: ONNX Runtime's CUDA provider has no MaxUnpool, and
-    onnxruntime-web's WebGPU has neither that nor ScatterElements nor LRN nor a pooling's indices.
+    """Where a model runs, by its operators.
+
+    ONNX Runtime's CUDA provider has no MaxUnpool, and onnxruntime-web's WebGPU has neither that nor
+    ScatterElements nor LRN nor a pooling's indices.
     """
     kinds = {node.op_type for node in model.graph.node}
     indices = any(node.op_type == "MaxPool" and len(node.output) > 1 for node in model.graph.node)
@@ -109,6 +112,7 @@ def targets(model: onnx.ModelProto) -> tuple[str, ...]:
 
 
 def takes_images(network: Network) -> bool:
+    """Whether the one input is N×C×H×W, of 1 or 3 channels."""
     shapes = [tensor.shape for tensor in network.inputs]
     return len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][1] in (1, 3)
 

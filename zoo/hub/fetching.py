@@ -52,6 +52,7 @@ class BoundedWriter:
         self.count = 0
 
     def write(self, data: bytes) -> None:
+        """Write a part, and tell `on_bytes` its length; TransientError past the limit."""
         self.count += len(data)
         if self.count > self._most:
             raise TransientError(

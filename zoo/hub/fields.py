@@ -71,6 +71,7 @@ class Fields:
         self._left = dict(value)
 
     def fail(self, name: str, why: str, remedy: str | None = None) -> NoReturn:
+        """Raise HubError with the place of a field; with an empty `name` that of the object."""
         place = ".".join(part for part in (self.where, name) if part) or "the index"
         raise HubError(why, subject=f"{self.source}: {place}", remedy=remedy)
 
@@ -107,12 +108,14 @@ class Fields:
         return value
 
     def integer(self, name: str, least: int, most: int) -> int:
+        """A whole number from `least` to `most`, both included."""
         value: int = self.take(name, int, "a whole number")
         if not least <= value <= most:
             self.fail(name, f"must lie between {least} and {most}, not {shown(value)}")
         return value
 
     def number(self, name: str) -> float:
+        """A finite number, as float."""
         value = self.take(name, (int, float), "a number")
         try:
             converted = float(value)
@@ -123,6 +126,7 @@ class Fields:
         return converted
 
     def items(self, name: str, most: int = ITEMS) -> list[Any]:
+        """A list of at most `most` items, which are not looked at."""
         value: list[Any] = self.take(name, list, "a list")
         if len(value) > most:
             self.fail(name, f"has {len(value)} items; at most {most} are allowed")

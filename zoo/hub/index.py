@@ -100,6 +100,7 @@ class Entry:
 
     @property
     def label(self) -> str:
+        """`NAME@VERSION`, as `zoo pull` takes it."""
         return f"{self.name}@{self.version}"
 
     @property
@@ -109,6 +110,7 @@ class Entry:
 
     @property
     def card(self) -> File | None:
+        """The Markdown file about it; None where there is none."""
         return next((file for file in self.files if file.kind == "card"), None)
 
     @property
@@ -118,10 +120,12 @@ class Entry:
 
     @property
     def targets(self) -> tuple[str, ...]:
+        """Where any of its ONNX files runs, in the order of TARGETS."""
         found = {target for file in self.models if file.network for target in file.network.targets}
         return tuple(target for target in TARGETS if target in found)
 
     def metric(self, name: str) -> Metric | None:
+        """The first figure of that name; None where it was not measured."""
         return next((metric for metric in self.metrics if metric.name == name), None)
 
     def path(self, file: File) -> str:
@@ -143,6 +147,7 @@ class Index:
         return tuple(sorted(found, key=lambda entry: version_key(entry.version)))
 
     def names(self) -> tuple[str, ...]:
+        """Each model's name once, sorted as `natural` does."""
         return tuple(sorted({entry.name for entry in self.models}, key=natural))
 
     def newest(self) -> Iterator[Entry]:
@@ -172,6 +177,7 @@ def as_dict(entry: Entry) -> dict[str, Any]:
 
 
 def version_key(version: str) -> tuple[int, ...]:
+    """A key that sorts 1.9.0 before 1.10.0."""
     return tuple(int(part) for part in version.split("."))
 
 

@@ -108,8 +108,9 @@ def cache_folder() -> Path:
 
 
 def kept_in(entry: Entry) -> Path:
-    """The cache folder of one version of a model, by its content: two hubs may have models of the
-    same name, and what one of them says must not spoil the other's.
+    """The cache folder of one version of a model, by its content.
+
+    Two hubs may have models of the same name, and what one of them says must not spoil the other's.
     """
     content = "\n".join(sorted(f"{file.sha256} {file.name}" for file in entry.files))
     digest = sha256(content.encode()).hexdigest()[:16]

@@ -74,8 +74,9 @@ def locate(
 def locate_file(
     sha256: str, hub: str | Path | None = None, offline: bool = False
 ) -> tuple[Path | None, Hub]:
-    """The path of the ONNX file of that digest, fetched if need be and checked, or None where the
-    hub has no such file; and the hub.
+    """The path of the ONNX file of that digest, fetched if need be and checked; and the hub.
+
+    The path is None where the hub has no such file.
     """
     opened = open_hub(hub, offline)
     for entry in opened.index.models:
@@ -114,8 +115,10 @@ def pull_entry(
 
 
 def find(hub: Hub, wanted: str, encoder: str | None = None) -> Entry:
-    """The version that `NAME`, `ARCH`, `NAME@VERSION` or `ARCH@VERSION` means; without a version
-    the newest. An arch means the network that reconstructs, by default with a random encoder.
+    """The version that `NAME`, `ARCH`, `NAME@VERSION` or `ARCH@VERSION` means.
+
+    Without a version the newest. An arch means the network that reconstructs, by default with a
+    random encoder.
     """
     name, at, version = wanted.partition("@")
     named = [e for e in hub.index.versions(name) if encoder in (None, e.encoder)]
@@ -187,8 +190,9 @@ def at_hand(
     offline: bool = False,
     on_bytes: OnBytes | None = None,
 ) -> list[Pulled]:
-    """Files of a model, each checked by size and SHA-256: in place where the hub is a folder, else
-    in the cache, fetched under a lock if need be.
+    """Files of a model, each checked by size and SHA-256.
+
+    They lie in place where the hub is a folder, else in the cache, fetched under a lock if need be.
     """
     if hub.folder is not None:
         folder = hub.folder

@@ -79,6 +79,7 @@ class Server(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
+        """Its address, with the port that it got; IPv6 in brackets."""
         host, port = self.server_address[:2]
         name = host.decode() if isinstance(host, bytes) else str(host)
         return f"http://{f'[{name}]' if ':' in name else name}:{port}"
@@ -109,9 +110,11 @@ class Handler(BaseHTTPRequestHandler):
     timeout = 60
 
     def do_GET(self) -> None:
+        """The file, or the span of it that Range asks for."""
         self._answer(body=True)
 
     def do_HEAD(self) -> None:
+        """The same headers, without the file."""
         self._answer(body=False)
 
     def _refuse_method(self) -> None:
@@ -219,6 +222,7 @@ class Handler(BaseHTTPRequestHandler):
         return span(self.headers.get("Range"), found.size)
 
     def log_message(self, format: str, *args: object) -> None:
+        """One line to the server's log; what a terminal would obey is escaped."""
         line = format % args
         self.server.log("".join(c if c.isprintable() else repr(c)[1:-1] for c in line))
 
@@ -276,9 +280,10 @@ def opened(path: Path, names: list[str]) -> ServedFile | None:
 
 
 def span(header: str | None, size: int) -> tuple[int, int] | str | None:
-    """A Range header as (start, end): None where it asks for nothing that we understand, in which
-    case everything is sent, as for several ranges at once; "unsatisfiable" where there are no such
-    bytes (RFC 9110, 14.1.2).
+    """A Range header as (start, end) (RFC 9110, 14.1.2).
+
+    None where it asks for nothing that we understand, in which case everything is sent, as for
+    several ranges at once; "unsatisfiable" where there are no such bytes.
     """
     match = re.fullmatch(r"bytes=\s*(\d{0,18})-(\d{0,18})\s*", header or "", re.IGNORECASE)
     if match is None or not (match[1] or match[2]):

@@ -56,22 +56,21 @@ def definition(
         # One image is what people compare; a network that mixes its batch keeps its own.
         with contextlib.suppress(converters.ConversionError):
             graph = converted(single).graph
-    rows: list[dict[str, Any]] = []
     names = {value.name for value in graph.values()}
-    for node in graph.nodes:
-        rows.append(
-            {
-                "layer": node.name,
-                "type": node.type,
-                "bottoms": [blob_name(value, names) for value in node.inputs],
-                "tops": {blob_name(value, names): list(value.shape) for value in node.outputs},
-                "parameters": sum(
-                    blob.size for i, blob in enumerate(node.blobs) if i not in node.shared
-                ),
-                "macs": macs(node),
-                "line": node.position.line if node.position else None,
-            }
-        )
+    rows: list[dict[str, Any]] = [
+        {
+            "layer": node.name,
+            "type": node.type,
+            "bottoms": [blob_name(value, names) for value in node.inputs],
+            "tops": {blob_name(value, names): list(value.shape) for value in node.outputs},
+            "parameters": sum(
+                blob.size for i, blob in enumerate(node.blobs) if i not in node.shared
+            ),
+            "macs": macs(node),
+            "line": node.position.line if node.position else None,
+        }
+        for node in graph.nodes
+    ]
     values = list(graph.values())
     return {
         "kind": "net",
@@ -115,8 +114,9 @@ def unbuilt(net: NetDefinition, phase: str, error: ZooError) -> dict[str, Any]:
 
 
 def blob_name(value: Any, names: set[str]) -> str:
-    """The prototxt's name of a blob; where layers work in place, the graph keeps them apart by
-    calling the earlier one `blob/layer`.
+    """The prototxt's name of a blob.
+
+    Where layers work in place, the graph keeps them apart by calling the earlier one `blob/layer`.
     """
     if value.producer is None:
         return str(value.name)
@@ -133,6 +133,7 @@ def macs(node: Any) -> int:
 
 
 def nbytes(value: Any) -> int:
+    """Bytes of a blob at run time: float32, or int64 for indices."""
     return (8 if value.dtype == "int64" else 4) * known_product(value.shape)
 
 
@@ -154,7 +155,7 @@ def peak_bytes(graph: Any, names: set[str]) -> int:
 
 
 def known_product(dims: Any) -> int:
-
+    """The product of the dimensions that are known; open ones (names) count as 1."""
     return math.prod(dim for dim in dims if isinstance(dim, int))
 
 
@@ -174,6 +175,7 @@ def solver(path: Path) -> dict[str, Any]:
 
 
 def is_plain(value: Any) -> bool:
+    """Whether JSON can hold it: a number, a text, a bool, or lists of these."""
     if isinstance(value, list):
         return all(map(is_plain, value))
     return isinstance(value, int | float | str | bool)

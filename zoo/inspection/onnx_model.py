@@ -17,8 +17,10 @@ OPEN = {"batch": 1}
 
 
 def summary(path: Path) -> dict[str, Any]:
-    """A model as plain data. Open dimensions count as a batch of one at `zoo.input_size`
-    (128×128 where the model does not say). ZooError for what is no ONNX model.
+    """A model as plain data; ZooError for what is no ONNX model.
+
+    Open dimensions count as a batch of one at `zoo.input_size` (128×128 where the model does not
+    say).
     """
     import onnx
 
@@ -122,8 +124,9 @@ def _fixed(model: onnx.ModelProto, sizes: dict[str, int]) -> onnx.ModelProto:
 def _measured(
     model: onnx.ModelProto, known: dict[str, list[int | str]]
 ) -> dict[str, list[int | str]]:
-    """The shapes that inference does not find (it knows no MaxUnpool with a computed shape), taken
-    from one run on zeros; nothing where the model does not run here.
+    """The shapes that inference does not find, taken from one run on zeros.
+
+    It knows no MaxUnpool with a computed shape. Nothing where the model does not run here.
     """
     import numpy as np
     import onnx

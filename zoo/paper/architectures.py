@@ -1,5 +1,6 @@
-"""The networks of the paper *Tunnel Effect in CNNs: Image Reconstruction From Max-Switch
-Locations* (IEEE SPL 2017): their definitions, solvers and published figures.
+"""The paper's networks: their definitions, solvers and published figures.
+
+The paper is *Tunnel Effect in CNNs: Image Reconstruction From Max-Switch Locations*, IEEE SPL 2017.
 
 An arch is written `n1_n2_n3`: the channels of the three encoder levels, each two 3×3 convolutions
 and one 2×2 max pooling. The decoder mirrors the encoder and receives nothing but the switches: the
@@ -133,8 +134,9 @@ solver_mode: GPU
 def document(
     arch: str, *, size: int | None = None, classify: bool = False, of_solver: bool = False
 ) -> str:
-    """The text of `definition` (128×128 images by default) or `solver`; UsageError for a `size`
-    where the file names none.
+    """The text of `definition` (128×128 images by default) or `solver`.
+
+    UsageError for a `size` where the file names none.
     """
     if size is not None and (classify or of_solver):
         raise UsageError(

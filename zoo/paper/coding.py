@@ -36,6 +36,7 @@ class Coder:
         return self.network.sha256
 
     def header(self, height: int, width: int, raw: bool = False) -> Header:
+        """The head of a .switches file for an image of that size; `raw` is uncompressed."""
         from runtime.codec import Header
 
         return Header(height, width, tuple(self.network.levels), self.arch, self.sha256, raw)
@@ -251,8 +252,9 @@ def decode_file(
     offline: bool = False,
     provider: str = "auto",
 ) -> Decoded:
-    """Write the picture (PNG) in a .switches file, by the model that made it: `model`, else the one
-    of that digest in the hub. Raises ZooError for any other model.
+    """Write the picture (PNG) in a .switches file, by the model that made it.
+
+    That is `model`, else the one of that digest in the hub. Raises ZooError for any other model.
     """
     import runtime
     from runtime.codec import read_header

@@ -82,9 +82,10 @@ def evaluate(
     report: Path | None = None,
     on_progress: OnProgress = unheard,
 ) -> Evaluated:
-    """Measure the model in an ONNX file over the images of `data`: a folder, one image, an LMDB, or
-    (None) sample photographs; of them those that `held_out` leaves out of training, and at most
-    `limit`.
+    """Measure the model in an ONNX file over images.
+
+    `data` is a folder, one image, an LMDB, or None for sample photographs; taken are those that
+    `held_out` leaves out of training, at most `limit`.
 
     `size` is height and width that images are resized to, `batch` how many run at a time. With
     `report` a folder gets report.md, report.json and pictures. ZooError where the model is of

@@ -53,8 +53,9 @@ class Measured:
         self.ssim.append(runtime.ssim(original, picture))
 
     def result(self) -> dict[str, Any]:
-        """Bits per pixel and channel, RMSE over all pixels, the PSNR of that (None: no error at
-        all), mean SSIM; all None where there was no image.
+        """Bits per pixel and channel, RMSE over all pixels, its PSNR, mean SSIM.
+
+        The PSNR is None where there is no error at all, all four where there was no image.
         """
         import runtime
 
@@ -83,6 +84,7 @@ class Row:
     others: dict[str, Measured] = field(default_factory=lambda: {f: Measured() for f in FORMATS})
 
     def result(self) -> dict[str, Any]:
+        """The row as rate.json has it, each format's figures by the format's name."""
         bits = {"paper": self.paper, "fixed": self.fixed, "entropy": self.entropy}
         ours = self.switches.result()
         return {
@@ -148,8 +150,9 @@ def measure(
     images: Iterable[np.ndarray],
     on_progress: Callable[[], object] = lambda: None,
 ) -> tuple[list[Row], float]:
-    """Every network over H×W×3 uint8 BGR images of any sizes; a row each, and what lossless PNG
-    takes in bits per pixel and channel.
+    """Every network over H×W×3 uint8 BGR images of any sizes.
+
+    Returns a row each, and what lossless PNG takes in bits per pixel and channel.
     """
     from runtime import InferenceError
     from runtime.codec import dump
@@ -201,6 +204,8 @@ COLUMNS = ("arch", "fixed", "entropy", "file", "switches", "JPEG", "WebP")
 
 
 def cells(row: Row) -> list[str]:
+    """A row as text, by COLUMNS; says of a format how many images it could make so small."""
+
     def quality(measured: Measured) -> str:
         found = measured.result()
         if not found["images"]:
@@ -245,6 +250,7 @@ def as_markdown(rows: Sequence[Row], about: Mapping[str, Any]) -> str:
 
 
 def as_json(rows: Sequence[Row], about: Mapping[str, Any]) -> str:
+    """The content of rate.json: `about` and the rows."""
     return json.dumps({**about, "rows": [row.result() for row in rows]}, indent=2) + "\n"
 
 
@@ -341,8 +347,9 @@ def rate(
     on_progress: OnProgress = unheard,
     warn: Callable[[str], object] = lambda _: None,
 ) -> Rates:
-    """Measure networks of a hub, by name (none: all that rebuild images), over the images of `data`
-    as `zoo.data.sources.evaluated_images` takes them, the first `limit`.
+    """Measure networks of a hub, by name (none: all that rebuild images), over images.
+
+    Those are the first `limit` of `data`, as `zoo.data.sources.evaluated_images` takes it.
 
     `size` is height and width that images are resized to; None leaves each as it is. `folder` gets
     rate.md, rate.json and rate.png. `warn` is told of each broken image as it is left out.

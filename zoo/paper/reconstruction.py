@@ -91,8 +91,10 @@ def draw(
     provider: str = "auto",
     on_progress: OnProgress = unheard,
 ) -> Pictures:
-    """Write a picture (PNG) of each image, or of each in a folder of them: what the network saw
-    beside what came back. `folder` is made if need be, and only where every image could be read.
+    """Write a picture (PNG) of each image, or of each in a folder of them.
+
+    It shows what the network saw beside what came back. `folder` is made if need be, and only where
+    every image could be read.
 
     `mean` and `size` (height, width) go before what the model states. Raises ZooError.
     """

@@ -170,6 +170,8 @@ COLUMNS = (
 
 
 def cells(row: Row) -> list[Any]:
+    """A row as text, by COLUMNS; empty where there is no figure."""
+
     def figure(value: float | None) -> str:
         return "" if value is None else f"{value:.4f}"
 
@@ -182,6 +184,7 @@ def cells(row: Row) -> list[Any]:
 
 
 def as_markdown(table: Sequence[Row], about: dict[str, Any]) -> str:
+    """The table as a document; `about` says over which `images` of which `data`."""
     lines = [
         "# Table II",
         "",

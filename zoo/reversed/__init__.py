@@ -1,3 +1,4 @@
-"""Reversed networks and what is done with them: visualisation, saliency segmentation, decoded
-filters, the informativeness of bottlenecks.
+"""Reversed networks and what is done with them.
+
+Visualisation, saliency segmentation, decoded filters, the informativeness of bottlenecks.
 """

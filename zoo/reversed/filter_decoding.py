@@ -108,8 +108,10 @@ def decode(own: np.ndarray, below: list[Node[Any]], unpool: str) -> np.ndarray:
 
 
 def step(node: Node[Any], values: np.ndarray, unpool: str) -> np.ndarray:
-    """Filters over a node's output as filters over its input; what is linear and the same for all
-    of a channel multiplies, a rectifier, a bias or LRN passes them as they are.
+    """Filters over a node's output as filters over its input.
+
+    What is linear and the same for all of a channel multiplies; a rectifier, a bias or LRN passes
+    them as they are.
     """
     from converters.layers.activations import Power, PReLU, ReLU
     from converters.layers.bn import BN
@@ -319,8 +321,10 @@ def decode_filters(
     shapes: Mapping[str, Shape] | None = None,
     seed: int = 0,
 ) -> DecodedFilters:
-    """Decode a layer's filters, and write LAYER.png, a sheet of them, and LAYER.npz, with them as
-    `filters` (filters, channels, height, width), into a folder, made if need be.
+    """Decode a layer's filters, and write them into a folder, made if need be.
+
+    LAYER.png is a sheet of them, LAYER.npz has them as `filters` (filters, channels, height,
+    width).
 
     `unpool` is one of UNPOOLS. `check` is an image, or an .npz with the inputs, to which the
     layer's response is compared with that of the decoded filters. Raises ZooError.

@@ -1,5 +1,6 @@
-"""What tells more: switches, ReLU masks, or both (section 3.3 of Mahendran and Vedaldi's *Salient
-deconvolutional networks*, in this project's terms).
+"""What tells more: switches, ReLU masks, or both.
+
+Section 3.3 of Mahendran and Vedaldi's *Salient deconvolutional networks*, in this project's terms.
 
 One encoder, three decoders of one architecture, trained alike. A decoder that is not told the
 switches puts every value into the first place of its window; one that is told the masks keeps only
@@ -71,8 +72,9 @@ class Informativeness:
 
     @property
     def changes(self) -> list[dict[str, Any]]:
-        """For each pair of PUBLISHED, by which share the error of the first is above the second's;
-        below 0 where it is lower.
+        """For each pair of PUBLISHED, by which share the error of the first is above the second's.
+
+        Below 0 where it is lower.
         """
         return [
             {

@@ -178,6 +178,7 @@ class Score:
     pixels: int = 0
 
     def add(self, found: np.ndarray, wanted: np.ndarray) -> None:
+        """Count one image, by H×W masks of bool; no foreground in either is an IoU of 1."""
         union = int((found | wanted).sum())
         self.unions.append(int((found & wanted).sum()) / union if union else 1.0)
         self.right += int((found == wanted).sum())
@@ -185,10 +186,12 @@ class Score:
 
     @property
     def iou(self) -> float:
+        """The mean over images, 0..1; there must be one."""
         return sum(self.unions) / len(self.unions)
 
     @property
     def accuracy(self) -> float:
+        """The share over the pixels of all images, 0..1."""
         return self.right / self.pixels
 
 
@@ -265,8 +268,10 @@ def segment(
     provider: str = "auto",
     on_progress: OnProgress = unheard,
 ) -> Segmented:
-    """Segment images, or all in folders of them, by a classifier; `folder` gets STEM.png, white
-    where the foreground is, and STEM.seen.png, and is made only where every image could be read.
+    """Segment images, or all in folders of them, by a classifier.
+
+    `folder` gets STEM.png, white where the foreground is, and STEM.seen.png, and is made only where
+    every image could be read.
 
     `method` is a name of `converters.passes.reverse.METHODS`, `blob` by default what the last
     softmax reads; `plain` resizes images to the network's own size. `masks` is a folder of right

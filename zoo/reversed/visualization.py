@@ -282,8 +282,9 @@ def visualize(
     provider: str = "auto",
     on_progress: OnProgress = unheard,
 ) -> Visualized:
-    """Draw what a neuron of `blob` responds to in an image (or the inputs of an .npz) into a
-    folder, made if need be, once all is computed: METHOD.png, METHOD.npy.
+    """Draw what a neuron of `blob` responds to in an image, or in the inputs of an .npz.
+
+    Once all is computed, `folder`, made if need be, gets METHOD.png and METHOD.npy.
 
     `method` is a name of `combinations`, or ``all``, which adds a sheet of them; `neuron` as
     `projection` takes it; `sheets` are names of SHEETS. `onnx` writes the reversed network as well,

@@ -40,6 +40,7 @@ class Group:
         return float(total) / self.size
 
     def wait(self) -> None:
+        """Until all processes are here."""
         if self.size > 1:
             distributed.barrier()
 

@@ -98,6 +98,7 @@ class Network:
         return stored
 
     def types(self) -> dict[str, str]:
+        """The type of each layer, by name, as a .caffemodel holds it."""
         return {node.name: node.type for node in self.graph.nodes}
 
     def copy_from(self, other: Network) -> None:

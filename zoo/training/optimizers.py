@@ -52,6 +52,7 @@ class CaffeOptimizer(torch.optim.Optimizer):
 
     @property
     def blobs(self) -> list[torch.Tensor]:
+        """The parameters in the network's order, one to a group."""
         return [group["params"][0] for group in self.param_groups]
 
     @property
@@ -118,6 +119,7 @@ class SGD(CaffeOptimizer):
     def update(
         self, gradient: torch.Tensor, rate: float, history: list[torch.Tensor]
     ) -> torch.Tensor:
+        """history = momentum · history + rate · gradient."""
         return history[0].mul_(self.solver.momentum).add_(gradient, alpha=rate)
 
 
@@ -127,6 +129,7 @@ class Nesterov(CaffeOptimizer):
     def update(
         self, gradient: torch.Tensor, rate: float, history: list[torch.Tensor]
     ) -> torch.Tensor:
+        """(1 + momentum) · new history - momentum · old; the history is SGD's."""
         momentum = self.solver.momentum
         before = history[0].clone()
         history[0].mul_(momentum).add_(gradient, alpha=rate)
@@ -139,6 +142,7 @@ class AdaGrad(CaffeOptimizer):
     def update(
         self, gradient: torch.Tensor, rate: float, history: list[torch.Tensor]
     ) -> torch.Tensor:
+        """rate · gradient / (√(sum of squares) + delta)."""
         history[0].addcmul_(gradient, gradient)
         return gradient / (history[0].sqrt() + self.solver.delta) * rate
 
@@ -149,6 +153,7 @@ class RMSProp(CaffeOptimizer):
     def update(
         self, gradient: torch.Tensor, rate: float, history: list[torch.Tensor]
     ) -> torch.Tensor:
+        """rate · gradient / (√(mean of squares) + delta); the mean decays by rms_decay."""
         keep = self.solver.rms_decay
         history[0].mul_(keep).addcmul_(gradient, gradient, value=1 - keep)
         return gradient / (history[0].sqrt() + self.solver.delta) * rate
@@ -162,6 +167,7 @@ class AdaDelta(CaffeOptimizer):
     def update(
         self, gradient: torch.Tensor, rate: float, history: list[torch.Tensor]
     ) -> torch.Tensor:
+        """rate · gradient · √((updates + delta) / (gradients + delta)), means of squares."""
         keep, delta = self.solver.momentum, self.solver.delta
         gradients, updates = history
         gradients.mul_(keep).addcmul_(gradient, gradient, value=1 - keep)
@@ -178,6 +184,7 @@ class Adam(CaffeOptimizer):
     def update(
         self, gradient: torch.Tensor, rate: float, history: list[torch.Tensor]
     ) -> torch.Tensor:
+        """rate · mean / (√(mean of squares) + delta), corrected for a start from 0."""
         first, second = self.solver.momentum, self.solver.momentum2
         mean, square = history
         mean.mul_(first).add_(gradient, alpha=1 - first)

@@ -191,8 +191,9 @@ def open_test_feed(
 
 
 def train(solver: Solver, say: Callable[[Event], None]) -> Path | None:
-    """Run to the end (or to Ctrl-C, after a snapshot), logging to metrics.jsonl beside the
-    snapshots and drawing loss.png. Returns the last .solverstate.
+    """Run to the end (or to Ctrl-C, after a snapshot). Returns the last .solverstate.
+
+    metrics.jsonl beside the snapshots is the log, of which loss.png is drawn.
     """
     extras.require("matplotlib")
     if not solver.group.first:

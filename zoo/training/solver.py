@@ -28,8 +28,10 @@ Feed = Callable[[int], Mapping[str, np.ndarray]]
 
 @dataclass
 class Event:
-    """Something to show or log. `kind` is ``begin`` (values: the `max_iter` to go to), ``step``,
-    ``train``, ``test`` or ``snapshot``; the recipes of the paper have a few more.
+    """Something to show or log.
+
+    `kind` is ``begin`` (values: the `max_iter` to go to), ``step``, ``train``, ``test`` or
+    ``snapshot``; the recipes of the paper have a few more.
     """
 
     kind: str
@@ -214,6 +216,7 @@ class Solver:
         return state
 
     def path(self, suffix: str) -> Path:
+        """A snapshot's file at this iteration, named as Caffe does: PREFIX_iter_N and `suffix`."""
         return self.prefix.with_name(f"{self.prefix.name}_iter_{self.iteration}{suffix}")
 
     def restore(self, path: Path) -> None:

@@ -1,3 +1,4 @@
-"""How the paper's networks are trained: as the authors did (`paper`), faster and better (`modern`),
-and with learned switches (`learned`). Loads torch.
+"""How the paper's networks are trained. Loads torch.
+
+As the authors did (`paper`), faster and better (`modern`), and with learned switches (`learned`).
 """

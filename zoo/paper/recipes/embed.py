@@ -1,4 +1,6 @@
-"""How the embedded hub is made of trained networks; run by whoever trained them anew:
+"""How the embedded hub is made of trained networks.
+
+Run by whoever trained them anew:
 
     zoo train --arch A --data DIR --hold-out 100 -o RUNS/A      for each arch, and with
     zoo train --arch A --encoder learned --data DIR --hold-out 100 -o RUNS/A-learned
@@ -121,6 +123,7 @@ def embed(
 
 
 def main() -> None:
+    """The command line above; a line on stdout for each network."""
     from zoo.data.sources import evaluated_images
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])

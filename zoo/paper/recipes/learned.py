@@ -53,6 +53,7 @@ class Learned(Modern):
     """A training of encoder and decoder at once."""
 
     def learner(self) -> nn.Module:
+        """Encoder and decoder: N×3×H×W images to images."""
         return Tunnel(self.encoder, self.decoder, self.recipe.temperature)
 
     def tell(self, images: torch.Tensor, places: Any) -> tuple[Any, ...]:

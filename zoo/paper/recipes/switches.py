@@ -45,6 +45,7 @@ class Soft(NamedTuple):
 
     @property
     def shape(self) -> torch.Size:
+        """N×h×w×C, so that it passes for its positions."""
         return self.positions.shape
 
 
@@ -55,9 +56,10 @@ def soft_unpool(x: torch.Tensor, switches: Soft) -> torch.Tensor:
 
 
 class _SoftUnpool(torch.autograd.Function):
-    """On the way back a switch counts as the softmax of its window's four values and of a fifth,
-    0, that stands for position 0: where no value is above 0, the ReLU leaves a tie of zeros, which
-    the first place wins.
+    """Hard on the way forward; on the way back a switch counts as a softmax.
+
+    It is that of its window's four values and of a fifth, 0, that stands for position 0: where no
+    value is above 0, the ReLU leaves a tie of zeros, which the first place wins.
     """
 
     @staticmethod
@@ -111,6 +113,7 @@ class SwitchStore:
 
     @property
     def nbytes(self) -> int:
+        """Bytes of memory that all levels take."""
         return sum(level.nbytes for level in self.levels)
 
     def put(self, start: int, positions: list[torch.Tensor]) -> None:

@@ -114,8 +114,9 @@ def train_modern(
     device: str = "auto",
     say: Say = lambda _: None,
 ) -> ByModern | None:
-    """Train by the `modern` recipe, with the processes that torchrun started; `folder` (or where
-    the state to `resume` is) gets the state, the log and the exported network.
+    """Train by the `modern` recipe, with the processes that torchrun started.
+
+    `folder` (or where the state to `resume` is) gets the state, the log and the exported network.
 
     `encoders` random ones are drawn, of which the best in a brief trial stays (events ``trial``,
     values: its `seed`, its `rmse`), or begins to learn where `encoder` is ``learned``. Returns None

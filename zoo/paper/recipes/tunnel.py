@@ -53,14 +53,17 @@ class Files:
 
     @property
     def state(self) -> Path:
+        """What a resumed run needs (.npz); replaced whole."""
         return self.folder / STATE
 
     @property
     def log(self) -> Path:
+        """One JSON object a line, as `TunnelRun.note` writes it."""
         return self.folder / "metrics.jsonl"
 
     @property
     def curve(self) -> Path:
+        """The error over the iterations, drawn from the log."""
         return self.folder / "loss.png"
 
 
@@ -140,6 +143,7 @@ class TunnelRun:
             yield Event("snapshot", training.iteration, path=self.save())
 
     def note(self, event: Event) -> None:
+        """Add an event's values to the log; only the first process does."""
         if self.group.first:
             with self.files.log.open("a", encoding="utf-8") as file:
                 row = {"kind": "train", "iteration": event.iteration, **event.values}
@@ -205,6 +209,7 @@ class TunnelRun:
         return {**arrays, "iteration": np.array(about["iteration"])}
 
     def restore(self, training: Modern, saved: dict[str, np.ndarray]) -> None:
+        """Put a loaded state into a training: decoder, optimiser's moments, iteration."""
         training.decoder.load_state_dict(part(saved, "decoder"))
         training.iteration = int(saved["iteration"])
         parameters = training.parameters
