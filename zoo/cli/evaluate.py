@@ -60,6 +60,7 @@ def evaluate(
     """
     sides = options.parse_size(size) if size else None
     from zoo.cli.console import Printer
+    from zoo.cli.spelling import spelled
     from zoo.paper import evaluation
     from zoo.paper.models import find_model
 
@@ -78,6 +79,7 @@ def evaluate(
             provider=provider.value,
             batch=batch,
             report=report,
+            spell=spelled,
             on_progress=bar.reach,
         )
     say.left_out(found.outcome.skipped)

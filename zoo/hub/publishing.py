@@ -235,7 +235,6 @@ def _undone_on_failure(hub: Path) -> Iterator[list[Path]]:
 
 def read_metric(path: Path) -> Metric:
     """What `zoo eval --json` printed, as the metric of the index."""
-    evaluate = "zoo.paper.evaluation.evaluate"
     try:
         found = json.loads(path.read_bytes())
         value, data, images = float(found["rmse"]), str(found["data"]), int(found["images"])
@@ -247,9 +246,12 @@ def read_metric(path: Path) -> Metric:
         raise HubError(f"cannot be read: {error.strerror or error}", subject=path) from None
     except (ValueError, KeyError, TypeError):
         raise HubError(
-            Sentence("not a result of ", Function(evaluate)),
+            Sentence("not a result of ", Function("zoo.paper.evaluation.evaluate")),
             subject=path,
-            remedy=Sentence(Function(evaluate, ("...", Argument("json"), "> FILE")), " writes one"),
+            remedy=Sentence(
+                Function("zoo.paper.evaluation.evaluate", ("...", Argument("json"), "> FILE")),
+                " writes one",
+            ),
         ) from None
     # Where it lay on the machine that measured it is nobody's business.
     return Metric("rmse", value, Path(data).name or data, images)

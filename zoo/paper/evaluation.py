@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,6 +81,7 @@ def evaluate(
     provider: str = "auto",
     batch: int = 16,
     report: Path | None = None,
+    spell: Callable[[str], str] = str,
     on_progress: OnProgress = unheard,
 ) -> Evaluated:
     """Measure the model in an ONNX file over images.
@@ -88,7 +90,8 @@ def evaluate(
     `held_out` leaves out of training, at most `limit`.
 
     `size` is height and width that images are resized to, `batch` how many run at a time. With
-    `report` a folder gets report.md, report.json and pictures. ZooError where the model is of
+    `report` a folder gets report.md, report.json and pictures. `spell` says how the notes call
+    arguments (`prototxt.errors.Sentence`). ZooError where the model is of
     another arch than `arch` or reconstructs no image, or where no image can be read.
     """
     import runtime
@@ -116,7 +119,7 @@ def evaluate(
         opened.plane,
         model.provider,
         bool(untrained(model.metadata)),
-        (*notes, *opened.notes),
+        tuple(map(spell, (*notes, *opened.notes))),
     )
     if report is None:
         return found

@@ -144,6 +144,13 @@ def test_a_report(zoo, offset, photographs, tmp_path):
     assert runtime.read_image(folder / "chelsea.png").shape[1] > 2 * 128
 
 
+def test_a_report_names_options(zoo, offset, tmp_path):
+    zoo("eval", "--model", offset, "--limit", 1, "--report", "out")
+    note = "no --data: evaluated scikit-image's sample photographs ("
+    assert f"- {note}" in (tmp_path / "out/report.md").read_text()
+    assert json.loads((tmp_path / "out/report.json").read_text())["notes"][0].startswith(note)
+
+
 def test_a_report_where_a_file_is_in_the_way(zoo, offset, tmp_path):
     (tmp_path / "taken").write_text("x")
     refusal = zoo("eval", "--model", offset, "--limit", 1, "--report", "taken").refusal

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from prototxt.errors import ZooError
+from prototxt.errors import Argument, Sentence, ZooError
 from zoo.data.sources import Source, held_out_places
 from zoo.paper.recipes.crops import make_pool
 
@@ -85,7 +85,11 @@ def load_images(
     kept = list(images(held, taken_held))
     held_pool = make_pool(kept, 1, size) if kept else np.empty((0, 3, size, size), np.uint8)
     mean = pool.mean((0, 2, 3), dtype=np.float64).round(3).reshape(3, 1, 1)
-    sampled = f"no --data: trains on {len(taken)} sample photographs, only to try it out"
+    sampled = Sentence(
+        "no ",
+        Argument("data"),
+        f": trains on {len(taken)} sample photographs, only to try it out",
+    )
     notes = (sampled,) if data is None else ()
     return Images(
         pool,
