@@ -84,6 +84,10 @@ def own_shapes(sizes: Sizes, build: Build, notes: list[str]) -> dict[str, Shape]
             shape = record.kind.top_shape(sizes.params[id(record)], version.index)
             if shape is not None:
                 found[version.blob] = shape
+                assumed = record.kind.assumption(sizes.params[id(record)], version.index)
+                if assumed is not None and version.blob not in sizes.given:
+                    shown = "x".join(map(str, shape[1:]))
+                    notes.append(f"input {version.blob} {shown}: {assumed}")
             else:
                 guessed.append((record, version))
     open_yet = []

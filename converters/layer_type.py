@@ -152,6 +152,10 @@ class LayerType:
         """Of an input layer: a top's shape as the prototxt states it, None where it does not."""
         return None
 
+    def assumption(self, params: Any, index: int) -> str | None:
+        """Of an input layer: what of `top_shape` is neither stated nor certain, for a note."""
+        return None
+
     def usual_channels(self, params: Any, index: int) -> int | None:
         """Of an input layer: how many channels to take a top to have where nothing tells."""
         return None

@@ -1,0 +1,260 @@
+"""Convolution, deconvolution and pooling over time as well: C3D, N×C×L×H×W of L frames.
+
+C3D 1.0 has them in V1 syntax with the fields in `convolution_param` and `pooling_param`, 1.1 in
+messages of their own; what they compute is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from prototxt.net import LayerDefinition
+from prototxt.schema import UInt, decode
+
+from ..fillers import Filler
+from ..graph import Dim, Node, Shape
+from ..layer_type import LayerType
+from ..registry import register
+from ..shapes import known, pooled, text
+from .convolution import Convolution, ConvolutionParams, Deconvolution
+from .pooling import LOWEST, Method
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..onnx_builder import OnnxBuilder, Operand
+
+FORK = "C3D (facebookarchive/C3D)"
+
+Three = tuple[int, int, int]
+
+
+@dataclass
+class Convolution3DParams:
+    """Convolution3DParameter (C3D 1.1), and ConvolutionParameter as C3D 1.0 has it."""
+
+    num_output: UInt = 0
+    bias_term: bool = True
+    pad: UInt = 0
+    kernel_size: UInt = 0
+    group: UInt = 1
+    kernel_depth: UInt = 0
+    stride: UInt = 1
+    temporal_stride: UInt = 1
+    weight_filler: Filler = field(default_factory=Filler)
+    bias_filler: Filler = field(default_factory=Filler)
+    filter_group: UInt = 1
+    temporal_pad: UInt = 0
+
+    def plain(self) -> ConvolutionParams:
+        """As Convolution says it. `group` is never read; `filter_group` is about memory alone."""
+        return ConvolutionParams(
+            num_output=self.num_output,
+            bias_term=self.bias_term,
+            pad=[self.temporal_pad, self.pad, self.pad],
+            kernel_size=[self.kernel_depth, self.kernel_size, self.kernel_size],
+            stride=[self.temporal_stride, self.stride, self.stride],
+            weight_filler=self.weight_filler,
+            bias_filler=self.bias_filler,
+        )
+
+
+def either(layer: LayerDefinition, *names: str) -> str:
+    """The message that a layer has, of those that mean the same; the first where it has none."""
+    return next((name for name in names if layer.param(name) is not None), names[0])
+
+
+def need_frames(node: Node) -> None:
+    shape = node.inputs[0].shape
+    if len(shape) != 5:
+        raise node.error(f"needs a 5-D input (N x C x frames x H x W), not {text(shape)}")
+
+
+@register("Convolution3D", message="convolution3d_param")
+class Convolution3D(Convolution):
+    """Convolution over frames, rows and columns (convolution3d_layer.cpp).
+
+    Every output reads every channel: `filter_group` only splits the work.
+    """
+
+    fork = FORK
+    bottoms = (1, 1)
+    tops = (1, 1)
+
+    def messages(self) -> tuple[str, ...]:
+        return ("convolution3d_param", "convolution_param")
+
+    def read(
+        self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]
+    ) -> ConvolutionParams:
+        return read_convolution(layer, lenient, warn)
+
+    def prepare(self, node: Node) -> None:
+        need_frames(node)
+        super().prepare(node)
+
+
+@register("Deconvolution3D", message="convolution3d_param")
+class Deconvolution3D(Deconvolution):
+    """The transpose of Convolution3D (deconvolution3d_layer.cpp)."""
+
+    fork = FORK
+    bottoms = (1, 1)
+    tops = (1, 1)
+
+    def messages(self) -> tuple[str, ...]:
+        return ("convolution3d_param", "convolution_param")
+
+    def read(
+        self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]
+    ) -> ConvolutionParams:
+        return read_convolution(layer, lenient, warn)
+
+    def prepare(self, node: Node) -> None:
+        need_frames(node)
+        super().prepare(node)
+
+
+def read_convolution(
+    layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]
+) -> ConvolutionParams:
+    name = either(layer, "convolution3d_param", "convolution_param")
+    own = decode(layer.param(name), Convolution3DParams, name=name, lenient=lenient, warn=warn)
+    if own.filter_group == 0 or own.num_output % own.filter_group:
+        from ..errors import ConversionError
+
+        raise ConversionError(
+            f"layer {layer.name!r} ({layer.type}): num_output {own.num_output} is not divisible "
+            f"by filter_group {own.filter_group}",
+            layer.position,
+        )
+    return own.plain()
+
+
+@dataclass
+class Pooling3DParams:
+    """Pooling3DParameter (C3D 1.1), and PoolingParameter as C3D 1.0 has it."""
+
+    pool: Method = Method.MAX
+    kernel_size: UInt = 0
+    stride: UInt = 1
+    pad: UInt = 0
+    kernel_depth: UInt = 0
+    temporal_stride: UInt = 1
+
+    @property
+    def kernel(self) -> Three:
+        return self.kernel_depth, self.kernel_size, self.kernel_size
+
+    @property
+    def strides(self) -> Three:
+        return self.temporal_stride, self.stride, self.stride
+
+    @property
+    def pads(self) -> Three:
+        return 0, self.pad, self.pad
+
+
+@register("Pooling3D", message="pooling3d_param")
+class Pooling3D(LayerType):
+    """Max or average over frames, rows and columns, rounded up (pool3d_layer.cpp).
+
+    Only averages may be padded, in rows and columns; no window is dropped, even if it lies in the
+    padding alone. The divisor counts a window's padding, not what hangs over it.
+    """
+
+    fork = FORK
+    Params = Pooling3DParams
+
+    def messages(self) -> tuple[str, ...]:
+        return ("pooling3d_param", "pooling_param")
+
+    def read(
+        self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]
+    ) -> Pooling3DParams:
+        name = either(layer, *self.messages())
+        return decode(layer.param(name), Pooling3DParams, name=name, lenient=lenient, warn=warn)
+
+    def prepare(self, node: Node) -> None:
+        p: Pooling3DParams = node.params
+        need_frames(node)
+        if p.pool is Method.STOCHASTIC:
+            raise node.error("STOCHASTIC pooling is not there in Caffe either, over frames")
+        if 0 in p.kernel:
+            raise node.error("kernel_size and kernel_depth must be above 0")
+        if 0 in p.strides:
+            raise node.error("stride and temporal_stride must be above 0")
+        if p.pad and p.pool is not Method.AVE:
+            raise node.error("only AVE pooling may be padded")
+
+    def shapes(self, node: Node) -> list[Shape]:
+        p: Pooling3DParams = node.params
+        n, c, *sizes = node.inputs[0].shape
+        dims: list[Dim] = []
+        for size, kernel, pad, stride in zip(sizes, p.kernel, p.pads, p.strides, strict=True):
+            if isinstance(size, int) and size + 2 * pad < kernel:
+                raise node.error(
+                    f"kernel {text(p.kernel)} is larger than its {text(tuple(sizes))} input "
+                    f"padded by {text(p.pads)}",
+                    "give a larger --shape",
+                )
+            # Caffe's clip is not there: padding counts as image.
+            dims.append(pooled(known(size) + 2 * pad, kernel, 0, stride))
+        return [(n, c, *dims)]
+
+    def reach(self, node: Node) -> list[int]:
+        """How far the last windows reach behind the padded input, per axis."""
+        p: Pooling3DParams = node.params
+        sizes = zip(node.inputs[0].shape[2:], node.outputs[0].shape[2:], strict=True)
+        return [
+            max(0, (known(out) - 1) * s + k - known(size) - 2 * pad)
+            for (size, out), k, s, pad in zip(sizes, p.kernel, p.strides, p.pads, strict=True)
+        ]
+
+    def divisor(self, node: Node) -> np.ndarray:
+        """Of an average: what the sum of each window is divided by, l×h×w."""
+        p: Pooling3DParams = node.params
+        extents = []
+        for size, out, k, s, pad in zip(
+            node.inputs[0].shape[2:],
+            node.outputs[0].shape[2:],
+            p.kernel,
+            p.strides,
+            p.pads,
+            strict=True,
+        ):
+            start = np.arange(known(out)) * s - pad
+            extents.append(np.minimum(start + k, known(size) + pad) - start)
+        return np.einsum("l,h,w->lhw", *extents)
+
+    def onnx(self, node: Node, b: OnnxBuilder) -> None:
+        p: Pooling3DParams = node.params
+        x: Operand = node.inputs[0]
+        after = [pad + over for pad, over in zip(p.pads, self.reach(node), strict=True)]
+        attributes: dict[str, Any] = dict(kernel_shape=p.kernel, strides=p.strides)
+        average = p.pool is Method.AVE
+        if any(after):
+            # Not the operator's own pads, which must be smaller than the kernel.
+            fill = np.float32(0) if average else LOWEST
+            x = b.op("Pad", x, b.ints(0, 0, *p.pads, 0, 0, *after), b.const(fill))
+        if not average:
+            b.op("MaxPool", x, out=node.outputs[0], **attributes)
+            return
+        full, divisor = int(np.prod(p.kernel)), self.divisor(node)
+        if (divisor == full).all():
+            b.op("AveragePool", x, out=node.outputs[0], **attributes)
+            return
+        mean = b.op("AveragePool", x, **attributes)
+        with np.errstate(divide="ignore"):
+            share = (full / divisor).astype(np.float32)
+        b.op("Mul", mean, b.array(node, "window_share", share[None, None]), out=node.outputs[0])
+
+    def torch(self, node: Node) -> nn.Module:
+        from .torch import video
+
+        p: Pooling3DParams = node.params
+        return video.Pool3d(p.kernel, p.strides, p.pads, p.pool is Method.AVE)
