@@ -121,10 +121,12 @@ class VideoData(DataLayer):
             return decode(layer.param(name), cls, name=name, lenient=lenient, warn=warn)
 
         part("data_param", DataParams)
-        return AnnotatedSource(
-            part("video_data_param", VideoDataParams),
-            part("transform_param", VideoTransformParams),
-        )
+        transform = part("transform_param", VideoTransformParams)
+        mean = transform.mean_value
+        if len(mean) > 3 and mean == mean[:3] * (len(mean) // 3):
+            # The same colour for each frame; what follows takes frames apart.
+            transform.mean_value = mean[:3]
+        return AnnotatedSource(part("video_data_param", VideoDataParams), transform)
 
     def top_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
         own: VideoDataParams = params.own
