@@ -44,7 +44,7 @@ def bilinear(
 
 
 class FlowWarp(nn.Module):
-    """An image N×C×H×W at the places that a flow N×2×H×W points to; `fill` where that is outside."""
+    """An image N×C×H×W at the places that a flow N×2×H×W points to; `fill` for those outside."""
 
     def __init__(self, fill: float) -> None:
         super().__init__()
