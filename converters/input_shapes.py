@@ -133,6 +133,11 @@ def guess(
         crop = ", crop_size" if plane else ""
         notes.append(f"input {blob} {shown}: as the files of layer {record.layer.name} hold{crop}")
         return shape
+    for reader in sizes.readers(version):
+        assert reader.kind is not None
+        place = next(i for i, v in enumerate(reader.inputs) if v is version)
+        if (own := reader.kind.bottom_shape(sizes.params[id(reader)], place)) is not None:
+            return own
     channels, why_channels = guess_channels(sizes, record, version)
     if channels is None and record.kind is not None:
         channels = record.kind.usual_channels(params, version.index)

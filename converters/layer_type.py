@@ -152,6 +152,12 @@ class LayerType:
         """Of an input layer: a top's shape as the prototxt states it, None where it does not."""
         return None
 
+    def bottom_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
+        """The shape that a bottom has in every network, where it comes from a data layer that says
+        none: regions are R×5.
+        """
+        return None
+
     def assumption(self, params: Any, index: int) -> str | None:
         """Of an input layer: what of `top_shape` is neither stated nor certain, for a note."""
         return None

@@ -42,7 +42,7 @@ V1_TYPES = {
     "Pooling3D", "VIDEO_DATA": "VideoClips", "VIDEO_SEGMENTATION_DATA": "VideoSegmentationData",
     "VIDEO_WITH_VOXEL_TRUTH_DATA": "VideoWithVoxelTruthData", "VOXEL_SOFTMAX": "Softmax",
     "VOXEL_SOFTMAX_LOSS": "VoxelSoftmaxLoss", "VOXEL_CUSTOM_LOSS": "VoxelCustomLoss",
-    "MULTI_STAGE_MEANFIELD": "MultiStageMeanfield",
+    "MULTI_STAGE_MEANFIELD": "MultiStageMeanfield", "SELU_DROPOUT": "SeLuDropout",
 }  # fmt: skip
 
 V0_TYPES = {
