@@ -39,6 +39,11 @@ MESSAGES = frozenset(
 )
 
 
+PASSED_OVER = {
+    "quantization_param": "in float32 it is the network that was quantised (int8, Intel's Caffe)",
+}
+"""Forks' messages of any layer that say how to compute, not what."""
+
 OPENINGS = ((True, True), (True, False), (False, True), (False, False))
 """Whether batch, and whether height and width, are left open, in the order of trying."""
 
@@ -97,10 +102,10 @@ def build_graph(
     """
     warn = warn or (lambda message: warnings.warn(message, stacklevel=3))
     records, wanted = resolve(net, outputs)
-    params = {id(r): read_params(r, lenient, warn) for r in records}
+    notes: list[str] = []
+    params = {id(r): read_params(r, lenient, warn, notes) for r in records}
     given = dict(shapes or {})
     check_given(given, records, net)
-    notes: list[str] = []
 
     def infer(
         inputs: Mapping[str, Shape], nominal: Mapping[int, Shape] | None
@@ -139,12 +144,20 @@ def build_graph(
     return graph
 
 
-def read_params(record: Record, lenient: bool, warn: Warn) -> object:
-    """The layer's parameters as its type's dataclass; unknown fields are errors or warnings."""
+def read_params(record: Record, lenient: bool, warn: Warn, notes: list[str]) -> object:
+    """The layer's parameters as its type's dataclass; unknown fields are errors or warnings, those
+    that are PASSED_OVER a note.
+    """
     kind, layer = record.kind, record.layer
     assert kind is not None
     for unknown in layer.extra_fields():
         if unknown.name in MESSAGES or unknown.name in kind.messages():
+            continue
+        if unknown.name in PASSED_OVER:
+            notes.append(
+                f"{unknown.position}: layer {layer.name!r} ({layer.type}): {unknown.name} is "
+                f"passed over: {PASSED_OVER[unknown.name]}"
+            )
             continue
         close = difflib.get_close_matches(unknown.name, {*MESSAGES, *kind.messages()}, 1)
         message = f"layer {layer.name!r} ({layer.type}): unknown field {unknown.name!r}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -48,7 +48,7 @@ class InnerProductTransposeParams:
 class InnerProduct(LayerType):
     """A matrix product over all axes from `axis` on, taken as one."""
 
-    Params = InnerProductParams
+    Params: ClassVar[type] = InnerProductParams
     learns = True
     fixes_plane = True
 

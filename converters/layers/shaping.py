@@ -70,7 +70,12 @@ class Concat(LayerType):
                 if i != axis and isinstance(size, int):
                     dims[i] = size
         if len(node.inputs) > 1:
-            dims[axis] = sum(known(v.shape[axis]) for v in node.inputs)
+            sizes = [v.shape[axis] for v in node.inputs]
+            if axis == 0 and not is_fixed(*sizes):
+                # Lists of regions, mostly, of a length that only the run tells.
+                dims[axis] = "+".join(map(str, sizes))
+            else:
+                dims[axis] = sum(map(known, sizes))
         return [tuple(dims)]
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
