@@ -102,10 +102,14 @@ def build_graph(
     """
     warn = warn or (lambda message: warnings.warn(message, stacklevel=3))
     records, wanted = resolve(net, outputs)
-    notes: list[str] = []
-    params = {id(r): read_params(r, lenient, warn, notes) for r in records}
+    passed: list[str] = []
+    params = {id(r): read_params(r, lenient, warn, passed) for r in records}
     given = dict(shapes or {})
     check_given(given, records, net)
+    notes = [
+        f"{name} of {passed.count(name)} layers is passed over: {PASSED_OVER[name]}"
+        for name in dict.fromkeys(passed)
+    ]
 
     def infer(
         inputs: Mapping[str, Shape], nominal: Mapping[int, Shape] | None
@@ -144,9 +148,9 @@ def build_graph(
     return graph
 
 
-def read_params(record: Record, lenient: bool, warn: Warn, notes: list[str]) -> object:
+def read_params(record: Record, lenient: bool, warn: Warn, passed: list[str]) -> object:
     """The layer's parameters as its type's dataclass; unknown fields are errors or warnings, those
-    that are PASSED_OVER a note.
+    that are PASSED_OVER go to `passed`.
     """
     kind, layer = record.kind, record.layer
     assert kind is not None
@@ -154,10 +158,7 @@ def read_params(record: Record, lenient: bool, warn: Warn, notes: list[str]) -> 
         if unknown.name in MESSAGES or unknown.name in kind.messages():
             continue
         if unknown.name in PASSED_OVER:
-            notes.append(
-                f"{unknown.position}: layer {layer.name!r} ({layer.type}): {unknown.name} is "
-                f"passed over: {PASSED_OVER[unknown.name]}"
-            )
+            passed.append(unknown.name)
             continue
         close = difflib.get_close_matches(unknown.name, {*MESSAGES, *kind.messages()}, 1)
         message = f"layer {layer.name!r} ({layer.type}): unknown field {unknown.name!r}"

@@ -1,5 +1,5 @@
-"""The `gabor` filler of Intel's Caffe (include/caffe/gabor.hpp): first layers as AlexNet, GoogLeNet,
-VGG and a CIFAR network learn them. Nothing of it is drawn at random.
+"""The `gabor` filler of Intel's Caffe (include/caffe/gabor.hpp): first layers as AlexNet,
+GoogLeNet, VGG and a CIFAR network learn them. Nothing of it is drawn at random.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ PI = math.pi
 
 @dataclass
 class Wave:
-    """A kernel: a cosine of frequency `omega`, phase `phi` and direction `theta` under a Gaussian of
-    width `sigma`, times `height` and the colour (r, g, b).
+    """A kernel: a cosine of frequency `omega`, phase `phi` and direction `theta` under a Gaussian
+    of width `sigma`, times `height` and the colour (r, g, b).
     """
 
     height: float
@@ -31,12 +31,8 @@ class Wave:
 def gabor(shape: tuple[int, ...]) -> np.ndarray:
     """Kernels K×3×S×S; ValueError for a shape that Intel's Caffe has none for."""
     waves = {(32, 5): cifar, (64, 7): googlenet, (64, 3): vgg, (96, 11): alexnet}
-    if (
-        len(shape) != 4
-        or shape[1] != 3
-        or shape[2] != shape[3]
-        or (shape[0], shape[2]) not in waves
-    ):
+    kernel = shape[::2] if len(shape) == 4 and shape[1] == 3 and shape[2] == shape[3] else ()
+    if kernel not in waves:
         raise ValueError(
             f"the gabor filler has 32x3x5x5, 64x3x7x7, 64x3x3x3 and 96x3x11x11, not {shape}"
         )

@@ -26,7 +26,7 @@ from .pooling import LOWEST, Method
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..onnx_builder import OnnxBuilder, Operand
+    from ..onnx_builder import OnnxBuilder
 
 FORK = "C3D (facebookarchive/C3D)"
 
@@ -190,6 +190,8 @@ class Pooling3D(LayerType):
             raise node.error("stride and temporal_stride must be above 0")
         if p.pad and p.pool is not Method.AVE:
             raise node.error("only AVE pooling may be padded")
+        if p.pad >= p.kernel_size:
+            raise node.error(f"pad {p.pad} must be smaller than kernel_size {p.kernel_size}")
 
     def shapes(self, node: Node) -> list[Shape]:
         p: Pooling3DParams = node.params
@@ -206,14 +208,23 @@ class Pooling3D(LayerType):
             dims.append(pooled(known(size) + 2 * pad, kernel, 0, stride))
         return [(n, c, *dims)]
 
-    def reach(self, node: Node) -> list[int]:
-        """How far the last windows reach behind the padded input, per axis."""
+    def ends(self, node: Node) -> tuple[list[int], list[int]]:
+        """Per axis: how many of the last windows lie wholly behind the input, and how much padding
+        the others need there.
+        """
         p: Pooling3DParams = node.params
-        sizes = zip(node.inputs[0].shape[2:], node.outputs[0].shape[2:], strict=True)
-        return [
-            max(0, (known(out) - 1) * s + k - known(size) - 2 * pad)
-            for (size, out), k, s, pad in zip(sizes, p.kernel, p.strides, p.pads, strict=True)
-        ]
+        outside, after = [], []
+        for size, out, k, s, pad in zip(
+            map(known, node.inputs[0].shape[2:]),
+            map(known, node.outputs[0].shape[2:]),
+            p.kernel,
+            p.strides,
+            p.pads,
+            strict=True,
+        ):
+            outside.append(max(0, ((out - 1) * s - pad - size) // s + 1))
+            after.append(max(0, (out - outside[-1] - 1) * s + k - size - pad))
+        return outside, after
 
     def divisor(self, node: Node) -> np.ndarray:
         """Of an average: what the sum of each window is divided by, l×h×w."""
@@ -233,25 +244,29 @@ class Pooling3D(LayerType):
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
         p: Pooling3DParams = node.params
-        x: Operand = node.inputs[0]
-        after = [pad + over for pad, over in zip(p.pads, self.reach(node), strict=True)]
-        attributes: dict[str, Any] = dict(kernel_shape=p.kernel, strides=p.strides)
+        outside, after = self.ends(node)
         average = p.pool is Method.AVE
-        if any(after):
-            # Not the operator's own pads, which must be smaller than the kernel.
-            fill = np.float32(0) if average else LOWEST
-            x = b.op("Pad", x, b.ints(0, 0, *p.pads, 0, 0, *after), b.const(fill))
-        if not average:
-            b.op("MaxPool", x, out=node.outputs[0], **attributes)
-            return
+        attributes: dict[str, Any] = dict(
+            kernel_shape=p.kernel, strides=p.strides, pads=[*p.pads, *after]
+        )
+        kind = "AveragePool" if average else "MaxPool"
+        if average:
+            attributes["count_include_pad"] = 1
         full, divisor = int(np.prod(p.kernel)), self.divisor(node)
-        if (divisor == full).all():
-            b.op("AveragePool", x, out=node.outputs[0], **attributes)
+        even = not average or bool((divisor == full).all())
+        if even and not any(outside):
+            b.op(kind, node.inputs[0], out=node.outputs[0], **attributes)
             return
-        mean = b.op("AveragePool", x, **attributes)
-        with np.errstate(divide="ignore"):
-            share = (full / divisor).astype(np.float32)
-        b.op("Mul", mean, b.array(node, "window_share", share[None, None]), out=node.outputs[0])
+        y = b.op(kind, node.inputs[0], **attributes)
+        if any(outside):
+            # Caffe has windows without a single place.
+            fill = b.const(np.float32(0) if average else LOWEST)
+            ends = b.ints(*[0] * 7, *outside)
+            y = b.op("Pad", y, ends, fill, out=None if average else node.outputs[0])
+        if average:
+            with np.errstate(divide="ignore"):
+                share = (full / divisor).astype(np.float32)
+            b.op("Mul", y, b.array(node, "window_share", share[None, None]), out=node.outputs[0])
 
     def torch(self, node: Node) -> nn.Module:
         from .torch import video
