@@ -368,11 +368,9 @@ class Pooling(LayerType):
             if any(outside := self.outside(node)):
                 mean = b.op("Pad", mean, b.ints(*[0] * 6, *outside))
             means.append(mean)
-        # Caffe's sum starts at FLT_MIN.
-        least, zero = np.float32(np.finfo(np.float32).tiny), b.const(np.float32(0))
-        total = b.op("Add", means[0], b.const(least))
-        share = b.op("Div", means[1], total)
-        b.op("Where", b.op("Greater", total, zero), share, zero, out=node.outputs[0])
+        zero = b.const(np.float32(0))
+        share = b.op("Div", means[1], means[0])
+        b.op("Where", b.op("Greater", means[0], zero), share, zero, out=node.outputs[0])
 
     def extents(self, size: int, out: int, w: Windows, axis: int) -> np.ndarray:
         """The divisor of each window along one axis."""

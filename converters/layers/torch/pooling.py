@@ -93,8 +93,7 @@ class StochasticPool(nn.Module):
         sums, squares = (
             F.avg_pool2d(values, kernel, stride, divisor_override=1) for values in (x, x * x)
         )
-        total = sums + torch.finfo(x.dtype).tiny
-        return torch.where(total > 0, squares / total, torch.zeros_like(total))
+        return torch.where(sums > 0, squares / sums, torch.zeros_like(sums))
 
 
 class AveragePool(WindowPool):
