@@ -50,6 +50,10 @@ class Concat(LayerType):
     passes_values = True
     keeps_grid = True
 
+    def full_type(self, layer: LayerDefinition) -> str:
+        param = layer.param("concat_param")
+        return "FusedConcat" if param and param.last("per_fla_fuse") else layer.type
+
     def axis(self, node: Node) -> int:
         p: ConcatParams = node.params
         return canonical(node, p.axis if p.concat_dim is None else p.concat_dim)
@@ -71,11 +75,9 @@ class Concat(LayerType):
                     dims[i] = size
         if len(node.inputs) > 1:
             sizes = [v.shape[axis] for v in node.inputs]
-            if axis == 0 and not is_fixed(*sizes):
-                # Lists of regions, mostly, of a length that only the run tells.
-                dims[axis] = "+".join(map(str, sizes))
-            else:
-                dims[axis] = sum(map(known, sizes))
+            # Lists of regions, whose length only the run tells.
+            lists = axis == 0 and not is_fixed(*sizes)
+            dims[axis] = "+".join(map(str, sizes)) if lists else sum(map(known, sizes))
         return [tuple(dims)]
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:

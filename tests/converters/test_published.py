@@ -306,3 +306,14 @@ def test_pictures_are_pruned() -> None:
 )
 def test_refused(text: str, match: str) -> None:
     refused(text, match, open_dims=False)
+
+
+def test_fused_concat() -> None:
+    """Permute, Flatten and Concat of SSD's heads in one (Intel's Caffe)."""
+    feeds = {"a": normal(2, 4, 3, 2), "b": normal(2, 6, 2, 2, seed=1)}
+    flat = [x.transpose(0, 2, 3, 1).reshape(2, -1) for x in feeds.values()]
+    text = inputs(a=(1, 4, 3, 2), b=(1, 6, 2, 2)) + layer(
+        "Concat", "a b", "concat_param { axis: 1 per_fla_fuse: true }"
+    )
+    agree(text, feeds, {"y": np.concatenate(flat, 1)[:, :, None, None]})
+    refused(text.replace("axis: 1 ", "axis: 2 "), "per_fla_fuse needs axis 1")
