@@ -41,6 +41,11 @@ MESSAGES = frozenset(
 )
 
 
+PASSED_OVER = {
+    "quantization_param": "in float32 it is the network that was quantised (int8, Intel's Caffe)",
+}
+"""Forks' messages of any layer that say how to compute, not what."""
+
 OPENINGS = ((True, True), (True, False), (False, True), (False, False))
 """Whether batch, and whether height and width, are left open, in the order of trying."""
 
@@ -115,10 +120,14 @@ def build_graph(
     """
     warn = warn or (lambda message: warnings.warn(message, stacklevel=3))
     records, wanted = resolve(net, outputs)
-    params = {id(r): read_params(r, lenient, warn) for r in records}
+    passed: list[str] = []
+    params = {id(r): read_params(r, lenient, warn, passed) for r in records}
     given = dict(shapes or {})
     check_given(given, records, net)
-    notes: list[str] = []
+    notes = [
+        f"{name} of {passed.count(name)} layers is passed over: {PASSED_OVER[name]}"
+        for name in dict.fromkeys(passed)
+    ]
 
     def infer(
         inputs: Mapping[str, Shape], nominal: Mapping[int, Shape] | None
@@ -157,12 +166,18 @@ def build_graph(
     return graph
 
 
-def read_params(record: Record, lenient: bool, warn: Warn) -> object:
-    """The layer's parameters as its type's dataclass; unknown fields are errors or warnings."""
+def read_params(record: Record, lenient: bool, warn: Warn, passed: list[str]) -> object:
+    """The layer's parameters as its type's dataclass.
+
+    Unknown fields are errors or warnings, those that are PASSED_OVER go to `passed`.
+    """
     kind, layer = record.kind, record.layer
     assert kind is not None
     for unknown in layer.extra_fields():
         if unknown.name in MESSAGES or unknown.name in kind.messages():
+            continue
+        if unknown.name in PASSED_OVER:
+            passed.append(unknown.name)
             continue
         close = difflib.get_close_matches(unknown.name, {*MESSAGES, *kind.messages()}, 1)
         message = f"unknown field {unknown.name!r}"

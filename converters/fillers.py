@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .gabor import gabor
+
 __all__ = ["Filler", "VarianceNorm", "fill"]
 
 
@@ -71,9 +73,11 @@ def fill(filler: Filler, shape: tuple[int, ...], seed: int, layer: str, index: i
         return shares.reshape(shape).astype(np.float32)
     if filler.type == "bilinear":
         return bilinear(shape)
+    if filler.type == "gabor":
+        return gabor(shape)
     raise ValueError(
         f"unknown filler {filler.type!r}; Caffe has constant, uniform, gaussian, xavier, msra, "
-        "positive_unitball and bilinear"
+        "positive_unitball and bilinear, Intel's gabor besides"
     )
 
 

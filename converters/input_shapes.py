@@ -87,6 +87,10 @@ def own_shapes(sizes: Sizes, build: Build, notes: list[str]) -> dict[str, Shape]
             shape = record.kind.top_shape(sizes.params[id(record)], version.index)
             if shape is not None:
                 found[version.blob] = shape
+                assumed = record.kind.assumption(sizes.params[id(record)], version.index)
+                if assumed is not None and version.blob not in sizes.given:
+                    shown = "x".join(map(str, shape[1:]))
+                    notes.append(f"input {version.blob} {shown}: {assumed}")
             else:
                 guessed.append((record, version))
     open_yet = []
@@ -132,6 +136,11 @@ def guess(
         crop = ", crop_size" if plane else ""
         notes.append(f"input {blob} {shown}: as the files of layer {record.layer.name} hold{crop}")
         return shape
+    for reader in sizes.readers(version):
+        assert reader.kind is not None
+        place = next(i for i, v in enumerate(reader.inputs) if v is version)
+        if (own := reader.kind.bottom_shape(sizes.params[id(reader)], place)) is not None:
+            return own
     channels, why_channels = guess_channels(sizes, record, version)
     if channels is None and record.kind is not None:
         channels = record.kind.usual_channels(params, version.index)

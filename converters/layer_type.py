@@ -156,6 +156,17 @@ class LayerType(Generic[P]):
         """Of an input layer: a top's shape as the prototxt states it, None where it does not."""
         return None
 
+    def bottom_shape(self, params: P, index: int) -> tuple[int, ...] | None:
+        """The shape that a bottom has in every network: regions are R×5.
+
+        Used where it comes from a data layer that says none.
+        """
+        return None
+
+    def assumption(self, params: P, index: int) -> str | None:
+        """Of an input layer: what of `top_shape` is neither stated nor certain, for a note."""
+        return None
+
     def usual_channels(self, params: P, index: int) -> int | None:
         """Of an input layer: how many channels to take a top to have where nothing tells."""
         return None

@@ -37,6 +37,12 @@ V1_TYPES = {
     "DenseImageData", "PRELU": "PReLU", "CROP": "AlignedCrop", "RESHAPE": "Reshape",
     "LOCAL": "Local", "IMAGE_SEG_DATA": "ImageSegData", "WINDOW_SEG_DATA": "WindowSegData",
     "ELTWISE_ACCURACY": "EltwiseAccuracy",
+    # C3D 1.0, and CRF as RNN.
+    "CONVOLUTION3D": "Convolution3D", "DECONVOLUTION3D": "Deconvolution3D", "POOLING3D":
+    "Pooling3D", "VIDEO_DATA": "VideoClips", "VIDEO_SEGMENTATION_DATA": "VideoSegmentationData",
+    "VIDEO_WITH_VOXEL_TRUTH_DATA": "VideoWithVoxelTruthData", "VOXEL_SOFTMAX": "Softmax",
+    "VOXEL_SOFTMAX_LOSS": "VoxelSoftmaxLoss", "VOXEL_CUSTOM_LOSS": "VoxelCustomLoss",
+    "MULTI_STAGE_MEANFIELD": "MultiStageMeanfield", "SELU_DROPOUT": "SeLuDropout",
 }  # fmt: skip
 
 V0_TYPES = {

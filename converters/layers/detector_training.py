@@ -12,7 +12,7 @@ from prototxt.net import LayerDefinition
 from prototxt.schema import UInt, decode
 from prototxt.text import Message
 
-from ..graph import Node, Shape
+from ..graph import Node, P, Shape
 from ..layer_type import NoParams
 from ..registry import register
 from .inputs import DataLayer, DataParams, Source, TransformParams
@@ -158,7 +158,7 @@ class AnnotatedDataParams:
     difficult_label_warmup: bool = False
 
 
-class AnnotatedSource(Source[DataParams]):
+class AnnotatedSource(Source[P]):
     """Cut, else resized to the height and width that are stated (data_transformer.cpp)."""
 
     transform: SsdTransformParams
@@ -176,7 +176,7 @@ class AnnotatedSource(Source[DataParams]):
 
 
 @register("AnnotatedData", message="data_param")
-class AnnotatedData(DataLayer[AnnotatedSource]):
+class AnnotatedData(DataLayer[AnnotatedSource[DataParams]]):
     """Images of an LMDB with boxes as labels (annotated_data_layer.cpp)."""
 
     fork = "SSD (weiliu89/caffe)"
@@ -190,10 +190,10 @@ class AnnotatedData(DataLayer[AnnotatedSource]):
 
     def read(
         self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]
-    ) -> AnnotatedSource:
+    ) -> AnnotatedSource[DataParams]:
         name = "annotated_data_param"
         decode(layer.param(name), AnnotatedDataParams, name=name, lenient=lenient, warn=warn)
         return super().read(layer, lenient, warn)
 
-    def top_shape(self, params: AnnotatedSource, index: int) -> tuple[int, ...] | None:
+    def top_shape(self, params: AnnotatedSource[DataParams], index: int) -> tuple[int, ...] | None:
         return None

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from prototxt.net import LayerDefinition
 from prototxt.schema import UInt
 
 from ..fillers import Filler
@@ -12,7 +15,7 @@ from ..graph import Node, Shape
 from ..layer_type import BlobSpec, LayerType, NoParams
 from ..legal import Integers, Legal, rows
 from ..registry import register
-from ..shapes import text
+from ..shapes import known, text
 from .inputs import BlobShape
 
 if TYPE_CHECKING:
@@ -106,6 +109,10 @@ class Filter(LayerType[NoParams]):
     bottoms = (2, None)
     tops = (1, None)
 
+    def full_type(self, layer: LayerDefinition) -> str:
+        """Channel pruning's, which has a message of its own, is another layer."""
+        return layer.type if layer.param("filter_param") is None else "ChannelFilter"
+
     def prepare(self, node: Node[NoParams]) -> None:
         *data, selector = node.inputs
         if len(data) != len(node.outputs):
@@ -129,6 +136,66 @@ class Filter(LayerType[NoParams]):
         from .torch import indexing
 
         return indexing.Filter()
+
+
+@dataclass
+class ChannelFilterParams:
+    """FilterParameter of channel pruning."""
+
+    num_output: UInt = 0
+    axis: int = 1
+
+
+@register("ChannelFilter", message="filter_param")
+class ChannelFilter(LayerType[ChannelFilterParams]):
+    """The channels for which a learned number is not 0 (filter_layer.cpp of channel pruning).
+
+    `Filter` with a `filter_param`; `num_output` says how many those are. Where the numbers are all
+    1, as nobody has chosen yet, it takes the first.
+    """
+
+    fork = "Channel pruning (yihui-he/channel-pruning)"
+    bottoms = (1, None)
+    tops = (1, None)
+    Params = ChannelFilterParams
+    passes_values = True
+
+    def axis(self, node: Node[ChannelFilterParams]) -> int:
+        rank, axis = len(node.inputs[0].shape), node.params.axis
+        if not -rank <= axis < rank:
+            raise node.error(f"axis {axis} is outside a {text(node.inputs[0].shape)} input")
+        return int(axis % rank)
+
+    def shapes(self, node: Node[ChannelFilterParams]) -> list[Shape]:
+        if len(node.inputs) != len(node.outputs):
+            raise node.error(f"{len(node.inputs)} bottoms but {len(node.outputs)} tops")
+        axis, count = self.axis(node), node.params.num_output
+        size = known(node.inputs[0].shape[axis])
+        if not 0 < count <= size:
+            raise node.error(f"num_output must be 1 to {size}, not {count}")
+        if any(len(v.shape) <= axis or v.shape[axis] != size for v in node.inputs):
+            raise node.error(f"its bottoms differ in axis {axis}")
+        return [(*v.shape[:axis], count, *v.shape[axis + 1 :]) for v in node.inputs]
+
+    def blobs(self, node: Node[ChannelFilterParams]) -> list[BlobSpec]:
+        size = known(node.inputs[0].shape[self.axis(node)])
+        return [BlobSpec("weight", (size,), Filler(value=1.0))]
+
+    def chosen(self, node: Node[ChannelFilterParams]) -> np.ndarray:
+        count, found = node.params.num_output, np.flatnonzero(node.blobs[0])
+        if len(found) != count and not (node.blobs[0] == 1).all():
+            raise node.error(f"its weights select {len(found)} channels, num_output says {count}")
+        return found[:count].astype(np.int64)
+
+    def onnx(self, node: Node[ChannelFilterParams], b: OnnxBuilder) -> None:
+        index = b.array(node, "index", self.chosen(node))
+        for value, output in zip(node.inputs, node.outputs, strict=True):
+            b.op("Gather", value, index, axis=self.axis(node), out=output)
+
+    def torch(self, node: Node[ChannelFilterParams]) -> nn.Module:
+        from .torch import indexing
+
+        return indexing.ChannelFilter(self.chosen(node), self.axis(node))
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
@@ -44,28 +44,47 @@ class InnerProductTransposeParams:
     transpose: bool = False
 
 
-@register("InnerProduct", message="inner_product_param")
-class InnerProduct(LayerType[InnerProductParams]):
-    """A matrix product over all axes from `axis` on, taken as one."""
+class ProductParams(Protocol):
+    """What every product over an axis states."""
 
-    Params = InnerProductParams
+    num_output: int
+    axis: int
+
+
+R = TypeVar("R", bound=ProductParams)
+
+
+class Product(LayerType[R]):
+    """A product with learned weights over all axes from `axis` on, taken as one."""
+
     learns = True
     fixes_input_size = True
 
-    def prepare(self, node: Node[InnerProductParams]) -> None:
+    def prepare(self, node: Node[R]) -> None:
         rank, axis = len(node.inputs[0].shape), node.params.axis
         if not node.params.num_output:
             raise node.error("num_output is missing or 0")
         if not -rank <= axis < rank:
             raise node.error(f"axis {axis} is outside a {text(node.inputs[0].shape)} input")
 
-    def axis(self, node: Node[InnerProductParams]) -> int:
+    def axis(self, node: Node[R]) -> int:
         return int(node.params.axis % len(node.inputs[0].shape))
 
-    def shapes(self, node: Node[InnerProductParams]) -> list[Shape]:
+    def shapes(self, node: Node[R]) -> list[Shape]:
         axis = self.axis(node)
         product(node.inputs[0].shape[axis:])  # the weights fix these dimensions
         return [(*node.inputs[0].shape[:axis], node.params.num_output)]
+
+    def macs(self, node: Node[R]) -> int:
+        inner = int(node.blobs[0].size) // node.params.num_output
+        return known_product(node.outputs[0].shape) * inner
+
+
+@register("InnerProduct", message="inner_product_param")
+class InnerProduct(Product[InnerProductParams]):
+    """A matrix product over all axes from `axis` on, taken as one."""
+
+    Params: ClassVar[type] = InnerProductParams
 
     def blobs(self, node: Node[InnerProductParams]) -> list[BlobSpec]:
         p = node.params
@@ -79,10 +98,6 @@ class InnerProduct(LayerType[InnerProductParams]):
     def agrees(self, node: Node[InnerProductParams], stored: Sequence[np.ndarray]) -> bool:
         inner = stored[0].shape[-2 if node.params.transpose else -1]
         return product(node.inputs[0].shape[self.axis(node) :]) == int(inner)
-
-    def macs(self, node: Node[InnerProductParams]) -> int:
-        inner = int(node.blobs[0].size) // node.params.num_output
-        return known_product(node.outputs[0].shape) * inner
 
     def absorb(
         self, node: Node[InnerProductParams], factor: np.ndarray, offset: np.ndarray

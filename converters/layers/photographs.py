@@ -134,14 +134,15 @@ class NYUDSegData(PythonImages):
 class RoIData(PythonImages):
     """Images whose shorter side is 600, with regions or with boxes (roi_data_layer/layer.py).
 
-    Three tops are data, im_info, gt_boxes (to train a region proposal network); else data and rois
-    come first, and labels and targets follow.
+    Three tops are data, im_info, gt_boxes (to train a region proposal network) unless one is called
+    rois; else data and rois come first, and labels and targets follow.
     """
 
     fork = "Faster R-CNN (rbgirshick/py-faster-rcnn)"
 
     def tops_of(self, layer: LayerDefinition, params: PythonParams) -> tuple[str, ...]:
-        return ("data", "im_info", "gt_boxes") if len(layer.tops) == 3 else ("data", "rois")
+        found = len(layer.tops) == 3 and "rois" not in layer.tops
+        return ("data", "im_info", "gt_boxes") if found else ("data", "rois")
 
     def top_shape(self, params: PythonSource, index: int) -> tuple[int, ...] | None:
         shapes: dict[str, tuple[int, ...]] = {

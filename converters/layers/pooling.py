@@ -1,4 +1,4 @@
-"""Pooling (pooling_layer.cpp): MAX with an optional mask of switches, AVE."""
+"""Pooling (pooling_layer.cpp): MAX with an optional mask of switches, AVE, STOCHASTIC at test."""
 
 from __future__ import annotations
 
@@ -33,6 +33,13 @@ class Method(enum.Enum):
     MAX = 0
     AVE = 1
     STOCHASTIC = 2
+
+
+class Region(enum.Enum):
+    """What `norm_region` says; no pooling reads it."""
+
+    ACROSS_CHANNELS = 0
+    WITHIN_CHANNEL = 1
 
 
 class RoundMode(enum.Enum):
@@ -94,12 +101,17 @@ class WindowParams:
 
 @dataclass
 class PoolingParams(WindowParams):
-    """PoolingParameter, with the `ceil_mode` by which forks said it before `round_mode`."""
+    """PoolingParameter, with two fields that are about.
+
+    `ceil_mode` is what forks had before `round_mode`; `norm_region` stands in caffe-face's
+    examples, though no pooling has ever read one.
+    """
 
     pool: Method = Method.MAX
     global_pooling: bool = False
     round_mode: RoundMode = RoundMode.CEIL
     ceil_mode: bool = True
+    norm_region: Region | None = None
 
 
 @dataclass
@@ -118,7 +130,11 @@ class UnpoolWindowsParams:
 
 @register("Pooling", message="pooling_param")
 class Pooling(LayerType[PoolingParams]):
-    """Max (with switches as second top) or average over windows, rounded up."""
+    """Max (with switches as second top) or average over windows, rounded up.
+
+    STOCHASTIC draws in training; at test (pooling_layer.cu) it is the mean by the values' own
+    weights: the sum of squares by the sum, 0 where that is not above 0.
+    """
 
     tops = (1, 2)
     Params = PoolingParams
@@ -127,8 +143,10 @@ class Pooling(LayerType[PoolingParams]):
         p = node.params
         if len(node.inputs[0].shape) != 4:
             raise node.error(f"needs a 4-D input, not {text(node.inputs[0].shape)}")
-        if p.pool is Method.STOCHASTIC:
-            raise node.error("STOCHASTIC pooling is not supported", "it draws at random")
+        if p.pool is Method.STOCHASTIC and node.phase != "TEST":
+            raise node.error("STOCHASTIC pooling is not supported in training", "it draws")
+        if p.pool is Method.STOCHASTIC and any((p.pad, p.pad_h, p.pad_w)):
+            raise node.error("STOCHASTIC pooling cannot be padded, in Caffe either")
         if len(node.outputs) == 2 and p.pool is not Method.MAX:
             raise node.error("only MAX pooling has a second top (the mask)")
         sized = p.kernel_size is not None, p.kernel_h is not None and p.kernel_w is not None
@@ -232,7 +250,9 @@ class Pooling(LayerType[PoolingParams]):
     def onnx(self, node: Node[PoolingParams], b: OnnxBuilder) -> None:
         p = node.params
         masked = len(node.outputs) == 2
-        if p.global_pooling and not masked:
+        if p.pool is Method.STOCHASTIC:
+            self.stochastic(node, b)
+        elif p.global_pooling and not masked:
             kind = "GlobalMaxPool" if p.pool is Method.MAX else "GlobalAveragePool"
             b.node(kind, node)
         elif p.pool is Method.AVE:
@@ -343,6 +363,26 @@ class Pooling(LayerType[PoolingParams]):
             factor = (full / divisor).astype(np.float32)
         b.op("Mul", mean, b.array(node, "window_share", factor[None, None]), out=node.outputs[0])
 
+    def stochastic(self, node: Node[PoolingParams], b: OnnxBuilder) -> None:
+        """Means of squares by means: whatever a mean's divisor is, it is both's."""
+        x, p = node.inputs[0], node.params
+        pads, ceil = ([0] * 4, False) if p.global_pooling else self.pads(node)
+        squares = b.op("Mul", x, x)
+        means = []
+        for operand in (x, squares):
+            if p.global_pooling:
+                means.append(b.op("GlobalAveragePool", operand))
+                continue
+            w = self.windows(node)
+            attributes: dict[str, Any] = dict(kernel_shape=w.kernel, strides=w.stride)
+            mean = b.op("AveragePool", operand, pads=pads, ceil_mode=int(ceil), **attributes)
+            if any(outside := self.outside(node)):
+                mean = b.op("Pad", mean, b.ints(*[0] * 6, *outside))
+            means.append(mean)
+        zero = b.const(np.float32(0))
+        share = b.op("Div", means[1], means[0])
+        b.op("Where", b.op("Greater", means[0], zero), share, zero, out=node.outputs[0])
+
     def extents(self, size: int, out: int, w: Windows, axis: int) -> np.ndarray:
         """The divisor of each window along one axis."""
         start = np.arange(out) * w.stride[axis] - w.pad[axis]
@@ -396,6 +436,11 @@ class Pooling(LayerType[PoolingParams]):
 
         p = node.params
         masked = len(node.outputs) == 2
+        if p.pool is Method.STOCHASTIC:
+            windows = None if p.global_pooling else self.windows(node)
+            return pooling.StochasticPool(
+                *((windows.kernel, windows.stride, windows.ceil) if windows else (None, None, True))
+            )
         if p.global_pooling:
             return pooling.GlobalPool(p.pool is Method.MAX, masked)
         w = self.windows(node)
@@ -415,6 +460,8 @@ class Pooling(LayerType[PoolingParams]):
         else:
             kind = "UnpoolAverage" if p.pool is Method.AVE else "UnpoolCentre"
             params = UnpoolWindowsParams(None if p.global_pooling else self.windows(node))
+        if p.pool is Method.STOCHASTIC:
+            raise node.error("STOCHASTIC pooling cannot be reversed")
         open_size = not is_fixed(*bottom.shape[2:])
         r.accumulate(bottom, r.add(kind, node, inputs, bottom, params, read_size=open_size))
 

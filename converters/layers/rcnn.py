@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,9 @@ class RegionPooling(LayerType[P]):
 
     bottoms = (2, 2)
     unbatched_bottoms = (1,)
+
+    def bottom_shape(self, params: Any, index: int) -> tuple[int, ...] | None:
+        return (1, 5) if index == 1 else None
 
     def check(self, node: Node[P]) -> None:
         x, rois = (v.shape for v in node.inputs)

@@ -28,6 +28,8 @@ class InterpParams:
     shrink_factor: int | None = None
     pad_beg: int = 0
     pad_end: int = 0
+    use_blob_size: bool = False
+    """Of forks: the size is that of the second bottom."""
 
     def factors(self) -> tuple[int, int] | None:
         """What the size is divided by and then multiplied by; None where it is stated instead."""
@@ -45,10 +47,12 @@ class Interp(LayerType[InterpParams]):
     """Bilinear, corner on corner (interp_layer.cpp); a negative pad cuts rows and columns before.
 
     A factor decides over height and width; a shrink of s and a zoom of z make
-    z (floor((size - 1) / s)) + 1 of a size.
+    z (floor((size - 1) / s)) + 1 of a size. With a second bottom, as forks have it, the size is
+    that one's.
     """
 
     fork = "DeepLab (gpapan/caffe), PSPNet (hszhao/PSPNet)"
+    bottoms = (1, 2)
     Params = InterpParams
 
     def prepare(self, node: Node[InterpParams]) -> None:
@@ -61,6 +65,15 @@ class Interp(LayerType[InterpParams]):
             p.zoom_factor is not None and p.zoom_factor < 1
         ):
             raise node.error("shrink_factor and zoom_factor must be at least 1")
+        if len(node.inputs) == 2:
+            numbers = (p.height, p.width, p.zoom_factor, p.shrink_factor)
+            if not p.use_blob_size and numbers != (None,) * 4:
+                raise node.error("has a second bottom, and a size or factor", "give one of them")
+            if len(node.inputs[1].shape) != 4:
+                raise node.error(f"needs 4-D bottoms, not {text(node.inputs[1].shape)}")
+            return
+        if p.use_blob_size:
+            raise node.error("use_blob_size needs a second bottom")
         stated = p.height is not None and p.width is not None
         if p.factors() is None and (not stated or min(p.height or 0, p.width or 0) < 1):
             raise node.error("give height and width, zoom_factor or shrink_factor")
@@ -79,6 +92,8 @@ class Interp(LayerType[InterpParams]):
     def shapes(self, node: Node[InterpParams]) -> list[Shape]:
         n, c, height, width = node.inputs[0].shape
         p = node.params
+        if len(node.inputs) == 2:
+            return [(n, c, *node.inputs[1].shape[2:])]
         return [(n, c, self.resized(node, height, p.height), self.resized(node, width, p.width))]
 
     def onnx(self, node: Node[InterpParams], b: OnnxBuilder) -> None:
@@ -96,6 +111,9 @@ class Interp(LayerType[InterpParams]):
             size = out.shape[axis]
             if isinstance(size, int):
                 sizes.append(b.ints(size))
+                continue
+            if len(node.inputs) == 2:
+                sizes.append(b.dim(node.inputs[1], axis))
                 continue
             assert factors is not None
             steps = b.arithmetic("Sub", b.arithmetic("Add", b.dim(x, axis), cut), one)
@@ -117,7 +135,59 @@ class Interp(LayerType[InterpParams]):
         from .torch import resizing
 
         p = node.params
-        return resizing.Interp((p.height or 0, p.width or 0), p.factors(), p.pad_beg, p.pad_end)
+        factors = None if len(node.inputs) == 2 else p.factors()
+        return resizing.Interp((p.height or 0, p.width or 0), factors, p.pad_beg, p.pad_end)
+
+
+@dataclass
+class BilinearInterpolationParams:
+    """BilinearInterpolationParameter."""
+
+    interpolation_factor: UInt = 1
+
+
+@register("BilinearInterpolation", message="bilinear_interpolation_param")
+class BilinearInterpolation(LayerType[BilinearInterpolationParams]):
+    """Bilinear, corner on corner (bilinear_interpolation_layer.cpp, of two forks).
+
+    `interpolation_factor` times as large, or with a second bottom as large as that one.
+    """
+
+    fork = "several forks"
+    bottoms = (1, 2)
+    Params = BilinearInterpolationParams
+
+    def shapes(self, node: Node[BilinearInterpolationParams]) -> list[Shape]:
+        for value in node.inputs:
+            if len(value.shape) != 4:
+                raise node.error(f"needs 4-D bottoms, not {text(value.shape)}")
+        n, c, *plane = node.inputs[0].shape
+        if len(node.inputs) == 2:
+            return [(n, c, *node.inputs[1].shape[2:])]
+        factor = node.params.interpolation_factor
+        if not factor:
+            raise node.error("interpolation_factor must be above 0")
+        return [(n, c, *(deconvolved(dim, factor, 0, factor) for dim in plane))]
+
+    def onnx(self, node: Node[BilinearInterpolationParams], b: OnnxBuilder) -> None:
+        x, like = node.inputs[0], node.inputs[-1]
+        factor = 1 if len(node.inputs) == 2 else node.params.interpolation_factor
+        plane = [b.arithmetic("Mul", b.dim(like, axis), b.ints(factor)) for axis in (2, 3)]
+        b.op(
+            "Resize",
+            x,
+            "",
+            "",
+            b.join(b.dim(x, 0), b.dim(x, 1), *plane),
+            out=node.outputs[0],
+            mode="linear",
+            coordinate_transformation_mode="align_corners",
+        )
+
+    def torch(self, node: Node[BilinearInterpolationParams]) -> nn.Module:
+        from .torch import resizing
+
+        return resizing.BilinearInterpolation(node.params.interpolation_factor)
 
 
 @dataclass

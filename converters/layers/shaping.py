@@ -1,23 +1,20 @@
-"""Layers that move numbers and compute none: Concat, Slice, Flatten, Reshape, Crop, Tile, Split."""
+"""Layers that move numbers and compute none: Concat, Slice, Flatten, Reshape, Tile, Split."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from prototxt.net import LayerDefinition
 from prototxt.schema import UInt
 
-from ..errors import ConversionError
-from ..graph import Dim, Node, P, Shape
+from ..graph import Dim, Node, Shape
 from ..layer_type import LayerType, NoParams
 from ..registry import register
 from ..reversal import Reverser, Tops, first_top
 from ..shapes import OpenDimension, factored, fixed, is_fixed, known, product, text
-from .alignment import Aligned, aligned, alignment
 from .inputs import BlobShape
 
 if TYPE_CHECKING:
@@ -51,6 +48,10 @@ class Concat(LayerType[ConcatParams]):
     passes_values = True
     keeps_grid = True
 
+    def full_type(self, layer: LayerDefinition) -> str:
+        param = layer.param("concat_param")
+        return "FusedConcat" if param and param.last("per_fla_fuse") else layer.type
+
     def axis(self, node: Node[ConcatParams]) -> int:
         p = node.params
         return canonical(node, p.axis if p.concat_dim is None else p.concat_dim)
@@ -71,7 +72,10 @@ class Concat(LayerType[ConcatParams]):
                 if i != axis and isinstance(size, int):
                     dims[i] = size
         if len(node.inputs) > 1:
-            dims[axis] = sum(known(v.shape[axis]) for v in node.inputs)
+            sizes = [v.shape[axis] for v in node.inputs]
+            # Lists of regions, whose length only the run tells.
+            lists = axis == 0 and not is_fixed(*sizes)
+            dims[axis] = "+".join(map(str, sizes)) if lists else sum(map(known, sizes))
         return [tuple(dims)]
 
     def onnx(self, node: Node[ConcatParams], b: OnnxBuilder) -> None:
@@ -351,106 +355,6 @@ class Reshape(LayerType[ReshapeParams]):
 
     def reverse(self, node: Node[ReshapeParams], tops: Tops, r: Reverser) -> None:
         reverse_reshape(node, tops, r)
-
-
-@dataclass
-class CropParams:
-    """CropParameter."""
-
-    axis: int = 2
-    offset: list[UInt] = field(default_factory=list)
-
-
-class Cropping(LayerType[P]):
-    """The first bottom cut to the second's size, from an axis on."""
-
-    bottoms = (2, 2)
-    passes_values = True
-
-    def offsets(self, node: Node[P]) -> tuple[int, list[int]]:
-        """The first axis that is cut, and where in the first bottom each axis begins."""
-        raise NotImplementedError
-
-    def shapes(self, node: Node[P]) -> list[Shape]:
-        axis, offsets = self.offsets(node)
-        a, like = (v.shape for v in node.inputs)
-        if len(a) != len(like):
-            raise node.error(f"its bottoms differ in their axes: {text(a)} and {text(like)}")
-        for size, wanted, offset in zip(a[axis:], like[axis:], offsets, strict=True):
-            if isinstance(size, int) and isinstance(wanted, int) and wanted + offset > size:
-                raise node.error(f"cannot cut {text(like)} from {text(a)} at offset {offsets}")
-        return [(*a[:axis], *like[axis:])]
-
-    def onnx(self, node: Node[P], b: OnnxBuilder) -> None:
-        axis, offsets = self.offsets(node)
-        x, like = node.inputs
-        starts = b.ints(*offsets)
-        size = b.join(*(b.dim(like, i) for i in range(axis, len(x.shape))))
-        ends = b.arithmetic("Add", starts, size)
-        axes = b.ints(*range(axis, len(x.shape)))
-        b.op("Slice", x, starts, ends, axes, out=node.outputs[0])
-
-    def torch(self, node: Node[P]) -> nn.Module:
-        from .torch import shaping
-
-        return shaping.Crop(*self.offsets(node))
-
-
-@register("Crop", message="crop_param")
-class Crop(Cropping[CropParams]):
-    """The first bottom cut to the second's size, from `axis` on."""
-
-    Params = CropParams
-
-    def offsets(self, node: Node[CropParams]) -> tuple[int, list[int]]:
-        axis = canonical(node, node.params.axis)
-        count = len(node.inputs[0].shape) - axis
-        given = node.params.offset
-        if len(given) > 1 and len(given) != count:
-            raise node.error(f"{len(given)} offset for {count} axes")
-        return axis, given * count if len(given) == 1 else given or [0] * count
-
-    def notes(self, node: Node[CropParams]) -> list[str]:
-        """That an old FCN definition, which states no offset, is meant otherwise."""
-        own = self.offsets(node)
-        meant = aligned(node) if len(node.inputs[0].shape) == 4 and not any(own[1]) else None
-        if meant is None or own[0] != 2 or not any(meant):
-            return []
-        return [
-            f"{node.position}: layer {node.name!r} (Crop): cuts at offset 0, as none is stated; "
-            f"by the layers in between its bottoms align at {meant[0]}, {meant[1]}, which the "
-            "first FCN forks would take"
-        ]
-
-
-@register("AlignedCrop")
-class AlignedCrop(Aligned, Cropping[NoParams]):
-    """The first bottom cut to the second's plane, where the second lies in it (crop_layer.cpp).
-
-    It is what `CROP` means in V1 syntax. The strides and pads of the layers between the two tell
-    the offset, which must come out whole.
-    """
-
-    fork = "FCN (longjon/caffe), DeconvNet (HyeonwooNoh/caffe)"
-
-    def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> NoParams:
-        if layer.param("crop_param") is not None:
-            raise ConversionError(
-                "V1 syntax has no crop_param",
-                subject=f"layer {layer.name!r} (Crop)",
-                position=layer.position,
-                remedy='write `layer` and type: "Crop"',
-            )
-        return NoParams()
-
-    def prepare(self, node: Node[NoParams]) -> None:
-        for value in node.inputs:
-            if len(value.shape) != 4:
-                raise node.error(f"needs 4-D inputs, not {text(value.shape)}")
-        self.offsets(node)
-
-    def offsets(self, node: Node[NoParams]) -> tuple[int, list[int]]:
-        return 2, alignment(node)
 
 
 @dataclass

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from prototxt.errors import Argument, Sentence
+from typing import TYPE_CHECKING, Any
 
 from ..graph import Node, Shape
 from ..registry import register
@@ -23,7 +21,8 @@ class SpatialDropout(PythonLayer):
     """Drops whole channels at random with 'phase': 'TRAIN' (spatial_dropout.py).
 
     With any other phase it multiplies by 1 / (1 - p), though training did so already: a quirk of
-    its code that ENet's weights live with.
+    its code that ENet's weights live with. Converted for test, a definition made for training is
+    taken as if it said 'TEST', with a note.
     """
 
     fork = "ENet (TimoSaemann/ENet)"
@@ -33,11 +32,14 @@ class SpatialDropout(PythonLayer):
             raise node.error(f"needs a 4-D input, not {text(node.inputs[0].shape)}")
         if not 0 < self.share(node) < 1:
             raise node.error(f"p {self.share(node):g} is not in (0, 1)")
-        if self.drops(node) and node.phase == "TEST":
-            raise node.error(
-                "drops at random at test too ('phase': 'TRAIN')",
-                Sentence("write 'phase': 'TEST', or give ", Argument("phase", "train")),
-            )
+
+    def notes(self, node: Node[Any]) -> list[str]:
+        if node.phase != "TEST" or self.settings(node).get("phase") != "TRAIN":
+            return []
+        return [
+            f"{node.position}: layer {node.name!r} (Python): drops at random at test too "
+            "('phase': 'TRAIN'); taken as 'phase': 'TEST'"
+        ]
 
     def share(self, node: Node[PythonParams]) -> float:
         try:
@@ -45,8 +47,8 @@ class SpatialDropout(PythonLayer):
         except (KeyError, TypeError, ValueError):
             raise node.error("p of param_str is missing or not a number") from None
 
-    def drops(self, node: Node[PythonParams]) -> bool:
-        return bool(self.settings(node).get("phase") == "TRAIN")
+    def drops(self, node: Node[Any]) -> bool:
+        return node.phase != "TEST" and bool(self.settings(node).get("phase") == "TRAIN")
 
     def shapes(self, node: Node[PythonParams]) -> list[Shape]:
         return [node.inputs[0].shape]

@@ -13,8 +13,9 @@ from ..fillers import Filler
 from ..graph import Node, Shape
 from ..layer_type import BlobSpec, LayerType
 from ..registry import register
-from ..shapes import known
+from ..shapes import known, product, text
 from .activations import Elementwise, scalar
+from .shaping import ConcatParams
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,6 +58,50 @@ class Permute(LayerType[PermuteParams]):
         from .torch import ssd
 
         return ssd.Permute(self.order(node))
+
+
+@dataclass
+class FusedConcatParams(ConcatParams):
+    """ConcatParameter of Intel's Caffe."""
+
+    per_fla_fuse: bool = False
+
+
+@register("FusedConcat", message="concat_param")
+class FusedConcat(LayerType[FusedConcatParams]):
+    """`Concat` with `per_fla_fuse` (mkldnn_concat_layer.cpp): maps as SSD's heads need them.
+
+    Channels last, flattened, one behind the other, as N×K×1×1.
+    """
+
+    fork = "Intel's Caffe (intel/caffe)"
+    bottoms = (1, None)
+    Params = FusedConcatParams
+    passes_values = True
+
+    def prepare(self, node: Node[FusedConcatParams]) -> None:
+        p = node.params
+        if (p.axis if p.concat_dim is None else p.concat_dim) != 1:
+            raise node.error("per_fla_fuse needs axis 1")
+        for value in node.inputs:
+            if len(value.shape) != 4:
+                raise node.error(f"per_fla_fuse needs 4-D bottoms, not {text(value.shape)}")
+
+    def shapes(self, node: Node[FusedConcatParams]) -> list[Shape]:
+        total = sum(product(value.shape[1:]) for value in node.inputs)
+        return [(node.inputs[0].shape[0], total, 1, 1)]
+
+    def onnx(self, node: Node[FusedConcatParams], b: OnnxBuilder) -> None:
+        parts = [
+            b.op("Reshape", b.op("Transpose", value, perm=[0, 2, 3, 1]), b.ints(0, -1, 1, 1))
+            for value in node.inputs
+        ]
+        b.op("Concat", *parts, axis=1, out=node.outputs[0])
+
+    def torch(self, node: Node[FusedConcatParams]) -> nn.Module:
+        from .torch import ssd
+
+        return ssd.FusedConcat()
 
 
 @dataclass

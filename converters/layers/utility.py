@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from prototxt.errors import Argument, Sentence
-from prototxt.net import LayerDefinition
-
-from ..errors import ConversionError
 from ..graph import Node, Shape
 from ..layer_type import LayerType, NoParams
 from ..registry import register
@@ -54,32 +49,25 @@ class DropoutParams:
 class Dropout(LayerType[DropoutParams]):
     """Drops at random in training, passes everything otherwise (dropout_layer.cpp).
 
-    Bayesian SegNet's samples at test too, which no converted network does.
+    Bayesian SegNet's samples at test too, for the mean of many runs; the converted network passes
+    everything then, which stands for that mean, and a note says so.
     """
 
     Params = DropoutParams
     passes_values = True
     keeps_grid = True
 
-    def read(
-        self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]
-    ) -> DropoutParams:
-        params = super().read(layer, lenient, warn)
-        if params.sample_weights_test:
-            error = ConversionError(
-                "drops at random at test too (sample_weights_test, Bayesian SegNet)",
-                subject=f"layer {layer.name!r} (Dropout)",
-                position=layer.position,
-                remedy=Sentence(Argument("lenient", True), " passes everything instead"),
-            )
-            if not lenient:
-                raise error
-            warn(error.sentence)
-        return params
-
     def prepare(self, node: Node[DropoutParams]) -> None:
         if not 0 <= node.params.dropout_ratio < 1:
             raise node.error(f"dropout_ratio {node.params.dropout_ratio} is not in [0, 1)")
+
+    def notes(self, node: Node[DropoutParams]) -> list[str]:
+        if not node.params.sample_weights_test or node.phase != "TEST":
+            return []
+        return [
+            f"{node.position}: layer {node.name!r} (Dropout): drops at random at test too "
+            "(sample_weights_test, Bayesian SegNet); here it passes everything"
+        ]
 
     def shapes(self, node: Node[DropoutParams]) -> list[Shape]:
         return [node.inputs[0].shape]

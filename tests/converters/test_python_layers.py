@@ -261,7 +261,12 @@ def test_spatial_dropout_of_a_training_passes_everything() -> None:
     graph = build(text, phase="TRAIN")
     for found in (run_onnx(converters.to_onnx(graph), {"x": x}), run_torch(graph, {"x": x})):
         assert np.array_equal(found[0], x)
-    refused(text, "drops at random at test too .'phase': 'TRAIN'.; write 'phase': 'TEST'")
+    assert not graph.notes
+    assert build(text).notes == [
+        "n:2:1: layer 'l' (Python): drops at random at test too ('phase': 'TRAIN'); taken as "
+        "'phase': 'TEST'"
+    ]
+    agree(text, {"x": x}, {"y": x * np.float32(2)})
 
 
 @pytest.mark.parametrize(

@@ -218,16 +218,12 @@ def test_padding_of_an_upsampling_goes_with_camvids_images() -> None:
 SAMPLING = layer("Dropout", "x", "dropout_param { dropout_ratio: .25 sample_weights_test: true }")
 
 
-def test_bayesian_dropout_is_refused_unless_lenient() -> None:
-    text = inputs(x=(1, 3, 4, 5)) + SAMPLING
-    match = (
-        r"n:2:1: layer 'l' \(Dropout\): drops at random at test too \(sample_weights_test, "
-        r"Bayesian SegNet\); lenient=True passes everything instead"
-    )
-    refused(text, match)
-    said: list[str] = []
-    graph = build(text, lenient=True, warn=said.append)
-    assert len(said) == 1 and "drops at random at test too" in said[0]
+def test_bayesian_dropout_passes_everything_and_says_so() -> None:
+    graph = build(inputs(x=(1, 3, 4, 5)) + SAMPLING)
+    assert graph.notes == [
+        "n:2:1: layer 'l' (Dropout): drops at random at test too (sample_weights_test, Bayesian "
+        "SegNet); here it passes everything"
+    ]
     from tests.converters.checker import run_onnx, run_torch
 
     x = draw(7, 2, 3, 6, 7)

@@ -1,4 +1,4 @@
-"""Which definitions of a collection convert, and why the others do not:
+"""Which definitions of a collection convert, and why the others do not.
 
     python -m zoo.checking.coverage DIR [--json FILE] [--processes N]
 
@@ -42,6 +42,7 @@ class Outcome:
 
     @property
     def repository(self) -> str:
+        """The first folder of its path."""
         return self.file.partition("/")[0]
 
     @property

@@ -49,3 +49,21 @@ class Parameter(nn.Module):
 
     def forward(self) -> torch.Tensor:
         return self.weight
+
+
+class ChannelFilter(nn.Module):
+    """The chosen indices of one axis, of each input."""
+
+    index: torch.Tensor
+
+    def __init__(self, index: np.ndarray, axis: int) -> None:
+        super().__init__()
+        self.register_buffer("index", torch.from_numpy(index), persistent=False)
+        self.axis = axis
+
+    def extra_repr(self) -> str:
+        return f"{len(self.index)} chosen, axis={self.axis}"
+
+    def forward(self, *bottoms: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        found = tuple(x.index_select(self.axis, self.index) for x in bottoms)
+        return found if len(found) > 1 else found[0]

@@ -68,6 +68,35 @@ class MaxPool(WindowPool):
         return pooled_x, index
 
 
+class StochasticPool(nn.Module):
+    """STOCHASTIC pooling as Caffe tests with it: a window's sum of squares by its sum.
+
+    0 where the sum is not above 0. No kernel is the whole plane.
+    """
+
+    def __init__(
+        self, kernel: tuple[int, int] | None, stride: tuple[int, int] | None, ceil: bool
+    ) -> None:
+        super().__init__()
+        self.kernel, self.stride, self.ceil = kernel, stride, ceil
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel}, stride={self.stride}, ceil={self.ceil}"
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        kernel, stride = self.kernel or (x.shape[2], x.shape[3]), self.stride or (1, 1)
+        over = []
+        for size, k, s in zip(x.shape[2:], kernel, stride, strict=True):
+            windows = pooled(size, k, 0, s, self.ceil)
+            assert not isinstance(windows, str)
+            over.append(max(0, (windows - 1) * s + k - size))
+        x = F.pad(x, (0, over[1], 0, over[0]))
+        sums, squares = (
+            F.avg_pool2d(values, kernel, stride, divisor_override=1) for values in (x, x * x)
+        )
+        return torch.where(sums > 0, squares / sums, torch.zeros_like(sums))
+
+
 class AveragePool(WindowPool):
     """AVE pooling, N×C×h×w: the divisor counts a window's padding, not what hangs over H + pad."""
 

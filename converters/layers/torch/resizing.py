@@ -10,7 +10,7 @@ from torch.nn import functional as F
 class Interp(nn.Module):
     """N×C×H×W resized bilinearly, corner on corner: to `size`, or by `factors` (shrink, zoom).
 
-    Pads, at most 0, cut rows and columns off first.
+    Pads, at most 0, cut rows and columns off first. A second tensor's plane is the size instead.
     """
 
     def __init__(
@@ -30,16 +30,31 @@ class Interp(nn.Module):
         cut = f", pad=({self.pad_beg}, {self.pad_end})" if self.pad_beg or self.pad_end else ""
         return how + cut
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:
         height, width = x.shape[2] + self.pad_end, x.shape[3] + self.pad_end
         x = x[:, :, -self.pad_beg : height, -self.pad_beg : width]
-        size = self.size
+        size = self.size if like is None else (like.shape[2], like.shape[3])
         if self.factors is not None:
             shrink, zoom = self.factors
             size = (
                 (x.shape[2] - 1) // shrink * zoom + 1,
                 (x.shape[3] - 1) // shrink * zoom + 1,
             )
+        return F.interpolate(x, size, mode="bilinear", align_corners=True)
+
+
+class BilinearInterpolation(nn.Module):
+    """N×C×H×W resized bilinearly, corner on corner: `factor` times, or to a second one's plane."""
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def extra_repr(self) -> str:
+        return f"factor={self.factor}"
+
+    def forward(self, x: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:
+        size = [d * self.factor for d in x.shape[2:]] if like is None else list(like.shape[2:])
         return F.interpolate(x, size, mode="bilinear", align_corners=True)
 
 

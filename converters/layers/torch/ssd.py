@@ -50,3 +50,11 @@ class Priors(nn.Module):
 
     def forward(self, features: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         return self.boxes
+
+
+class FusedConcat(nn.Module):
+    """Maps N×C×H×W, channels last, flattened, one behind the other: N×K×1×1."""
+
+    def forward(self, *maps: torch.Tensor) -> torch.Tensor:
+        parts = [x.permute(0, 2, 3, 1).flatten(1) for x in maps]
+        return torch.cat(parts, 1)[:, :, None, None]
