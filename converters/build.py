@@ -19,6 +19,7 @@ from .errors import ConversionError
 from .graph import Graph, Node, Shape, Value
 from .input_shapes import Sizes, own_shapes
 from .layer_type import LayerType
+from .layers.inputs import DataLayer, UnknownData
 from .registry import find, load_plugin
 from .resolve import Record, Version, resolve
 from .shapes import OpenDimension, is_fixed, text
@@ -42,6 +43,7 @@ MESSAGES = frozenset(
 
 
 PASSED_OVER = {
+    "engine": "how it is computed (MKL2017 and the like, Intel's Caffe)",
     "quantization_param": "in float32 it is the network that was quantised (int8, Intel's Caffe)",
 }
 """Forks' messages of any layer that say how to compute, not what."""
@@ -126,6 +128,8 @@ def build_graph(
     check_given(given, records, net)
     notes = [
         f"{name} of {passed.count(name)} layers is passed over: {PASSED_OVER[name]}"
+        if name in PASSED_OVER
+        else f"{name}; passed over, as it brings data in"
         for name in dict.fromkeys(passed)
     ]
 
@@ -173,6 +177,16 @@ def read_params(record: Record, lenient: bool, warn: Warn, passed: list[str]) ->
     """
     kind, layer = record.kind, record.layer
     assert kind is not None
+    if isinstance(kind, DataLayer):
+        # No field of it changes what the network computes, whatever the fork that has it.
+        subject = f"layer {layer.name!r} ({layer.type})"
+        passed += [
+            f"{unknown.position}: {subject}: unknown field {unknown.name!r}"
+            for unknown in layer.extra_fields()
+            if unknown.name not in MESSAGES and unknown.name not in kind.messages()
+            and not isinstance(kind, UnknownData)
+        ]  # fmt: skip
+        return kind.read(layer, True, passed.append)
     for unknown in layer.extra_fields():
         if unknown.name in MESSAGES or unknown.name in kind.messages():
             continue

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from prototxt.preprocessing import Preprocessing
 
 from . import metadata
 from .build import build_graph
-from .errors import NeedsShape
+from .errors import MissingBlob, NeedsShape
 from .families import KnownNetwork, recognise
 from .graph import Graph, Shape
 from .preprocessing import check_foldable, cropped_shapes, stated
@@ -217,6 +217,7 @@ def convert(
     """
     for plugin in plugins:
         load_plugin(plugin)
+    stated_phase = phase
     definition = net if isinstance(net, NetDefinition) else read_net(net, lenient, warn)
     if phase is not None or definition.phase is None or not isinstance(net, NetDefinition):
         selected = (phase or "test").upper()
@@ -245,7 +246,7 @@ def convert(
             resize=preprocessing.resize,
         )
     known = recognise(definition)
-    notes: list[str] = []
+    notes: list[str] = list(definition.notes)
     build = functools.partial(
         build_known,
         definition,
@@ -258,7 +259,32 @@ def convert(
         warn=warn,
         stored=stored_shapes(definition, notes.append, shapes or {}),
     )
-    graph = build(shapes)
+    try:
+        graph = build(shapes)
+    except MissingBlob as error:
+        training = None if stated_phase else as_at_test(net, definition, stages, lenient, warn)
+        if training is None:
+            raise
+        found = convert(
+            training,
+            weights,
+            shapes=shapes,
+            outputs=outputs,
+            open_dims=open_dims,
+            seed=seed,
+            preprocessing=preprocessing,
+            fold_preprocessing=fold_preprocessing,
+            target=target,
+            opset=opset,
+            fold=fold,
+            split=split,
+            external_data=external_data,
+            lenient=lenient,
+            warn=warn,
+        )
+        note = f"no layer of the TEST phase writes {error.blob!r}: its TRAIN layers, run as at test"
+        found.notes.insert(0, note)
+        return found
     if fold_preprocessing:
         cropped = cropped_shapes(graph, how, shapes)
         graph = build(cropped) if cropped else graph
@@ -293,6 +319,26 @@ def convert(
         split,
         external_data,
     )
+
+
+def as_at_test(
+    net: str | Path | NetDefinition,
+    definition: NetDefinition,
+    stages: Sequence[str],
+    lenient: bool,
+    warn: Callable[[str], None] | None,
+) -> NetDefinition | None:
+    """The TRAIN layers of a definition that is meant for training alone, in the TEST phase.
+
+    None where there are none besides those of its TEST phase, or they are not at hand any more.
+    """
+    if isinstance(net, NetDefinition) and net.phase is not None:
+        return None
+    whole = net if isinstance(net, NetDefinition) else read_net(net, lenient, warn)
+    training = whole.select("TRAIN", (*whole.stages, *stages))
+    if training.layers == definition.layers:
+        return None
+    return replace(training, phase="TEST")
 
 
 def build_known(

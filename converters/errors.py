@@ -3,14 +3,15 @@
 ZooError (prototxt.errors)
 └── ConversionError        the network cannot be built, or cannot be written as asked
     ├── UnsupportedLayers  layer types that nobody registered, all of them at once
-    └── NeedsShape         the files at hand do not say how large the input is
+    ├── NeedsShape         the files at hand do not say how large the input is
+    └── MissingBlob        no layer of this phase writes a blob that one reads
 """
 
 from __future__ import annotations
 
 from prototxt.errors import Argument, Position, Sentence, ZooError
 
-__all__ = ["ConversionError", "NeedsShape", "UnsupportedLayers"]
+__all__ = ["ConversionError", "MissingBlob", "NeedsShape", "UnsupportedLayers"]
 
 
 class ConversionError(ZooError):
@@ -50,3 +51,9 @@ class NeedsShape(ConversionError):
             position=position,
             remedy=Sentence("give ", Argument("shapes", {blob: (1, 3, 224, 224)})),
         )
+
+
+class MissingBlob(ConversionError):
+    """A layer reads a blob that no layer of this phase writes; `blob` is its name."""
+
+    blob = ""

@@ -3,24 +3,28 @@
 In order: `--shape`; the input layer's own shape; for data layers what their files hold, where they
 are at hand; `crop_size`; what the network itself fixes: the first convolution's weights or the
 loss's partner give the channels, `unpool_size`, `upsample_h` and `upsample_w` or the first inner
-product's weights the height and width. Where a Data layer crops and nothing says the channels,
-they are those of colour images; where nothing says height and width, they are left open.
+product's weights the height and width. Where nothing says the channels, they are those of colour
+images; where nothing says height and width, they are left open, and where the network does not do
+with any, they are the usual ones. What is assumed so is told in a note.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from prototxt.errors import Argument, Note, Sentence
 from prototxt.shapes import shape_text
+from prototxt.text import Message
 
 from .errors import ConversionError, NeedsShape
 from .graph import Graph, Shape
 from .registry import find
 from .resolve import Record, Version
+from .shapes import OpenDimension
 
 __all__ = ["Sizes", "own_shapes"]
 
@@ -145,6 +149,9 @@ def guess(
     if channels is None and record.kind is not None:
         channels = record.kind.usual_channels(params, version.index)
         why_channels = "channels taken to be those of colour images"
+    usual = usual_images(record)
+    if channels is None and not version.index and sizes.may_stay_open:
+        channels, why_channels = usual.channels, f"channels assumed to be {usual.of}"
     if channels is None or record.layer.bottoms:
         raise NeedsShape(
             blob,
@@ -175,9 +182,75 @@ def guess(
     )
     if not sizes.may_stay_open or blob in sizes.given:
         raise error
+    if build is not None and not stays_open(build, found, blob, channels):
+        # Only some size fits: the first of the usual ones that does is taken, and told.
+        shape = usual_shape(build, found, blob, channels, usual)
+        if shape is not None:
+            note = f"size assumed to be {usual.of}, as nothing fixes it; {why_channels}"
+            remedy = Sentence("give ", Argument("shapes", {blob: shape}), " for another")
+            notes.append(Note(f"input {blob} {shape_text(shape[1:])}: {note}", remedy))
+            return shape
     sizes.open_inputs[blob] = error
     notes.append(f"input {blob} {channels}xHxW: nothing fixes height and width, {why_channels}")
     return (1, channels, *TRIAL_SIZE)
+
+
+@dataclass(frozen=True)
+class UsualImages:
+    """Images that networks are commonly trained on."""
+
+    of: str
+    channels: int
+    sides: tuple[int, ...]
+    """Heights that are widths, the most usual first."""
+
+
+PHOTOGRAPHS = UsualImages(
+    "that of photographs", 3, (224, 227, 299, 256, 331, 321, 128, 112, 96, 64, 32, 28)
+)
+DATA_SETS = {
+    "mnist": UsualImages("MNIST's", 1, (28,)),
+    "cifar": UsualImages("CIFAR's", 3, (32,)),
+}
+"""By a word that names the data set in what a data layer reads."""
+
+
+def usual_images(record: Record) -> UsualImages:
+    """What the images of a data layer usually are, by the names of the files that it reads."""
+    words = " ".join(texts(record.layer.message)).lower()
+    return next((usual for word, usual in DATA_SETS.items() if word in words), PHOTOGRAPHS)
+
+
+def texts(message: Message) -> Iterator[str]:
+    """Every text of a message that stands in quotes."""
+    for item in message.fields:
+        if isinstance(item.value, Message):
+            yield from texts(item.value)
+        elif item.value.kind == "string":
+            yield item.value.text
+
+
+def usual_shape(
+    build: Build, found: Mapping[str, Shape], blob: str, channels: int, usual: UsualImages
+) -> tuple[int, ...] | None:
+    """The first usual shape that a network takes."""
+    for side in usual.sides:
+        shape = (1, channels, side, side)
+        try:
+            build({**found, blob: shape})
+        except ConversionError:
+            continue
+        return shape
+    return None
+
+
+def stays_open(build: Build, found: Mapping[str, Shape], blob: str, channels: int) -> bool:
+    """Whether the network does with any height and width of an input."""
+    try:
+        build({**found, blob: (1, channels, "height", "width")})
+    except (OpenDimension, ConversionError):
+        return False
+    return True
 
 
 def guess_channels(sizes: Sizes, record: Record, version: Version) -> tuple[int | None, str]:

@@ -15,8 +15,9 @@ from typing import Any
 from prototxt.net import LayerDefinition, NetDefinition
 from prototxt.text import Scalar
 
-from .errors import ConversionError, UnsupportedLayers
+from .errors import ConversionError, MissingBlob, UnsupportedLayers
 from .layer_type import LayerType
+from .layers.inputs import UNKNOWN_DATA
 from .registry import find
 
 __all__ = ["Record", "Version", "describe", "resolve"]
@@ -76,8 +77,11 @@ def type_of(layer: LayerDefinition) -> str:
 
 
 def kind_of(layer: LayerDefinition) -> LayerType[Any] | None:
-    """Its layer type; of an unknown Python layer without bottoms that it brings data in."""
-    return find(type_of(layer)) or (None if layer.bottoms else find(layer.type))
+    """Its layer type; of an unknown layer without bottoms that it brings data in."""
+    kind = find(type_of(layer))
+    if kind is not None or layer.bottoms or not layer.tops:
+        return kind
+    return find(layer.type) or UNKNOWN_DATA
 
 
 def describe(layer: LayerDefinition) -> str:
@@ -279,12 +283,14 @@ def missing(record: Record, blob: str, records: list[Record]) -> ConversionError
         )
     above = {v.blob for r in records[: records.index(record)] for v in r.outputs}
     close = difflib.get_close_matches(blob, above, 1)
-    return ConversionError(
+    error = MissingBlob(
         f"bottom {blob!r} is not there",
         subject=describe(layer),
         position=layer.position,
         remedy=f"did you mean {close[0]!r}?" if close else "no layer of this phase writes it",
     )
+    error.blob = blob
+    return error
 
 
 def check_counts(record: Record) -> None:

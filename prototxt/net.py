@@ -114,6 +114,8 @@ class NetDefinition:
     phase: str | None = None
     level: int = 0
     stages: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What was passed over in reading it."""
 
     def select(
         self, phase: str = "TEST", stages: Sequence[str] = (), level: int = 0
@@ -180,10 +182,15 @@ def from_message(
             subject=path,
             remedy="train with `zoo train`, or look at it with `zoo inspect`",
         )
+    notes: list[str] = []
     for item in message.fields:
         if item.name in NET_FIELDS:
             continue
         close = difflib.get_close_matches(item.name, NET_FIELDS, 1)
+        if not close:
+            # What a network computes stands in its layers and inputs alone.
+            notes.append(f"{item.position}: field {item.name!r} of the network is passed over")
+            continue
         error = FormatError(
             f"unknown field {item.name!r} in a network",
             position=item.position,
@@ -203,7 +210,8 @@ def from_message(
     state = upgraded.last("state")
     rule = state_rule(messaged(state), "state", "stage") if state else StateRule()
     phase, level = rule.phase, rule.min_level or 0
-    return NetDefinition(text_of(upgraded, "name"), path, layers, syntax, phase, level, rule.stages)
+    name = text_of(upgraded, "name")
+    return NetDefinition(name, path, layers, syntax, phase, level, rule.stages, notes=tuple(notes))
 
 
 def messaged(item: Field) -> Message:

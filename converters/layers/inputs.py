@@ -12,7 +12,7 @@ from prototxt.schema import UInt, decode
 
 from ..fillers import Filler
 from ..graph import P
-from ..layer_type import LayerType
+from ..layer_type import LayerType, NoParams
 from ..registry import register
 
 
@@ -200,6 +200,19 @@ class DataLayer(InputLayer[S]):
     def top_shape(self, params: S, index: int) -> tuple[int, ...] | None:
         """Labels are one number an image."""
         return (1,) if index else None
+
+
+class UnknownData(DataLayer[Source[NoParams]]):
+    """A layer without bottoms whose type nobody registered: its tops are inputs of the network."""
+
+    Params = NoParams
+
+    def top_shape(self, params: Source[NoParams], index: int) -> tuple[int, ...] | None:
+        """Nothing is known of them."""
+        return None
+
+
+UNKNOWN_DATA = UnknownData()
 
 
 @register("Data", message="data_param")

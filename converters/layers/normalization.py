@@ -115,11 +115,13 @@ class LRN(Elementwise[LRNParams]):
 
 @dataclass
 class BatchNormParams:
-    """BatchNormParameter."""
+    """BatchNormParameter, with what Intel's Caffe may fill a scale and an offset with."""
 
     use_global_stats: bool | None = None
     moving_average_fraction: float = 0.999
     eps: float = 1e-5
+    filler: Filler | None = None
+    bias_filler: Filler | None = None
 
 
 @register("BatchNorm", message="batch_norm_param")
