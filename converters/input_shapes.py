@@ -184,12 +184,12 @@ def guess(
         raise error
     if build is not None and not stays_open(build, found, blob, channels):
         # Only some size fits: the first of the usual ones that does is taken, and told.
-        shape = usual_shape(build, found, blob, channels, usual)
-        if shape is not None:
+        assumed = usual_shape(build, found, blob, channels, usual)
+        if assumed is not None:
             note = f"size assumed to be {usual.of}, as nothing fixes it; {why_channels}"
-            remedy = Sentence("give ", Argument("shapes", {blob: shape}), " for another")
-            notes.append(Note(f"input {blob} {shape_text(shape[1:])}: {note}", remedy))
-            return shape
+            remedy = Sentence("give ", Argument("shapes", {blob: assumed}), " for another")
+            notes.append(Note(f"input {blob} {shape_text(assumed[1:])}: {note}", remedy))
+            return assumed
     sizes.open_inputs[blob] = error
     notes.append(f"input {blob} {channels}xHxW: nothing fixes height and width, {why_channels}")
     return (1, channels, *TRIAL_SIZE)
