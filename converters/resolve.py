@@ -44,10 +44,17 @@ class Record:
 
     @property
     def prunable(self) -> bool:
-        """A loss or an accuracy. Of a type that nobody registered the name has to tell."""
+        """A loss or a metric. Of a type that nobody registered the name has to tell, or that it
+        has a weight in the objective.
+        """
         if self.kind:
             return self.kind.is_loss
-        return type_of(self.layer).removesuffix("Layer").endswith(("Loss", "Accuracy"))
+        name = type_of(self.layer).rpartition(".")[2].removesuffix("Layer")
+        return (
+            name.endswith(("Loss", "Accuracy", "Evaluate", "Evaluation"))
+            or name.startswith("Eval")
+            or any(self.layer.loss_weights)
+        )
 
     @property
     def loss_weights(self) -> list[float]:
