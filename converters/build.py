@@ -82,6 +82,7 @@ def build_graph(
     shapes: Mapping[str, Shape] | None = None,
     seed: int = 0,
     outputs: Sequence[str] | None = None,
+    raw: bool = False,
     open_dims: bool = True,
     lenient: bool = False,
     warn: Warn | None = None,
@@ -92,11 +93,11 @@ def build_graph(
     `weights` are the blobs by layer name; without them Caffe's fillers draw, seeded by `seed`.
     `shapes` fixes inputs by blob name; a text in place of a number leaves that dimension open.
     With `open_dims` the other inputs leave batch, height and width open as far as the network
-    allows. `outputs` names blobs; the default is in `resolve`. `stored` is what one row of a data
-    layer's file holds (C×H×W), by top. Raises ConversionError.
+    allows. `outputs` names blobs; the default, and `raw`, are in `resolve`. `stored` is what one
+    row of a data layer's file holds (C×H×W), by top. Raises ConversionError.
     """
     warn = warn or (lambda message: warnings.warn(message, stacklevel=3))
-    records, wanted = resolve(net, outputs)
+    records, wanted = resolve(net, outputs, raw)
     params = {id(r): read_params(r, lenient, warn) for r in records}
     given = dict(shapes or {})
     check_given(given, records, net)

@@ -159,6 +159,7 @@ def convert(
     stages: Sequence[str] = (),
     shapes: Mapping[str, Shape] | None = None,
     outputs: Sequence[str] | None = None,
+    raw: bool = False,
     open_dims: bool = True,
     seed: int = 0,
     preprocessing: Preprocessing | None = None,
@@ -183,6 +184,7 @@ def convert(
         stages: those that layers may ask for, besides the definition's own.
         shapes: inputs by blob name, as N×C×H×W; a text in place of a number leaves it open.
         outputs: the blobs to give out; default: those that no layer reads, and every mask.
+        raw: stop before the layer that makes detections: its bottoms are outputs instead.
         open_dims: leave batch, height and width open as far as the network allows.
         preprocessing: what is known of how images become the input; overrides what the data layers
             state.
@@ -211,6 +213,8 @@ def convert(
     phase = (definition.phase or "TEST").lower()
     if fold_preprocessing and phase == "train":
         raise UsageError("--fold-preprocessing goes with --phase test: training crops at random")
+    if raw and outputs:
+        raise UsageError("--raw says what is given out: leave out --output")
     file = Path(weights) if isinstance(weights, str | Path) else None
     digest = sha256_meanwhile(file) if file is not None else None
     blobs = read_weights(file, views=True) if file is not None else weights
@@ -232,6 +236,7 @@ def convert(
         known,
         blobs,
         outputs=outputs,
+        raw=raw,
         open_dims=open_dims,
         seed=seed,
         lenient=lenient,

@@ -93,17 +93,20 @@ def line_of(layer: LayerDefinition) -> str:
 
 
 def resolve(
-    net: NetDefinition, outputs: Sequence[str] | None = None
+    net: NetDefinition, outputs: Sequence[str] | None = None, raw: bool = False
 ) -> tuple[list[Record], list[Version]]:
     """The records that the outputs need, in Caffe's order, and the outputs.
 
     Without `outputs`: every blob that no layer reads, losses and inputs aside, then every mask;
-    the losses themselves where nothing else would remain. Raises ConversionError for blobs that
-    are missing, written twice or only later, UnsupportedLayers for unknown types.
+    the losses themselves where nothing else would remain; with `raw` what detections are made of in
+    place of them. Raises ConversionError for blobs that are missing, written twice or only later,
+    UnsupportedLayers for unknown types.
     """
     records, latest = connect(net)
     find_partners(records)
     wanted = named(outputs, latest, records, net) if outputs else defaults(records)
+    if raw:
+        wanted = before_detection(wanted, records, net)
     needed = reach(records, wanted)
     unknown = [r.layer for r in needed if r.kind is None]
     if unknown:
@@ -220,6 +223,28 @@ def defaults(records: list[Record]) -> list[Version]:
             elif id(version) not in read and id(version) not in labels & compared:
                 (losses if id(record) in training else free).append(version)
     return (free or losses) + masks
+
+
+def before_detection(
+    wanted: list[Version], records: list[Record], net: NetDefinition
+) -> list[Version]:
+    """What the layers that make detections read of the network, in place of what they write."""
+    result: dict[int, Version] = {}
+    found = False
+    for version in wanted:
+        writer = version.writer
+        if writer is None or writer.kind is None or not writer.kind.is_postprocessing:
+            result[id(version)] = version
+            continue
+        found = True
+        for read in writer.inputs:
+            if read.writer is None:
+                raise missing(writer, read.blob, records)
+            if not read.writer.is_input:
+                result[id(read)] = read
+    if not found:
+        raise ConversionError(f"{net.path}: no layer makes detections", None, "leave out --raw")
+    return list(result.values())
 
 
 def behind_losses(records: list[Record]) -> set[int]:

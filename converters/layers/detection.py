@@ -120,7 +120,7 @@ class DetectionOutput(LayerType):
         count, classes = self.priors(node), self.location_classes(node)
         wanted = (count * classes * 4, count * node.params.num_classes)
         for value, size, what in zip(node.inputs, wanted, ("locations", "scores"), strict=False):
-            if value.shape[1] != size or not all(d == 1 for d in value.shape[2:]):
+            if known(value.shape[1]) != size or not all(d == 1 for d in value.shape[2:]):
                 raise node.error(f"{count} priors need {size} {what}, not {text(value.shape[1:])}")
         first, second = (v.shape[0] for v in node.inputs[:2])
         if is_fixed(first, second) and first != second:

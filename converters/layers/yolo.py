@@ -13,7 +13,7 @@ from ..graph import Node, Shape
 from ..layer_type import LayerType
 from ..legal import Between, Legal
 from ..registry import register
-from ..shapes import is_fixed, text
+from ..shapes import is_fixed, known, text
 from .detection import or_none
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class YoloDetector(LayerType):
         p: Any = node.params
         wanted = p.num_box * (5 + p.num_classes)
         for value in node.inputs[: self.read_maps(node)]:
-            if value.shape[1] != wanted:
+            if known(value.shape[1]) != wanted:
                 raise node.error(
                     f"{p.num_box} boxes of 5 numbers and {p.num_classes} classes need {wanted} "
                     f"channels, not {value.shape[1]}"
