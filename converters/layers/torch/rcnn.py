@@ -155,12 +155,23 @@ class Proposals(nn.Module):
     def forward(
         self, scores: torch.Tensor, offsets: torch.Tensor, info: torch.Tensor
     ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        return self.best(*self.large(scores, offsets, info))
+
+    def large(
+        self, scores: torch.Tensor, offsets: torch.Tensor, info: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Boxes on the image that are large enough, K×4, and their scores."""
         high, wide, scale = info.reshape(-1)
         front = scores[:, len(self.anchors) :].permute(0, 2, 3, 1).reshape(-1)
         last = torch.stack([wide, high, wide, high]) - 1
         boxes = torch.minimum(self.boxes(offsets), last).clamp(min=0)
         large = (boxes[:, 2:] - boxes[:, :2] + 1 >= self.min_size * scale).all(1)
-        boxes, front = boxes[large], front[large]
+        return boxes[large], front[large]
+
+    def best(
+        self, boxes: torch.Tensor, front: torch.Tensor
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        """What is left of them by falling score, suppressed."""
         front, order = front.sort(descending=True, stable=True)
         boxes, front = boxes[order[: self.candidates]], front[: self.candidates]
         stay = suppress(boxes, self.overlap, 1.0, self.most)
