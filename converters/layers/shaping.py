@@ -16,7 +16,7 @@ from ..graph import Dim, Node, Shape
 from ..layer_type import LayerType, NoParams
 from ..registry import register
 from ..reversal import Reverser, Tops, first_top
-from ..shapes import OpenDimension, factored, fixed, is_fixed, known, product, text
+from ..shapes import OpenDimension, added, factored, fixed, is_fixed, known, product, text
 from .alignment import Aligned, aligned, alignment
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ class Concat(LayerType):
                 if i != axis and isinstance(size, int):
                     dims[i] = size
         if len(node.inputs) > 1:
-            dims[axis] = sum(known(v.shape[axis]) for v in node.inputs)
+            parts = [v.shape[axis] for v in node.inputs]
+            # How many regions lists of them have is open for good; a plane is rather fixed.
+            dims[axis] = added(parts) if axis == 0 else sum(map(known, parts))
         return [tuple(dims)]
 
     def onnx(self, node: Node, b: OnnxBuilder) -> None:
