@@ -222,7 +222,10 @@ def defaults(records: list[Record]) -> list[Version]:
                 masks.append(version)
             elif id(version) not in read and id(version) not in labels & compared:
                 (losses if id(record) in training else free).append(version)
-    return (free or losses) + masks
+    unmasked = {
+        id(o): o for v in free for o in (without_mask(v, labels) if id(v) in compared else [v])
+    }
+    return (list(unmasked.values()) or losses) + masks
 
 
 def before_detection(
@@ -245,6 +248,18 @@ def before_detection(
     if not found:
         raise ConversionError(f"{net.path}: no layer makes detections", None, "leave out --raw")
     return list(result.values())
+
+
+def without_mask(version: Version, labels: set[int]) -> list[Version]:
+    """What a loss compares, before labels masked or weighed it: a network has none when it runs."""
+    writer = version.writer
+    if writer is None or writer.is_input or (writer.kind and writer.kind.learns):
+        return [version]
+    masked = [v for v in writer.inputs if id(v) not in labels]
+    if not masked:
+        return [version]
+    below = [o for v in masked for o in without_mask(v, labels)]
+    return below if below != masked or len(masked) < len(writer.inputs) else [version]
 
 
 def behind_losses(records: list[Record]) -> set[int]:

@@ -50,8 +50,9 @@ class ClusterDetections(PythonLayer):
     Bottoms: coverage N×C×H×W, corners N×4×H×W relative to the cell; a top for each class: N×50×5,
     x1, y1, x2, y2 and the logarithm of how many cells agreed, rows of zeros behind them. The boxes
     of covered cells, cut off to whole numbers, are clustered as OpenCV's groupRectangles does it;
-    all is rounded to float16. Where more than 50 are left Python gives an error; here the first 50
-    stay.
+    all is rounded to float16. Cells beyond the width and height of `param_str` are not read, and
+    those that a smaller map has not are not missed. Where more than 50 are left Python gives an
+    error; here the first 50 stay.
     """
 
     fork = FORK
@@ -89,10 +90,6 @@ class ClusterDetections(PythonLayer):
             raise node.error(f"needs coverage of {n.classes} classes, not {text(coverage)}")
         if len(corners) != 4 or known(corners[1]) < 4:
             raise node.error(f"needs 4 corners of each cell, not {text(corners)}")
-        for shape in (coverage, corners):
-            least = (n.height // n.stride, n.width // n.stride)
-            if any(known(d) < size for d, size in zip(shape[2:], least, strict=True)):
-                raise node.error(f"needs {text(least)} cells, not {text(shape[2:])}")
         if is_fixed(coverage[0], corners[0]) and coverage[0] != corners[0]:
             raise node.error("has coverage and corners of different numbers of images")
         return [(coverage[0], MAX_BOXES, 5)] * n.classes

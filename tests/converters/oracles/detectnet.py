@@ -80,8 +80,8 @@ def cluster(
         top = np.zeros((len(coverage), 50, 5), np.float32)
         for image in range(len(coverage)):
             rects = []
-            for row in range(size[1] // stride):
-                for column in range(size[0] // stride):
+            for row in range(min(size[1] // stride, coverage.shape[2])):
+                for column in range(min(size[0] // stride, coverage.shape[3])):
                     if coverage[image, index, row, column] < np.float32(least):
                         continue
                     x1, y1, x2, y2 = corners[image, :4, row, column].astype(float)
