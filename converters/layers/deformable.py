@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -39,8 +39,8 @@ class DeformableConvolution(Convolutional):
     """
 
     fork = "FPN (unsky/FPN)"
-    bottoms = (2, 2)
-    tops = (1, 1)
+    bottoms: ClassVar[Any] = (2, 2)
+    tops: ClassVar[Any] = (1, 1)
     Params = DeformableConvolutionParams
     out = staticmethod(convolved)
 

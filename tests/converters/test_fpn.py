@@ -18,7 +18,8 @@ def python(module: str, name: str, param: str = "") -> str:
     return f'python_param {{ module: "{module}" layer: "{name}"{said} }}'
 
 
-PROPOSAL = ("rpn.proposal_layer", "ProposalLayer")
+PROPOSAL = ("rpn.proposal_layer", "ProposalLayer/11".partition("/")[0])
+"""The class that this fork, too, has under that name; told by its bottoms."""
 
 
 def pyramid(size: tuple[int, int], seed: int = 0) -> dict[str, np.ndarray]:
