@@ -105,7 +105,7 @@ def test_decode_bbox(scaled: bool) -> None:
 
 def test_decode_bbox_refused() -> None:
     text = inputs(d=(1, 8), r=(1, 5)) + layer("DecodeBBox", "d r")
-    refused(text, "screens its boxes while training; give --phase test", phase="TRAIN")
+    refused(text, "screens its boxes while training; use phase='test'", phase="TRAIN")
     text = inputs(d=(1, 4), r=(1, 5)) + layer("DecodeBBox", "d r")
     refused(text, "needs Rx8 offsets and Rx5 regions, not ")
 
