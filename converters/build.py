@@ -98,6 +98,7 @@ def build_graph(
     shapes: Mapping[str, Shape] | None = None,
     seed: int = 0,
     outputs: Sequence[str] | None = None,
+    raw: bool = False,
     open_dims: bool = True,
     lenient: bool = False,
     warn: Warn | None = None,
@@ -111,6 +112,7 @@ def build_graph(
         shapes: inputs by blob name; a text in place of a number leaves that dimension open.
         seed: of the fillers.
         outputs: the blobs to give out; default: those that no layer reads, and every mask.
+        raw: give out what the layers that make detections read, in place of what they write.
         open_dims: leave batch, height and width of the other inputs open as far as the network
             allows.
         lenient: fields that are unknown are told to `warn` instead of being errors.
@@ -121,7 +123,7 @@ def build_graph(
         ConversionError: a network that cannot be built as asked.
     """
     warn = warn or (lambda message: warnings.warn(message, stacklevel=3))
-    records, wanted = resolve(net, outputs)
+    records, wanted = resolve(net, outputs, raw)
     passed: list[str] = []
     params = {id(r): read_params(r, lenient, warn, passed) for r in records}
     given = dict(shapes or {})

@@ -171,6 +171,7 @@ def convert(
     stages: Sequence[str] = (),
     shapes: Mapping[str, Shape] | None = None,
     outputs: Sequence[str] | None = None,
+    raw: bool = False,
     open_dims: bool = True,
     seed: int = 0,
     preprocessing: Preprocessing | None = None,
@@ -195,6 +196,7 @@ def convert(
         stages: those that layers may ask for, besides the definition's own.
         shapes: inputs by blob name, as N×C×H×W; a text in place of a number leaves it open.
         outputs: the blobs to give out; default: those that no layer reads, and every mask.
+        raw: stop before the layer that makes detections: its bottoms are outputs instead.
         open_dims: leave batch, height and width open as far as the network allows.
         seed: of the fillers.
         preprocessing: what is known of how images become the input; overrides what the data layers
@@ -232,6 +234,10 @@ def convert(
                 ": training crops at random",
             )
         )
+    if raw and outputs:
+        raise UsageError(
+            Sentence(Argument("raw"), " says what is given out: leave out ", Argument("outputs"))
+        )
     file = Path(weights) if isinstance(weights, str | Path) else None
     digest = sha256_meanwhile(file) if file is not None else None
     blobs = read_weights(file, views=True) if file is not None else weights
@@ -253,6 +259,7 @@ def convert(
         known,
         blobs,
         outputs=outputs,
+        raw=raw,
         open_dims=open_dims,
         seed=seed,
         lenient=lenient,

@@ -78,6 +78,8 @@ class LayerType(Generic[P]):
     """The weight of its first top in the objective, where the prototxt gives none: 1 of losses."""
     is_metric: ClassVar[bool] = False
     """Shown while training, never minimised (Accuracy)."""
+    is_postprocessing: ClassVar[bool] = False
+    """It makes detections of what the network predicts; `raw` stops before it (DetectionOutput)."""
     discards: ClassVar[bool] = False
     """Whatever it reads is not wanted (Silence)."""
     learns: ClassVar[bool] = False

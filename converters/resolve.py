@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from prototxt.errors import Argument, Sentence
 from prototxt.net import LayerDefinition, NetDefinition
 from prototxt.text import Scalar
 
@@ -46,10 +47,18 @@ class Record:
 
     @property
     def prunable(self) -> bool:
-        """A loss or an accuracy. Of a type that nobody registered the name has to tell."""
+        """A loss or a metric.
+
+        Of a type that nobody registered the name has to tell, or its weight in the objective.
+        """
         if self.kind:
             return self.kind.is_loss
-        return type_of(self.layer).removesuffix("Layer").endswith(("Loss", "Accuracy"))
+        name = type_of(self.layer).rpartition(".")[2].removesuffix("Layer")
+        return (
+            name.endswith(("Loss", "Accuracy", "Evaluate", "Evaluation"))
+            or name.startswith("Eval")
+            or any(self.layer.loss_weights)
+        )
 
     @property
     def loss_weights(self) -> list[float]:
@@ -94,17 +103,20 @@ def line_of(layer: LayerDefinition) -> str:
 
 
 def resolve(
-    net: NetDefinition, outputs: Sequence[str] | None = None
+    net: NetDefinition, outputs: Sequence[str] | None = None, raw: bool = False
 ) -> tuple[list[Record], list[Version]]:
     """The records that the outputs need, in Caffe's order, and the outputs.
 
     Without `outputs`: every blob that no layer reads, losses and inputs aside, then every mask;
-    the losses themselves where nothing else would remain. Raises ConversionError for blobs that
-    are missing, written twice or only later, UnsupportedLayers for unknown types.
+    the losses themselves where nothing else would remain; with `raw` what detections are made of in
+    place of them. Raises ConversionError for blobs that are missing, written twice or only later,
+    UnsupportedLayers for unknown types.
     """
     records, latest = connect(net)
     find_partners(records)
     wanted = named(outputs, latest, records, net) if outputs else defaults(records)
+    if raw:
+        wanted = before_detection(wanted, records, net)
     needed = reach(records, wanted)
     unknown = [r.layer for r in needed if r.kind is None]
     if unknown:
@@ -221,7 +233,48 @@ def defaults(records: list[Record]) -> list[Version]:
                 masks.append(version)
             elif id(version) not in read and id(version) not in labels & compared:
                 (losses if id(record) in training else free).append(version)
-    return (free or losses) + masks
+    unmasked = {
+        id(o): o for v in free for o in (without_mask(v, labels) if id(v) in compared else [v])
+    }
+    return (list(unmasked.values()) or losses) + masks
+
+
+def before_detection(
+    wanted: list[Version], records: list[Record], net: NetDefinition
+) -> list[Version]:
+    """What the layers that make detections read of the network, in place of what they write."""
+    result: dict[int, Version] = {}
+    found = False
+    for version in wanted:
+        writer = version.writer
+        if writer is None or writer.kind is None or not writer.kind.is_postprocessing:
+            result[id(version)] = version
+            continue
+        found = True
+        for read in writer.inputs:
+            if read.writer is None:
+                raise missing(writer, read.blob, records)
+            if not read.writer.is_input:
+                result[id(read)] = read
+    if not found:
+        raise ConversionError(
+            "no layer makes detections",
+            subject=net.path,
+            remedy=Sentence("leave out ", Argument("raw")),
+        )
+    return list(result.values())
+
+
+def without_mask(version: Version, labels: set[int]) -> list[Version]:
+    """What a loss compares, before labels masked or weighed it: a network has none when it runs."""
+    writer = version.writer
+    if writer is None or writer.is_input or (writer.kind and writer.kind.learns):
+        return [version]
+    masked = [v for v in writer.inputs if id(v) not in labels]
+    if not masked:
+        return [version]
+    below = [o for v in masked for o in without_mask(v, labels)]
+    return below if below != masked or len(masked) < len(writer.inputs) else [version]
 
 
 def behind_losses(records: list[Record]) -> set[int]:

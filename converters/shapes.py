@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 
 from prototxt.shapes import shape_text
 
@@ -15,6 +16,7 @@ from .graph import Dim, Shape
 
 __all__ = [
     "OpenDimension",
+    "added",
     "convolved",
     "deconvolved",
     "factored",
@@ -124,6 +126,13 @@ def factored(dim: str) -> tuple[int, str]:
         if depth < 0:  # the bracket that ends the text is not the one that begins it
             return 1, dim
     return (int(match[1]), match[2]) if match else (1, dim)
+
+
+def added(dims: Sequence[Dim]) -> Dim:
+    """The sum: a number where all are."""
+    total = sum(dim for dim in dims if isinstance(dim, int))
+    symbols = [dim for dim in dims if isinstance(dim, str)]
+    return plus("+".join(symbols), total) if symbols else total
 
 
 def plus(dim: str, change: int) -> str:

@@ -138,7 +138,7 @@ def named(function: ast.FunctionDef, tree: ast.Module) -> set[str]:
 
 def types_in(text: str) -> Iterator[str]:
     yield from NAMED.findall(text)
-    if text.isidentifier():
+    if text.partition("/")[0].isidentifier():
         yield text
 
 

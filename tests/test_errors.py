@@ -112,6 +112,7 @@ def test_a_remedy_is_spelled_for_python_and_for_the_command():
             "shapes={'a': ('batch', 3), 'b': (1,)}",
             "--shape a=batchx3 --shape b=1",
         ),
+        (Argument("outputs", ["a", "b"]), "outputs=['a', 'b']", "--output a --output b"),
         (Argument("output"), "output", "-o"),
         (Function("zoo.hub.publish"), "zoo.hub.publish(...)", "`zoo publish`"),
         (
@@ -176,6 +177,7 @@ OPTION = re.compile(r"(?<![\w-])--[a-z]")
 NO_ADVICE = {
     "zoo/benchmarks/converting.py": 2,  # a command that it runs
     "zoo/gallery/vendor.py": 1,  # npm's
+    "zoo/checking/coverage.py": 2,  # its own, as `python -m`
     # Its own, as `python -m`; and the command line that made a network, which the hub records.
     "zoo/paper/recipes/embed.py": 6,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -77,7 +77,10 @@ class ConvolutionTransposeParams:
     group: int = 1
 
 
-class Convolutional(LayerType[ConvolutionParams]):
+C = TypeVar("C", bound=ConvolutionParams)
+
+
+class Convolutional(LayerType[C]):
     """What both directions share."""
 
     bottoms: ClassVar[tuple[int, int | None]] = (1, None)
@@ -87,7 +90,7 @@ class Convolutional(LayerType[ConvolutionParams]):
     out: Callable[..., Dim]
     transposed = False
 
-    def prepare(self, node: Node[ConvolutionParams]) -> None:
+    def prepare(self, node: Node[C]) -> None:
         if len(node.inputs) != len(node.outputs):
             raise node.error(f"{len(node.inputs)} bottoms but {len(node.outputs)} tops")
         p = node.params
@@ -96,13 +99,13 @@ class Convolutional(LayerType[ConvolutionParams]):
         if p.group == 0 or p.num_output % p.group:
             raise node.error(f"num_output {p.num_output} is not divisible by group {p.group}")
 
-    def axis(self, node: Node[ConvolutionParams]) -> int:
+    def axis(self, node: Node[C]) -> int:
         rank, axis = len(node.inputs[0].shape), node.params.axis
         if not -rank <= axis < rank:
             raise node.error(f"axis {axis} is outside a {text(node.inputs[0].shape)} input")
         return axis % rank
 
-    def geometry(self, node: Node[ConvolutionParams]) -> Geometry:
+    def geometry(self, node: Node[C]) -> Geometry:
         """Kernel, stride, pad and dilation, each repeated over the axes as Caffe does."""
         p = node.params
         axes = len(node.inputs[0].shape) - self.axis(node) - 1
@@ -116,7 +119,7 @@ class Convolutional(LayerType[ConvolutionParams]):
 
     def per_axis(
         self,
-        node: Node[ConvolutionParams],
+        node: Node[C],
         what: str,
         given: list[int],
         h: int | None,
@@ -146,13 +149,13 @@ class Convolutional(LayerType[ConvolutionParams]):
             raise node.error(f"{name} is 0")
         return tuple(numbers)
 
-    def channels(self, node: Node[ConvolutionParams]) -> int:
+    def channels(self, node: Node[C]) -> int:
         channels = known(node.inputs[0].shape[self.axis(node)])
         if channels % node.params.group:
             raise node.error(f"{channels} channels are not divisible by group {node.params.group}")
         return channels
 
-    def shapes(self, node: Node[ConvolutionParams]) -> list[Shape]:
+    def shapes(self, node: Node[C]) -> list[Shape]:
         axis, g = self.axis(node), self.geometry(node)
         self.channels(node)
         result = []
@@ -174,7 +177,7 @@ class Convolutional(LayerType[ConvolutionParams]):
             result.append((*value.shape[:axis], node.params.num_output, *dims))
         return result
 
-    def blobs(self, node: Node[ConvolutionParams]) -> list[BlobSpec]:
+    def blobs(self, node: Node[C]) -> list[BlobSpec]:
         p = node.params
         channels, kernel = self.channels(node), self.geometry(node).kernel
         outer, inner = (channels, p.num_output) if self.transposed else (p.num_output, channels)
@@ -183,13 +186,13 @@ class Convolutional(LayerType[ConvolutionParams]):
             specs.append(BlobSpec("bias", (p.num_output,), p.bias_filler))
         return specs
 
-    def macs(self, node: Node[ConvolutionParams]) -> int:
+    def macs(self, node: Node[C]) -> int:
         """Each weight is used once for each place, of the top or, turned around, of the bottom."""
         dims = (node.inputs if self.transposed else node.outputs)[0].shape
         axis = self.axis(node)
         return int(node.blobs[0].size) * known_product((*dims[:axis], *dims[axis + 1 :]))
 
-    def onnx(self, node: Node[ConvolutionParams], b: OnnxBuilder) -> None:
+    def onnx(self, node: Node[C], b: OnnxBuilder) -> None:
         g, axis = self.geometry(node), self.axis(node)
         rank = len(node.inputs[0].shape)
         axes = rank - axis - 1
@@ -214,7 +217,7 @@ class Convolutional(LayerType[ConvolutionParams]):
                 y = b.op(operator, x, *weights, **attributes)
                 b.op("Reshape", y, b.join(*(b.symbol(d) or "" for d in out.shape)), out=out)
 
-    def narrow(self, node: Node[ConvolutionParams]) -> bool:
+    def narrow(self, node: Node[C]) -> bool:
         """Whether it has too few outputs for ONNX Runtime's CPU provider: a decoder's picture.
 
         Its vectors hold 8 or 16 channels; it would mostly compute padding.
@@ -231,7 +234,7 @@ class Convolutional(LayerType[ConvolutionParams]):
 
     def four_at_a_time(
         self,
-        node: Node[ConvolutionParams],
+        node: Node[C],
         b: OnnxBuilder,
         x: Value,
         weights: Sequence[str],
@@ -280,7 +283,7 @@ class Convolutional(LayerType[ConvolutionParams]):
         tail = dims if axes else [*dims, b.ints(1)]
         return b.op("Reshape", value, b.join(b.ints(-1), *tail))
 
-    def torch(self, node: Node[ConvolutionParams]) -> nn.Module:
+    def torch(self, node: Node[C]) -> nn.Module:
         from torch import nn
 
         from .torch.convolution import GeneralConvolution
@@ -320,7 +323,7 @@ class Convolutional(LayerType[ConvolutionParams]):
 
 
 @register("Convolution", message="convolution_param")
-class Convolution(Convolutional):
+class Convolution(Convolutional[ConvolutionParams]):
     """Cross-correlation over the axes after `axis`."""
 
     out = staticmethod(convolved)
@@ -363,7 +366,7 @@ class Convolution(Convolutional):
 
 
 @register("Deconvolution", message="convolution_param")
-class Deconvolution(Convolutional):
+class Deconvolution(Convolutional[ConvolutionParams]):
     """The transpose of Convolution; its weights are input × output channels."""
 
     out = staticmethod(deconvolved)

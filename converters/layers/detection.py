@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -64,6 +64,23 @@ class DetectionOutputParams:
         return [c for c in range(self.num_classes) if c != self.background_label_id]
 
 
+def count_up(b: OnnxBuilder, end: str, step: int) -> str:
+    """0, step, 2 step ... below `end`."""
+    zero, by = b.const(np.array(0, np.int64)), b.const(np.array(step, np.int64))
+    return b.op("Range", zero, b.op("Squeeze", end, b.ints(0)), by)
+
+
+def or_none(node: Node[Any], b: OnnxBuilder, found: str, chosen: str, images: str) -> None:
+    """Write what was found (K×7, of `chosen`, 1-D of K) as 1×1×K×7, or a row of -1 an image."""
+    nothing = b.op("Equal", b.op("Shape", chosen), b.ints(0))
+    rows = b.op("Mul", b.op("Cast", nothing, to=7), images)
+    numbers = b.op("Cast", count_up(b, rows, 1), to=1)
+    numbers = b.op("Unsqueeze", numbers, b.ints(1))
+    blank = b.op("Expand", b.const(np.full((1, 6), -1, np.float32)), b.join(rows, b.ints(6)))
+    every = b.op("Concat", found, b.op("Concat", numbers, blank, axis=1), axis=0)
+    b.op("Unsqueeze", every, b.ints(0, 1), out=node.outputs[0])
+
+
 @register("DetectionOutput", message="detection_output_param")
 class DetectionOutput(LayerType[DetectionOutputParams]):
     """Boxes from SSD's locations, scores and priors (detection_output_layer.cpp).
@@ -76,6 +93,7 @@ class DetectionOutput(LayerType[DetectionOutputParams]):
     fork = "SSD (weiliu89/caffe)"
     bottoms = (3, 4)  # the fourth is the picture that `visualize` would draw on
     Params = DetectionOutputParams
+    is_postprocessing = True
 
     def prepare(self, node: Node[DetectionOutputParams]) -> None:
         p = node.params
@@ -104,7 +122,7 @@ class DetectionOutput(LayerType[DetectionOutputParams]):
         count, classes = self.priors(node), self.location_classes(node)
         wanted = (count * classes * 4, count * node.params.num_classes)
         for value, size, what in zip(node.inputs, wanted, ("locations", "scores"), strict=False):
-            if value.shape[1] != size or not all(d == 1 for d in value.shape[2:]):
+            if known(value.shape[1]) != size or not all(d == 1 for d in value.shape[2:]):
                 raise node.error(f"{count} priors need {size} {what}, not {text(value.shape[1:])}")
         first, second = (v.shape[0] for v in node.inputs[:2])
         if is_fixed(first, second) and first != second:
@@ -140,7 +158,7 @@ class DetectionOutput(LayerType[DetectionOutputParams]):
         b.op("TopK", scores, b.ints(k), axis=2, out=[best, place])
         # The boxes' rows: those of an image, or of each of its classes.
         sets = 1 if p.share_location else len(labels)
-        rows = self.range(b, b.arithmetic("Mul", images, b.ints(sets * count)), count)
+        rows = count_up(b, b.arithmetic("Mul", images, b.ints(sets * count)), count)
         rows = b.op("Reshape", rows, b.ints(-1, sets, 1))
         corners = b.op("Gather", boxes, b.op("Add", place, rows), axis=0)  # N×classes×k×4
         corners = b.op("Reshape", corners, b.ints(-1, 4))
@@ -153,12 +171,7 @@ class DetectionOutput(LayerType[DetectionOutputParams]):
         columns = [b.op("Cast", image, to=1), label, b.op("Gather", flat, chosen)]
         columns = [b.op("Unsqueeze", column, b.ints(1)) for column in columns]
         found = b.op("Concat", *columns, b.op("Gather", corners, chosen), axis=1)
-        self.or_none(node, b, found, chosen, images)
-
-    def range(self, b: OnnxBuilder, end: str, step: int) -> str:
-        """0, step, 2 step ... below `end`."""
-        zero, by = b.const(np.array(0, np.int64)), b.const(np.array(step, np.int64))
-        return b.op("Range", zero, b.op("Squeeze", end, b.ints(0)), by)
+        or_none(node, b, found, chosen, images)
 
     def decoded(self, node: Node[DetectionOutputParams], b: OnnxBuilder) -> str:
         """Corners of every prior's box as rows; each class' own, where they do not share it."""
@@ -238,27 +251,10 @@ class DetectionOutput(LayerType[DetectionOutputParams]):
         b.op("TopK", scores, b.ints(keep), axis=1, out=names[:2])
         b.op("TopK", names[1], b.ints(keep), axis=1, largest=0, out=names[2:])
         flags = b.op("GatherElements", flags, names[2], axis=1)
-        first = self.range(b, b.arithmetic("Mul", b.dim(node.inputs[0], 0), b.ints(width)), width)
+        first = count_up(b, b.arithmetic("Mul", b.dim(node.inputs[0], 0), b.ints(width)), width)
         places = b.op("Add", names[2], b.op("Unsqueeze", first, b.ints(1)))
         flags, places = (b.op("Reshape", part, b.ints(-1)) for part in (flags, places))
         return b.op("Compress", places, b.op("Cast", flags, to=9), axis=0)
-
-    def or_none(
-        self,
-        node: Node[DetectionOutputParams],
-        b: OnnxBuilder,
-        found: str,
-        chosen: str,
-        images: str,
-    ) -> None:
-        """What was found, or a row of -1 for each image."""
-        nothing = b.op("Equal", b.op("Shape", chosen), b.ints(0))
-        rows = b.op("Mul", b.op("Cast", nothing, to=7), images)
-        numbers = b.op("Cast", self.range(b, rows, 1), to=1)
-        numbers = b.op("Unsqueeze", numbers, b.ints(1))
-        blank = b.op("Expand", b.const(np.full((1, 6), -1, np.float32)), b.join(rows, b.ints(6)))
-        every = b.op("Concat", found, b.op("Concat", numbers, blank, axis=1), axis=0)
-        b.op("Unsqueeze", every, b.ints(0, 1), out=node.outputs[0])
 
     def torch(self, node: Node[DetectionOutputParams]) -> nn.Module:
         from .torch.detection import Detector

@@ -12,7 +12,7 @@ from prototxt.net import LayerDefinition
 from ..graph import Node
 from ..layer_type import NoParams
 from ..registry import register
-from .inputs import DataLayer, ImageDataParams, InputLayer, Source, TransformParams
+from .inputs import DataLayer, ImageDataParams, InputLayer, S, Source, TransformParams
 from .python import PythonParams, mapping
 
 
@@ -154,22 +154,27 @@ class RoIData(PythonImages):
         return shapes[params.tops[index]] if index < len(params.tops) else None
 
 
-class Sampler(InputLayer[Source[NoParams]]):
+class Drawing(InputLayer[S]):
     """Draws examples at random with the ground truth in hand: the network is cut here.
 
     What it would draw are inputs of the converted network, and what it draws from are outputs.
     """
 
+    bottoms: ClassVar[tuple[int, int | None]] = (1, None)
+
+    def shapes(self, node: Node[S]) -> list[tuple[int | str, ...]]:
+        raise node.error("is for training alone and is not converted")
+
+
+class Sampler(Drawing[Source[NoParams]]):
+    """What draws and states nothing of its tops in its own message."""
+
     fork = "Faster R-CNN (rbgirshick/py-faster-rcnn)"
-    bottoms = (1, None)
 
     def read(
         self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]
     ) -> Source[NoParams]:
         return Source(NoParams(), TransformParams())
-
-    def shapes(self, node: Node[Source[NoParams]]) -> list[tuple[int | str, ...]]:
-        raise node.error("is for training alone and is not converted")
 
 
 @register("Python:rpn.anchor_target_layer.AnchorTargetLayer", message="python_param")

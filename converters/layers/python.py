@@ -20,10 +20,10 @@ from prototxt.errors import Argument, Sentence
 from prototxt.net import LayerDefinition
 from prototxt.text import Scalar
 
-from ..graph import Node, Shape
+from ..graph import Node, Shape, Value
 from ..layer_type import LayerType
 from ..legal import ImageInfo, Interval, Legal
-from ..registry import register
+from ..registry import find, register
 from ..shapes import is_fixed, known, product, text
 from .inputs import DataLayer, Source
 from .rcnn import DOUBLE, FLOAT
@@ -64,11 +64,17 @@ class PythonData(DataLayer[Source[PythonParams]]):
     Params = PythonParams
 
     def full_type(self, layer: LayerDefinition) -> str:
-        """``Python:module.Class``."""
+        """``Python:module.Class``.
+
+        With ``/3`` behind it where forks gave that name to layers of different numbers of bottoms,
+        and that type is registered.
+        """
         message = layer.param("python_param")
         fields = [message.last(name) if message else None for name in ("module", "layer")]
         names = [f.value.text if f and isinstance(f.value, Scalar) else "" for f in fields]
-        return f"Python:{'.'.join(names)}"
+        name = f"Python:{'.'.join(names)}"
+        exact = f"{name}/{len(layer.bottoms)}"
+        return exact if find(exact) is not None else name
 
     def top_shape(self, params: Source[PythonParams], index: int) -> tuple[int, ...] | None:
         """Nothing is known of them."""
@@ -210,12 +216,19 @@ class ProposalLayer(PythonLayer):
 
     def onnx(self, node: Node[PythonParams], b: OnnxBuilder) -> None:
         scores, offsets, _ = node.inputs
-        limits, count = self.limits(node), 3 * len(self.scales(node))
+        count = 3 * len(self.scales(node))
         front = b.op("Slice", scores, b.ints(count), b.ints(2 * count), b.ints(1))
         front = b.op("Reshape", b.op("Transpose", front, perm=[0, 2, 3, 1]), b.ints(-1))
         rows = b.op("Reshape", b.op("Transpose", offsets, perm=[0, 2, 3, 1]), b.ints(-1, 4))
         low, high = self.clipped(node, b, *self.decoded(node, b, rows))
         front, low, high = self.large(node, b, front, low, high)
+        self.best(node, b, front, low, high)
+
+    def best(
+        self, node: Node[PythonParams], b: OnnxBuilder, front: str, low: str, high: str
+    ) -> None:
+        """Write what is left of regions by falling score, suppressed."""
+        limits = self.limits(node)
         names = [b.fresh(f"{node.name}/{name}") for name in ("best", "place")]
         most = b.op("Min", b.op("Shape", front), b.ints(limits.candidates))
         b.op("TopK", front, most, axis=0, out=names)
@@ -258,8 +271,10 @@ class ProposalLayer(PythonLayer):
         rows = b.op("Add", both, b.array(node, "anchors", make_anchors(self.scales(node))))
         return b.op("Cast", b.op("Reshape", rows, b.ints(-1, 4)), to=FLOAT)
 
-    def decoded(self, node: Node[PythonParams], b: OnnxBuilder, offsets: str) -> tuple[str, str]:
-        low, high = self.halves(node, b, self.anchor_rows(node, b))
+    def decoded(
+        self, node: Node[PythonParams], b: OnnxBuilder, offsets: str, anchors: str | None = None
+    ) -> tuple[str, str]:
+        low, high = self.halves(node, b, anchors or self.anchor_rows(node, b))
         shift, growth = self.halves(node, b, offsets)
         half, one = b.const(np.float32(0.5)), b.const(np.float32(1))
         size = b.op("Add", b.op("Sub", high, low), one)
@@ -273,9 +288,13 @@ class ProposalLayer(PythonLayer):
         b.op("Split", four, b.ints(2, 2), axis=-1, out=list(names))
         return names
 
+    def info(self, node: Node[PythonParams]) -> Value:
+        """Height, width and scale of the image."""
+        return node.inputs[2]
+
     def clipped(self, node: Node[PythonParams], b: OnnxBuilder, *corners: str) -> list[str]:
         """Corners as columns x, y, kept between 0 and the image's last pixel."""
-        info = b.op("Reshape", node.inputs[2], b.ints(-1))
+        info = b.op("Reshape", self.info(node), b.ints(-1))
         size = b.op("Gather", info, b.ints(1, 0))
         last = b.op("Sub", size, b.const(np.float32(1)))
         zero = b.const(np.float32(0))
@@ -285,7 +304,7 @@ class ProposalLayer(PythonLayer):
         self, node: Node[PythonParams], b: OnnxBuilder, scores: str, low: str, high: str
     ) -> list[str]:
         """Without what is narrower or lower than the least size, on the scaled image."""
-        info = b.op("Reshape", node.inputs[2], b.ints(-1))
+        info = b.op("Reshape", self.info(node), b.ints(-1))
         scale = b.op("Gather", info, b.ints(2))
         least = b.op("Mul", scale, b.const(np.float32(self.limits(node).min_size)))
         size = b.op("Add", b.op("Sub", high, low), b.const(np.float32(1)))

@@ -41,14 +41,26 @@ class RegionPooling(LayerType[P]):
         rois = node.inputs[1]
         return b.name(rois) if len(rois.shape) == 2 else b.op("Reshape", rois, b.ints(-1, 5))
 
+    def padded(self, b: OnnxBuilder, rois: str, ratio: float) -> str:
+        """Regions R×5, wider on each side by a share of their width, and higher so (MS-CNN)."""
+        if not ratio:
+            return rois
+        names = [b.fresh(f"{rois}/{name}") for name in ("image", "low", "high")]
+        b.op("Split", rois, b.ints(1, 2, 2), axis=1, out=names)
+        size = b.op("Add", b.op("Sub", names[2], names[1]), b.const(np.float32(1)))
+        pad = b.op("Mul", size, b.const(np.float32(ratio)))
+        low, high = b.op("Sub", names[1], pad), b.op("Add", names[2], pad)
+        return b.op("Concat", names[0], low, high, axis=1)
+
 
 @dataclass
 class ROIPoolingParams:
-    """ROIPoolingParameter."""
+    """ROIPoolingParameter, with the margin that MS-CNN added."""
 
     pooled_h: UInt = 0
     pooled_w: UInt = 0
     spatial_scale: float = 1.0
+    pad_ratio: float = 0.0
 
 
 @register("ROIPooling", message="roi_pooling_param")
@@ -79,7 +91,7 @@ class ROIPooling(RegionPooling[ROIPoolingParams]):
         b.op(
             "MaxRoiPool",
             node.inputs[0],
-            self.regions(node, b),
+            self.padded(b, self.regions(node, b), p.pad_ratio),
             out=node.outputs[0],
             pooled_shape=[p.pooled_h, p.pooled_w],
             spatial_scale=p.spatial_scale,
@@ -89,7 +101,7 @@ class ROIPooling(RegionPooling[ROIPoolingParams]):
         from .torch.rcnn import RegionMaximum
 
         p = node.params
-        return RegionMaximum((p.pooled_h, p.pooled_w), p.spatial_scale)
+        return RegionMaximum((p.pooled_h, p.pooled_w), p.spatial_scale, p.pad_ratio)
 
 
 @dataclass

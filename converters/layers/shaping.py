@@ -14,7 +14,7 @@ from ..graph import Dim, Node, Shape
 from ..layer_type import LayerType, NoParams
 from ..registry import register
 from ..reversal import Reverser, Tops, first_top
-from ..shapes import OpenDimension, factored, fixed, is_fixed, known, product, text
+from ..shapes import OpenDimension, added, factored, fixed, is_fixed, known, product, text
 from .inputs import BlobShape
 
 if TYPE_CHECKING:
@@ -72,10 +72,9 @@ class Concat(LayerType[ConcatParams]):
                 if i != axis and isinstance(size, int):
                     dims[i] = size
         if len(node.inputs) > 1:
-            sizes = [v.shape[axis] for v in node.inputs]
-            # Lists of regions, whose length only the run tells.
-            lists = axis == 0 and not is_fixed(*sizes)
-            dims[axis] = "+".join(map(str, sizes)) if lists else sum(map(known, sizes))
+            parts = [v.shape[axis] for v in node.inputs]
+            # How many regions lists of them have is open for good; a plane is rather fixed.
+            dims[axis] = added(parts) if axis == 0 else sum(map(known, parts))
         return [tuple(dims)]
 
     def onnx(self, node: Node[ConcatParams], b: OnnxBuilder) -> None:

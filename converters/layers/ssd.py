@@ -157,7 +157,7 @@ class Normalize(Elementwise[NormalizeParams]):
 
 @dataclass
 class PriorBoxParams:
-    """PriorBoxParameter."""
+    """PriorBoxParameter, with what TextBoxes++ added."""
 
     min_size: list[float] = field(default_factory=list)
     max_size: list[float] = field(default_factory=list)
@@ -172,6 +172,8 @@ class PriorBoxParams:
     step_h: float | None = None
     step_w: float | None = None
     offset: float = 0.5
+    denser_prior_boxes: bool = False
+    """Each prior again, in the same column, between this row and the next."""
 
     def ratios(self) -> list[float]:
         """1 and the ratios that are new, each followed by its inverse where they are flipped."""
@@ -233,7 +235,9 @@ class PriorBox(LayerType[PriorBoxParams]):
     def shapes(self, node: Node[PriorBoxParams]) -> list[Shape]:
         height, width = (known(d) for d in node.inputs[0].shape[2:])
         known(node.inputs[1].shape[2]), known(node.inputs[1].shape[3])
-        return [(1, 2, height * width * len(node.params.sizes()) * 4)]
+        p = node.params
+        count = len(p.sizes()) * (2 if p.denser_prior_boxes else 1)
+        return [(1, 2, height * width * count * 4)]
 
     def boxes(self, node: Node[PriorBoxParams]) -> np.ndarray:
         """The top, which depends on nothing but shapes."""
@@ -246,8 +250,11 @@ class PriorBox(LayerType[PriorBoxParams]):
         step_x = single(p.step or p.step_w or single(wide) / single(columns))
         y = (np.arange(rows, dtype=single) + single(p.offset)) * step_y
         x = (np.arange(columns, dtype=single) + single(p.offset)) * step_x
-        half = np.array(p.sizes(), single).astype(np.float64) / 2
-        centre = np.stack(np.broadcast_arrays(x[None, :], y[:, None]), -1)[:, :, None, :]
+        half = np.array(p.sizes(), single).astype(np.float64)[:, None] / 2
+        between = (np.arange(rows, dtype=single) + single(1)) * step_y
+        lines = np.stack([y, between] if p.denser_prior_boxes else [y], 1)  # H×1 or H×2
+        centre = np.stack(np.broadcast_arrays(x[None, :, None], lines[:, None]), -1)
+        centre = centre[:, :, None]  # H×W×1×1×2, to go with each size
         corners = np.concatenate([centre - half, centre + half], -1) / [wide, high, wide, high]
         if p.clip:
             corners = corners.clip(0, 1)

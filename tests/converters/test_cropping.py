@@ -144,7 +144,7 @@ def test_published_networks(name: str, shape: tuple[int, ...], output: str) -> N
             + layer(
                 "CropCenter", "x", "crop_center_param { crop_size: 0 crop_size: 0 crop_size: 2 }"
             ),
-            r"crop_size \[0, 0, 2\] leaves nothing of 1x3x4; give a larger --shape",
+            r"crop_size \[0, 0, 2\] leaves nothing of 1x3x4; give a larger shapes",
         ),
         (
             inputs(x=(1, 3, 4, 4), y=(1, 3, 5, 4))

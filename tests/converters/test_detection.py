@@ -195,3 +195,23 @@ def test_what_training_alone_needs_is_pruned(kind: str, params: str) -> None:
     assert [v.name for v in build(text).outputs] == ["r"]
     match = rf"layer 'l' \({kind}\): is for training alone and is not converted; leave it out"
     refused(text, match, outputs=["loss"])
+
+
+def test_raw_stops_before_detections() -> None:
+    """`raw` gives out what the detector reads, but for the network's own inputs."""
+    feeds = predictions(0, 1, 12, 4, 1)
+    text = inputs(x=(1, 3, 4, 4), loc=(1, 48), prior=feeds["prior"].shape)
+    text += layer(
+        "Convolution", "x", "convolution_param { num_output: 3 kernel_size: 1 }", "c", "conv"
+    )
+    text += layer("Flatten", "c", "", "conf", "flat")
+    text += layer("ReLU", "c", "", "other", "relu")
+    text += layer("DetectionOutput", "loc conf prior", "detection_output_param { num_classes: 4 }")
+    assert [v.name for v in build(text).outputs] == ["other", "y"]
+    graph = build(text, raw=True)
+    assert [v.name for v in graph.outputs] == ["other", "conf"]
+    assert [v.name for v in graph.inputs] == ["x"]
+    text = inputs(x=(1, 3, 4, 4)) + layer("ReLU", "x")
+    refused(text, "n: no layer makes detections", raw=True)
+    text = inputs(loc=(1, 48)) + layer("DetectionOutput", "loc conf loc")
+    refused(text, "bottom 'conf' is not there", raw=True)

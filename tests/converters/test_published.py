@@ -299,8 +299,8 @@ def test_pictures_are_pruned() -> None:
         (
             inputs(u=(1, 21, 8, 8), q=(1, 21, 8, 8), x=(1, 3, 8, 8))
             + layer("MultiStageMeanfield", "u q x", "multi_stage_meanfield_param { }"),
-            "the permutohedral lattice of its filters cannot be written exactly; --output u "
-            "converts the network before it",
+            "the permutohedral lattice of its filters cannot be written exactly; "
+            r"outputs=\['u'\] converts the network before it",
         ),
     ],
 )

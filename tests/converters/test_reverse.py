@@ -354,6 +354,19 @@ def test_a_global_maximum_needs_a_size() -> None:
         reverse(graph, graph.outputs[0].name)
 
 
+@pytest.mark.parametrize("open_dims", [True, False])
+@pytest.mark.parametrize("kind", ["Convolution3D", "Deconvolution3D"])
+def test_salinet_over_frames_is_the_gradient(kind: str, open_dims: bool) -> None:
+    text = (
+        'layer { name: "data" type: "Input" top: "data" '
+        "input_param { shape { dim: 1 dim: 2 dim: 5 dim: 6 dim: 7 } } } "
+        f'layer {{ name: "c" type: "{kind}" bottom: "data" top: "c" convolution3d_param '
+        "{ num_output: 3 kernel_size: 3 kernel_depth: 2 stride: 2 pad: 1 } }"
+    )
+    frames = np.random.default_rng(2).normal(size=(1, 2, 5, 6, 7)).astype(np.float32)
+    check_gradient(built(text, open_dims=open_dims), "c", {"data": frames})
+
+
 def test_a_product_cannot_be_reversed() -> None:
     text = HEAD + (
         'layer { name: "e" type: "Eltwise" bottom: "data" bottom: "data" top: "e" '
@@ -393,7 +406,13 @@ REVERSIBLE = (
     "BN BatchNorm Bias Concat Convolution Deconvolution Dropout Eltwise Flatten InnerProduct LRN "
     "PReLU Pooling Power ReLU Reshape Scale Slice Split"
 ).split()
-KINDS_OF_CONVOLUTION = {"ConvolutionDepthwise", "DepthwiseConv", "DepthwiseConvolution"}
+KINDS_OF_CONVOLUTION = {
+    "Convolution3D",
+    "ConvolutionDepthwise",
+    "Deconvolution3D",
+    "DepthwiseConv",
+    "DepthwiseConvolution",
+}
 
 
 def test_the_types_that_have_a_reverse() -> None:

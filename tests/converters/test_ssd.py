@@ -93,6 +93,9 @@ def priors(feature: tuple[int, int], image: tuple[int, int], **p: object) -> np.
                 sizes += [(low * np.sqrt(ratio), low / np.sqrt(ratio)) for ratio in ratios[1:]]
                 for w, h in sizes:
                     boxes.append([x - w / 2, y - h / 2, x + w / 2, y + h / 2])
+                    if p.get("denser"):  # TextBoxes++'s prior_box_layer.cpp
+                        z = (row + 1.0) * step_y
+                        boxes.append([x - w / 2, z - h / 2, x + w / 2, z + h / 2])
     corners = np.array(boxes) / [wide, high, wide, high]
     if p.get("clip"):
         corners = np.minimum(np.maximum(corners, 0), 1)
@@ -141,6 +144,16 @@ def priors(feature: tuple[int, int], image: tuple[int, int], **p: object) -> np.
             },
         ),
         ("min_size: 20 img_size: 512", {"min_size": [20], "img": (512, 512)}),
+        (
+            "min_size: 30 max_size: 60 aspect_ratio: 2 denser_prior_boxes: true step: 8",
+            {
+                "min_size": [30],
+                "max_size": [60],
+                "aspect_ratio": [2],
+                "step": (8, 8),
+                "denser": True,
+            },
+        ),
     ],
 )
 def test_prior_box(stated: str, p: dict[str, object]) -> None:

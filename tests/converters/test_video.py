@@ -221,7 +221,7 @@ def test_films(text: str, shape: tuple[int, ...]) -> None:
         (
             inputs(x=(1, 2, 5, 5, 5))
             + layer("Pooling3D", "x", "pooling3d_param { kernel_size: 6 kernel_depth: 2 }"),
-            "kernel 2x6x6 is larger than its 5x5x5 input padded by 0x0x0; give a larger --shape",
+            "kernel 2x6x6 is larger than its 5x5x5 input padded by 0x0x0; give a larger shapes",
         ),
         (
             inputs(x=(1, 2, 5, 5, 5)) + layer("Pooling3D", "x", "pooling3d_param { stride: 2 }"),

@@ -81,22 +81,21 @@ def try_to_convert(path: Path, folder: Path) -> Outcome:
         conversion = converters.convert(path)
         for part in conversion.parts:
             conversion.onnx_file(part)
-        notes, said = tuple(conversion.notes), ""
+        notes, said, why = tuple(conversion.notes), "", ""
     except ZooError as error:
-        notes, said = (), str(error)
+        about = error.subject if error.subject != str(path) else None
+        notes, said, why = (), str(error), ": ".join(filter(None, (about, error.message)))
     except Exception as error:  # a defect of ours: to be counted, not to stop the survey
         notes, said = (), f"internal error: {type(error).__name__}: {error}"
+        why = said
     taken = time.perf_counter() - started
-    place = f"{path}"
-    said = said.replace(place, name)
-    return Outcome(name, not said, said, reason(said, name), notes, round(taken, 3), dict(layers))
+    said = said.replace(str(path), name)
+    return Outcome(name, not said, said, without_names(why), notes, round(taken, 3), dict(layers))
 
 
-def reason(said: str, name: str) -> str:
-    """A refusal without its place, names and numbers."""
-    text = re.sub(rf"^{re.escape(name)}(:\d+:\d+)?: ", "", said)
-    text = re.sub(r"'[^']*'", "X", text.partition("; ")[0])
-    return re.sub(r"\d+", "N", text)
+def without_names(text: str) -> str:
+    """A refusal without the names and numbers in it."""
+    return re.sub(r"\d+", "N", re.sub(r"'[^']*'", "X", text))
 
 
 def survey(folder: Path, processes: int = 2) -> Iterator[Outcome]:
@@ -139,7 +138,7 @@ def main() -> None:
     """The command of the module's docstring."""
     from prototxt.files import atomic_write
 
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every outcome")
     parser.add_argument("--processes", type=int, default=2, metavar="N")

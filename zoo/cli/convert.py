@@ -52,6 +52,10 @@ def convert(
         list[str] | None,
         typer.Option("--output", metavar="BLOB", help="A blob to give out; repeat for more."),
     ] = None,
+    raw: Annotated[
+        bool,
+        typer.Option("--raw", help="Stop before the layer that makes detections (SSD, YOLO)."),
+    ] = False,
     opset: Annotated[int | None, typer.Option("--opset", help="ONNX opset; default 18.")] = None,
     external_data: Annotated[
         bool,
@@ -102,6 +106,7 @@ def convert(
         stages=stage or (),
         shapes=options.parse_shapes(shape),
         outputs=blobs,
+        raw=raw,
         seed=seed,
         preprocessing=given,
         fold_preprocessing=fold_preprocessing,

@@ -35,6 +35,7 @@ OPTIONS = {
     "plugins": "--plugin",
     "port": "--port",
     "provider": "--provider",
+    "raw": "--raw",
     "runtime_web": "--runtime-web",
     "shapes": "--shape",
     "size": "--size",
@@ -70,11 +71,10 @@ def _option(argument: Argument) -> str:
         return option
     if value is False:
         return f"--no-{option.removeprefix('--')}"
-    values = (
-        [f"{name}={_value(item)}" for name, item in value.items()]
-        if isinstance(value, Mapping)
-        else [_value(value)]
-    )
+    if isinstance(value, Mapping):
+        values = [f"{name}={_value(item)}" for name, item in value.items()]
+    else:
+        values = [_value(item) for item in (value if isinstance(value, list) else [value])]
     return " ".join(f"{option} {item}" for item in values)
 
 

@@ -15,12 +15,21 @@ def rounded(x: torch.Tensor) -> torch.Tensor:
     return x.sign() * (size.floor() + (size - size.floor() >= 0.5))
 
 
+def padded(corners: torch.Tensor, ratio: float) -> torch.Tensor:
+    """Corners R×4 of pixels, moved outwards by `ratio` times the width, and the height."""
+    if not ratio:
+        return corners
+    low, high = corners[:, :2], corners[:, 2:]
+    pad = (high - low + 1) * ratio
+    return torch.cat([low - pad, high + pad], 1)
+
+
 class RegionMaximum(nn.Module):
     """ROIPooling: of each region's bins the maxima; N×C×H×W, regions R×5 to R×C×`size`."""
 
-    def __init__(self, size: tuple[int, int], scale: float) -> None:
+    def __init__(self, size: tuple[int, int], scale: float, pad_ratio: float = 0.0) -> None:
         super().__init__()
-        self.size, self.scale = size, scale
+        self.size, self.scale, self.pad_ratio = size, scale, pad_ratio
 
     def extra_repr(self) -> str:
         return f"size={self.size}, scale={self.scale:g}"
@@ -37,7 +46,7 @@ class RegionMaximum(nn.Module):
     def forward(self, x: torch.Tensor, rois: torch.Tensor) -> torch.Tensor:
         height, width = x.shape[2:]
         rows = rois.reshape(-1, 5)
-        corners = rounded(rows[:, 1:] * self.scale).long().tolist()
+        corners = rounded(padded(rows[:, 1:], self.pad_ratio) * self.scale).long().tolist()
         images = rows[:, 0].long().tolist()
         top = x.new_zeros(len(rows), x.shape[1], *self.size)
         for region, (image, (x1, y1, x2, y2)) in enumerate(zip(images, corners, strict=True)):
@@ -146,12 +155,23 @@ class Proposals(nn.Module):
     def forward(
         self, scores: torch.Tensor, offsets: torch.Tensor, info: torch.Tensor
     ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        return self.best(*self.large(scores, offsets, info))
+
+    def large(
+        self, scores: torch.Tensor, offsets: torch.Tensor, info: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Boxes on the image that are large enough, K×4, and their scores."""
         high, wide, scale = info.reshape(-1)
         front = scores[:, len(self.anchors) :].permute(0, 2, 3, 1).reshape(-1)
         last = torch.stack([wide, high, wide, high]) - 1
         boxes = torch.minimum(self.boxes(offsets), last).clamp(min=0)
         large = (boxes[:, 2:] - boxes[:, :2] + 1 >= self.min_size * scale).all(1)
-        boxes, front = boxes[large], front[large]
+        return boxes[large], front[large]
+
+    def best(
+        self, boxes: torch.Tensor, front: torch.Tensor
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        """What is left of them by falling score, suppressed."""
         front, order = front.sort(descending=True, stable=True)
         boxes, front = boxes[order[: self.candidates]], front[: self.candidates]
         stay = suppress(boxes, self.overlap, 1.0, self.most)
