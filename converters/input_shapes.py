@@ -10,6 +10,7 @@ with any, they are the usual ones. What is assumed so is told in a note.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -234,8 +235,9 @@ def usual_shape(
     build: Build, found: Mapping[str, Shape], blob: str, channels: int, usual: UsualImages
 ) -> tuple[int, ...] | None:
     """The first usual shape that a network takes."""
-    for side in usual.sides:
-        shape = (1, channels, side, side)
+    # A siamese network's pairs are one image's channels after the other's.
+    for side, images in itertools.product(usual.sides, (1, 2)):
+        shape = (1, images * channels, side, side)
         try:
             build({**found, blob: shape})
         except ConversionError:

@@ -108,9 +108,9 @@ def resolve(
     """The records that the outputs need, in Caffe's order, and the outputs.
 
     Without `outputs`: every blob that no layer reads, losses and inputs aside, then every mask;
-    the losses themselves where nothing else would remain; with `raw` what detections are made of in
-    place of them. Raises ConversionError for blobs that are missing, written twice or only later,
-    UnsupportedLayers for unknown types.
+    the losses themselves where nothing else would remain, or else what is silenced; with `raw` what
+    detections are made of in place of them. Raises ConversionError for blobs that are missing,
+    written twice or only later, UnsupportedLayers for unknown types.
     """
     records, latest = connect(net)
     find_partners(records)
@@ -236,7 +236,14 @@ def defaults(records: list[Record]) -> list[Version]:
     unmasked = {
         id(o): o for v in free for o in (without_mask(v, labels) if id(v) in compared else [v])
     }
-    return (list(unmasked.values()) or losses) + masks
+    silenced = [
+        v
+        for r in records
+        if r.kind is not None and r.kind.discards
+        for v in r.inputs
+        if v.writer is not None and not v.writer.is_input and not any(v is m for m in masks)
+    ]
+    return (list(unmasked.values()) or losses or silenced) + masks
 
 
 def before_detection(

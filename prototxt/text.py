@@ -204,7 +204,11 @@ class Parser:
         if self.peek("{") or self.peek("<"):
             into.fields.append(Field(name, self.nested(depth), position))
         elif not colon:
-            raise self.expected(f"':' or '{{' after {name!r}")
+            error = self.expected(f"':' or '{{' after {name!r}")
+            if self.peek("}"):  # dim: {height}
+                remedy = f"if {{{name}}} is a template's placeholder, fill it in"
+                raise FormatError(error.message, position=error.position, remedy=remedy)
+            raise error
         elif self.take("["):
             while not self.take("]"):
                 value = self.nested(depth) if self.peek("{") or self.peek("<") else self.scalar()

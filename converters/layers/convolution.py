@@ -56,6 +56,8 @@ class ConvolutionParams:
     engine: Engine = Engine.DEFAULT
     axis: int = 1
     force_nd_im2col: bool = False
+    conv_algorithm: str = ""
+    """How Intel's Caffe computes it."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,115 @@
+"""What published definitions leave unsaid: sizes, phases, types and fields that nobody knows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import converters
+import prototxt
+from converters import ConversionError
+from converters.conversion import Conversion
+from tests.converters.forks import layer
+
+CONV = layer("Convolution", "data", "convolution_param { num_output: 2 kernel_size: 3 }", "c", "c")
+FLAT = layer("InnerProduct", "c", "inner_product_param { num_output: 4 }", "f", "f")
+
+
+def data(kind: str = "Data", message: str = "data_param { source: 'x' batch_size: 4 }") -> str:
+    return f"layer {{ name: 'd' type: '{kind}' top: 'data' top: 'label' {message} }}\n"
+
+
+def convert(text: str, **how: object) -> Conversion:
+    return converters.convert(prototxt.parse_net(text, "n"), **how)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("source", "shape", "whose"),
+    [
+        ("examples/cifar10/cifar10_train_lmdb", (3, 32, 32), "CIFAR's"),
+        ("examples/mnist/mnist_train_lmdb", (1, 28, 28), "MNIST's"),
+        ("mine", (3, 224, 224), "that of photographs"),
+    ],
+)
+def test_a_size_that_nothing_fixes_is_assumed_and_told(
+    source: str, shape: tuple[int, ...], whose: str
+) -> None:
+    found = convert(data(message=f"data_param {{ source: '{source}' }}") + CONV + FLAT)
+    assert found.graph.inputs[0].shape == ("batch", *shape)
+    shown = "x".join(map(str, shape))
+    assert found.notes[0] == (
+        f"input data {shown}: size assumed to be {whose}, as nothing fixes it; channels assumed to "
+        f"be {whose}; give shapes={{'data': {(1, *shape)}}} for another"
+    )
+
+
+def test_a_size_stays_open_where_the_network_does_with_any() -> None:
+    found = convert(data() + CONV)
+    assert found.graph.inputs[0].shape == ("batch", 3, "height", "width")
+    assert "nothing fixes height and width" in found.notes[0]
+
+
+def test_pairs_of_images_are_channels_of_one() -> None:
+    text = data(message="data_param { source: 'mnist_siamese' }")
+    text += layer("Slice", "data", "slice_param { slice_point: 1 }", "a b", "s")
+    text += layer("InnerProduct", "a", "inner_product_param { num_output: 4 }", "f", "f")
+    text += layer("InnerProduct", "b", "inner_product_param { num_output: 4 }", "g", "g")
+    assert convert(text).graph.inputs[0].shape == ("batch", 2, 28, 28)
+
+
+def test_a_data_layer_of_any_name_brings_inputs() -> None:
+    found = convert(data("ClipsOfMine", "clips_param { frames: 3 }") + CONV)
+    assert [value.name for value in found.graph.inputs] == ["data"]
+
+
+def test_fields_of_data_layers_are_passed_over_with_a_note() -> None:
+    text = data(message="data_param { source: 'x' shuffle: true } transform_param { blur: 2 }")
+    notes = convert(text + CONV).notes
+    assert (
+        notes[0]
+        == "n:1:82: unknown field 'shuffle' in data_param; passed over, as it brings data in"
+    )
+    assert "unknown field 'blur' in transform_param; passed over" in notes[1]
+
+
+def test_fields_of_the_network_are_passed_over_with_a_note() -> None:
+    found = convert("bn_stats_batch_size: 32\n" + data() + CONV)
+    assert found.notes[0] == "n:1:1: field 'bn_stats_batch_size' of the network is passed over"
+    with pytest.raises(prototxt.FormatError, match="unknown field 'layr' in a network; did you"):
+        convert("layr { }\n" + CONV)
+
+
+def test_an_unknown_field_of_a_layer_that_computes_is_refused() -> None:
+    with pytest.raises(prototxt.FormatError, match="unknown field 'num_outputs'"):
+        convert(data() + CONV.replace("num_output:", "num_outputs:"))
+
+
+def test_train_layers_stand_in_where_the_test_phase_has_no_data() -> None:
+    text = data(message="include { phase: TRAIN } data_param { source: 'cifar' }") + CONV
+    text += layer("Dropout", "c", "dropout_param { dropout_ratio: .5 }", "c", "drop") + FLAT
+    found = convert(text)
+    assert found.notes[0] == (
+        "no layer of the TEST phase writes 'data': its TRAIN layers, run as at test"
+    )
+    assert {node.phase for node in found.graph.nodes} == {"TEST"}
+    assert "Dropout" not in {node.type for node in found.parts["whole"].nodes}
+    # Whoever asks for a phase gets it.
+    with pytest.raises(ConversionError, match="bottom 'data' is not there"):
+        convert(text, phase="test")
+    assert convert(text, phase="train").graph.inputs[0].name == "data"
+
+
+def test_what_is_silenced_is_given_out_where_nothing_else_is() -> None:
+    text = "input: 'data' input_shape { dim: 1 dim: 3 dim: 8 dim: 8 }\n" + CONV
+    text += "layer { name: 's' type: 'Silence' bottom: 'c' }"
+    assert [value.name for value in convert(text).graph.outputs] == ["c"]
+
+
+def test_a_placeholder_of_a_template_is_named(tmp_path: Path) -> None:
+    with pytest.raises(prototxt.FormatError) as caught:
+        convert("input: 'data' input_dim: {height}\n" + CONV)
+    assert str(caught.value) == (
+        "n:1:33: expected ':' or '{' after 'height', found '}'; if {height} is a template's "
+        "placeholder, fill it in"
+    )
