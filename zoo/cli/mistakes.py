@@ -44,7 +44,7 @@ def hint_for(argument: str, options: list[str]) -> str | None:
     """The option that an argument too many may have been meant for."""
     if "--weights" in options and kind_of_content(argument) == "weights":
         return f"--weights {argument}"
-    if "-o" in options and argument.endswith(".onnx") and not Path(argument).exists():
+    if "-o" in options and argument.endswith(".onnx") and kind_of_content(argument) is None:
         return f"-o {argument}"
     if "--weights" in options and argument.endswith((".caffemodel", ".caffemodel.h5")):
         return f"--weights {argument}"
