@@ -100,6 +100,7 @@ def build_graph(
     outputs: Sequence[str] | None = None,
     raw: bool = False,
     open_dims: bool = True,
+    assume: bool = False,
     lenient: bool = False,
     warn: Warn | None = None,
     stored: Mapping[str, Shape] | None = None,
@@ -115,6 +116,8 @@ def build_graph(
         raw: give out what the layers that make detections read, in place of what they write.
         open_dims: leave batch, height and width of the other inputs open as far as the network
             allows.
+        assume: channels, height and width that nothing fixes are taken to be as usual, with a
+            note; otherwise they are asked for.
         lenient: fields that are unknown are told to `warn` instead of being errors.
         warn: is told of them, one line each; default: Python's warnings.
         stored: what one row of a data layer's file holds (C×H×W), by top.
@@ -140,8 +143,13 @@ def build_graph(
     ) -> tuple[Graph, dict[int, Shape]]:
         return infer_shapes(net, records, wanted, params, inputs, nominal)
 
-    sizes = Sizes(records, params, weights, given, stored or {}, may_stay_open=open_dims)
-    own = own_shapes(sizes, lambda tried: infer(tried, None)[0], notes)
+    def build(inputs: Mapping[str, Shape], like: Mapping[str, Shape] | None = None) -> Graph:
+        return infer(inputs, None if like is None else infer(like, None)[1])[0]
+
+    sizes = Sizes(
+        records, params, weights, given, stored or {}, may_stay_open=open_dims, assume=assume
+    )
+    own = own_shapes(sizes, build, notes)
     try:
         _, nominal = infer(own, None)
     except ConversionError as error:

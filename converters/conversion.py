@@ -359,13 +359,15 @@ def build_known(
 ) -> Graph:
     """The graph; where nothing in the files fixes the input's size, a known network's usual one."""
 
-    def build(given: Mapping[str, Shape] | None) -> Graph:
-        return build_graph(net, weights, shapes=given, open_dims=open_dims, **how)
+    def build(given: Mapping[str, Shape] | None, assume: bool = False) -> Graph:
+        return build_graph(net, weights, shapes=given, open_dims=open_dims, assume=assume, **how)
 
+    if known is None:
+        return build(shapes, assume=True)
     try:
         return build(shapes)
     except NeedsShape as error:
-        if known is None or shapes:
+        if shapes:
             raise
         side = known.size
         graph = build({error.blob: ("batch" if open_dims else 1, 3, side, side)})

@@ -11,9 +11,9 @@ with any, they are the usual ones. What is assumed so is told in a note.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -32,7 +32,13 @@ __all__ = ["Sizes", "own_shapes"]
 TRIAL_SIZE = (512, 512)
 """Where height and width stay open, the size by which all others are tried."""
 
-Build = Callable[[Mapping[str, Shape]], Graph]
+
+class Build(Protocol):
+    """Infers all shapes from those of the inputs; of open ones by what `like` gives."""
+
+    def __call__(
+        self, inputs: Mapping[str, Shape], like: Mapping[str, Shape] | None = None
+    ) -> Graph: ...
 
 
 @dataclass
@@ -47,6 +53,8 @@ class Sizes:
     """Of data layers' tops: one row's shape in their files, where those are at hand."""
     may_stay_open: bool = False
     """Whether height and width may be left open, where the network does with any."""
+    assume: bool = False
+    """Whether what nothing fixes is taken to be as usual, with a note."""
     open_inputs: dict[str, ConversionError] = field(default_factory=dict)
     """Inputs whose height and width nothing fixes, and what to say if one number is needed."""
 
@@ -151,7 +159,7 @@ def guess(
         channels = record.kind.usual_channels(params, version.index)
         why_channels = "channels taken to be those of colour images"
     usual = usual_images(record)
-    if channels is None and not version.index and sizes.may_stay_open:
+    if channels is None and not version.index and sizes.assume:
         channels, why_channels = usual.channels, f"channels assumed to be {usual.of}"
     if channels is None or record.layer.bottoms:
         raise NeedsShape(
@@ -181,9 +189,13 @@ def guess(
         subject=f"layer {record.layer.name!r}",
         position=where,
     )
-    if not sizes.may_stay_open or blob in sizes.given:
+    if blob in sizes.given:
         raise error
-    if build is not None and not stays_open(build, found, blob, channels):
+    if (
+        sizes.assume
+        and build is not None
+        and not (sizes.may_stay_open and stays_open(build, found, blob, channels))
+    ):
         # Only some size fits: the first of the usual ones that does is taken, and told.
         assumed = usual_shape(build, found, blob, channels, usual)
         if assumed is not None:
@@ -191,6 +203,8 @@ def guess(
             remedy = Sentence("give ", Argument("shapes", {blob: assumed}), " for another")
             notes.append(Note(f"input {blob} {shape_text(assumed[1:])}: {note}", remedy))
             return assumed
+    if not sizes.may_stay_open:
+        raise error
     sizes.open_inputs[blob] = error
     notes.append(f"input {blob} {channels}xHxW: nothing fixes height and width, {why_channels}")
     return (1, channels, *TRIAL_SIZE)
@@ -249,7 +263,8 @@ def usual_shape(
 def stays_open(build: Build, found: Mapping[str, Shape], blob: str, channels: int) -> bool:
     """Whether the network does with any height and width of an input."""
     try:
-        build({**found, blob: (1, channels, "height", "width")})
+        like = {**found, blob: (1, channels, *TRIAL_SIZE)}
+        build({**found, blob: (1, channels, "height", "width")}, like)
     except (OpenDimension, ConversionError):
         return False
     return True

@@ -129,7 +129,7 @@ def test_what_is_not_run_says_why(page: str) -> None:
 def test_the_worked_example_is_the_file() -> None:
     """CONTRIBUTING counts its lines."""
     text = (ROOT / "CONTRIBUTING.md").read_text()
-    code = (ROOT / "docs/examples/crop_center.py").read_text()
+    code = (ROOT / "docs/examples/crop_middle.py").read_text()
     block = code[code.index("@register") :]
     lines = sum(1 for line in block.splitlines() if line.strip())
     assert f"one block of {lines} lines in one file" in text

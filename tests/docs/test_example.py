@@ -1,4 +1,4 @@
-"""CONTRIBUTING's worked example, `docs/examples/crop_center.py`, wherever a layer type counts."""
+"""CONTRIBUTING's worked example, `docs/examples/crop_middle.py`, wherever a layer type counts."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import runtime
 from converters import registry
 from tests.docs.blocks import ROOT
 
-PLUGIN = ROOT / "docs/examples/crop_center.py"
+PLUGIN = ROOT / "docs/examples/crop_middle.py"
 NET = """
 layer { name: "data" type: "Input" top: "data"
         input_param { shape { dim: 1 dim: 2 dim: 9 dim: 8 } } }
 layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
         convolution_param { num_output: 3 kernel_size: 3 weight_filler { type: "xavier" } } }
-layer { name: "crop" type: "CropCenter" bottom: "conv" top: "crop" crop_center_param {
+layer { name: "crop" type: "CropMiddle" bottom: "conv" top: "crop" crop_middle_param {
         crop_size: 0 crop_size: 0 crop_size: 2 crop_size: 1 } }
 """
 
@@ -73,7 +73,7 @@ def test_its_reverse_is_its_gradient(tmp_path, open_dims):
 def test_it_is_inspected_listed_and_verified(zoo, tmp_path):
     (tmp_path / "net.prototxt").write_text(NET)
     types = zoo("layers", "--plugin", PLUGIN, "--json").json["layers"]
-    assert "CropCenter" in {row["type"] for row in types}
+    assert "CropMiddle" in {row["type"] for row in types}
 
 
 @pytest.mark.parametrize("command", ["inspect", "convert"])
@@ -86,16 +86,19 @@ def test_the_commands_take_it(zoo, tmp_path, command):
 
 def test_what_it_cannot_do_is_an_error(tmp_path):
     (tmp_path / "net.prototxt").write_text(NET.replace("crop_size: 0 crop_size: 0", "crop_size: 0"))
-    with pytest.raises(converters.ConversionError, match=r"'crop' \(CropCenter\): crop_size"):
+    with pytest.raises(converters.ConversionError, match=r"'crop' \(CropMiddle\): crop_size"):
         converters.convert(tmp_path / "net.prototxt", plugins=[PLUGIN])
 
 
-def test_a_published_network_needs_it(shared: Path) -> None:
+def test_it_does_in_a_published_network(shared: Path, tmp_path: Path) -> None:
     """waifu2x's UpResNet10: its residuals fit only where this cuts as much as convolutions do."""
     folder = shared / "caffe/trained/w2x_upresnet10"
-    conversion = converters.convert(
-        folder / "net.prototxt", folder / "net.caffemodel", plugins=[PLUGIN]
+    text = (folder / "net.prototxt").read_text()
+    path = tmp_path / "net.prototxt"
+    path.write_text(
+        text.replace('"CropCenter"', '"CropMiddle"').replace("crop_center_", "crop_middle_")
     )
+    conversion = converters.convert(path, folder / "net.caffemodel", plugins=[PLUGIN])
     image = np.random.default_rng(0).random((1, 3, 60, 70), np.float32)
     found = runtime.load(conversion.to_onnx().SerializeToString(), "cpu").run({"input": image})
     (answer,) = found.values()
@@ -104,4 +107,4 @@ def test_a_published_network_needs_it(shared: Path) -> None:
 
 
 def test_the_prototxt_is_caffes() -> None:
-    assert [layer.type for layer in prototxt.parse_net(NET).layers][-1] == "CropCenter"
+    assert [layer.type for layer in prototxt.parse_net(NET).layers][-1] == "CropMiddle"

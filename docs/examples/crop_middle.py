@@ -1,4 +1,4 @@
-"""A layer type of one's own: `zoo convert NET.prototxt --plugin crop_center.py`."""
+"""A layer type of one's own: `zoo convert NET.prototxt --plugin crop_middle.py`."""
 
 from dataclasses import dataclass, field
 
@@ -7,11 +7,11 @@ from converters.reversal import first_top
 from converters.shapes import convolved
 
 
-@register("CropCenter", message="crop_center_param")
-class CropCenter(LayerType):
-    """As many rows and columns less on each side as crop_size says (crop_center_layer.cpp)."""
+@register("CropMiddle", message="crop_middle_param")
+class CropMiddle(LayerType):
+    """As many rows and columns less on each side as crop_size says."""
 
-    fork = "waifu2x (nagadomi/waifu2x-caffe)"
+    fork = "an example"
     passes_values = True
 
     @dataclass
@@ -39,4 +39,4 @@ class CropCenter(LayerType):
 
     def reverse(self, node, tops, r):
         bottom, around = node.inputs[0], self.Params([-n for n in node.params.crop_size])
-        r.accumulate(bottom, r.add("CropCenter", node, [first_top(tops)], bottom, around))
+        r.accumulate(bottom, r.add("CropMiddle", node, [first_top(tops)], bottom, around))
