@@ -203,6 +203,8 @@ def guess(
             remedy = Sentence("give ", Argument("shapes", {blob: assumed}), " for another")
             notes.append(Note(f"input {blob} {shape_text(assumed[1:])}: {note}", remedy))
             return assumed
+        if sizes_are_to_blame(build, found, blob, channels, usual):
+            raise error
     if not sizes.may_stay_open:
         raise error
     sizes.open_inputs[blob] = error
@@ -258,6 +260,19 @@ def usual_shape(
             continue
         return shape
     return None
+
+
+def sizes_are_to_blame(
+    build: Build, found: Mapping[str, Shape], blob: str, channels: int, usual: UsualImages
+) -> bool:
+    """Whether a network that takes no usual size says of each size something else."""
+    said = set()
+    for side in usual.sides[:2]:
+        try:
+            build({**found, blob: (1, channels, side, side)})
+        except ConversionError as error:
+            said.add(str(error))
+    return len(said) > 1
 
 
 def stays_open(build: Build, found: Mapping[str, Shape], blob: str, channels: int) -> bool:

@@ -79,9 +79,10 @@ DEFINITIONS = {
         convolution("num_output: many kernel_size: 3"),
         "net.prototxt:2:80: num_output of convolution_param must be a whole number, not many",
     ),
-    "an input without a size": (
-        layer("d", "Data", "", "data") + layer("r", "ReLU", "data", "y"),
-        "net.prototxt:1:1: layer 'd': nothing fixes the shape of 'data'; "
+    "an input of which no usual size fits": (
+        layer("d", "Data", "", "data")
+        + layer("r", "Reshape", "data", "y", "reshape_param { shape { dim: 0 dim: 7 dim: 13 } }"),
+        "net.prototxt:1:1: layer 'd': nothing fixes the height and width of 'data'; "
         "give --shape data=1x3x224x224",
     ),
     "no layers": (
