@@ -103,14 +103,17 @@ class DetectionOutput(LayerType[DetectionOutputParams]):
             raise node.error("nms_threshold must not be negative, and eta in (0, 1]")
         if p.nms_param.eta < 1 and p.nms_param.nms_threshold > 0.5:
             raise node.error("eta below 1 (adaptive suppression) is not supported")
-        if p.visualize:
-            raise node.error("visualize is not supported", "it draws on images")
         if p.keep_top_k == 0 or p.nms_param.top_k == 0:
             raise node.error("keep_top_k 0 or top_k 0 keeps nothing")
         ranks = [len(v.shape) for v in node.inputs]
         if min(ranks[:2]) < 2 or ranks[2] != 3:
             shapes = ", ".join(text(v.shape) for v in node.inputs)
             raise node.error(f"needs locations and scores of each image, and 1x2x4P, not {shapes}")
+
+    def notes(self, node: Node[DetectionOutputParams]) -> list[str]:
+        """What `visualize` would do besides."""
+        drawn = f"layer {node.name!r}: visualize is passed over: it draws, and changes no row"
+        return [drawn] if node.params.visualize else []
 
     def priors(self, node: Node[DetectionOutputParams]) -> int:
         return known(node.inputs[2].shape[2]) // 4
