@@ -87,16 +87,20 @@ def deconvolved(dim: Dim, kernel: int, pad: int, stride: int, dilation: int = 1)
     return plus(f"{stride}*({dim})", extent - stride - 2 * pad)
 
 
-def pooled(dim: Dim, kernel: int, pad: int, stride: int, ceil: bool = True) -> Dim:
+def pooled(
+    dim: Dim, kernel: int, pad: int, stride: int, ceil: bool = True, clip: bool | None = None
+) -> Dim:
     """Output size of a pooling (pooling_layer.cpp): rounded up, and clipped where padded.
 
-    The clip drops a last window that would start in the padding behind the image.
+    The clip drops a last window that would start in the padding behind the image. Caffe clips
+    both axes where either is padded: `clip` says so; None is where this axis is.
     """
+    clip = bool(pad) if clip is None else clip
     change = 2 * pad - kernel
     if not isinstance(dim, str):  # torch.export traces sizes that are no int either
         span = dim + change
         out = (-(-span // stride) if ceil else span // stride) + 1
-        if pad and (out - 1) * stride >= dim + pad:
+        if clip and (out - 1) * stride >= dim + pad:
             out -= 1
         return out
     if kernel == stride and pad == 0:
@@ -107,7 +111,7 @@ def pooled(dim: Dim, kernel: int, pad: int, stride: int, ceil: bool = True) -> D
         return f"{way}({dim}/{stride})"
     if stride == 1 and not (pad and kernel <= pad):
         return plus(dim, change + 1)
-    if pad:
+    if pad or (clip and stride > kernel):
         return f"pooled({dim},{kernel},{pad},{stride},{'ceil' if ceil else 'floor'})"
     return f"{'ceil' if ceil else 'floor'}(({plus(dim, change)})/{stride})+1"
 

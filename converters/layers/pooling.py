@@ -195,7 +195,7 @@ class Pooling(LayerType[PoolingParams]):
             if isinstance(size, str) and not self.any_size(w):
                 raise OpenDimension(size)
         out = tuple(
-            pooled(size, w.kernel[i], w.pad[i], w.stride[i], w.ceil)
+            pooled(size, w.kernel[i], w.pad[i], w.stride[i], w.ceil, any(w.pad))
             for i, size in enumerate((height, width))
         )
         return [(n, c, *out)] * len(node.outputs)

@@ -161,6 +161,36 @@ def test_shape_arithmetic_is_caffes() -> None:
                     assert isinstance(back, int) and size - stride < back <= size
 
 
+@pytest.mark.parametrize("target", converters.TARGETS)
+@pytest.mark.parametrize("method", ["AVE", "MAX"])
+def test_padding_of_one_axis_clips_both(method: str, target: str) -> None:
+    """9x7, kernel 2x3, stride 3x2, pad 0x1: Caffe has 3x4, not 4x4 (pooling_layer.cpp:92-105)."""
+    import torch
+
+    import prototxt
+    from tests.converters.checker import run_onnx
+
+    graph = converters.build_graph(
+        prototxt.parse_net(
+            'layer { name: "x" type: "Input" top: "x" input_param { '
+            "shape { dim: 1 dim: 1 dim: 9 dim: 7 } } }"
+            f'layer {{ name: "p" type: "Pooling" bottom: "x" top: "p" pooling_param {{ '
+            f"pool: {method} kernel_h: 2 kernel_w: 3 stride_h: 3 stride_w: 2 pad_w: 1 }} }}",
+            "n",
+        ).select()
+    )
+    x = np.random.default_rng(0).normal(size=(1, 1, 9, 7)).astype(np.float32)
+    wanted = np.empty((3, 4), np.float32)
+    for i, j in np.ndindex(3, 4):
+        window = x[0, 0, 3 * i : 3 * i + 2, max(0, 2 * j - 1) : 2 * j + 2]
+        area = 2 * (min(2 * j + 2, 7 + 1) - (2 * j - 1))
+        wanted[i, j] = window.max() if method == "MAX" else window.sum() / area
+    (found,) = run_onnx(converters.to_onnx(graph, target=target), {"x": x})
+    rebuilt = converters.to_torch(graph)(torch.from_numpy(x))["p"].numpy()
+    np.testing.assert_allclose(found[0, 0], wanted, rtol=1e-6)
+    np.testing.assert_allclose(rebuilt[0, 0], wanted, rtol=1e-6)
+
+
 OUTSIDE = """
 layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 1 dim: 5 dim: 6 } } }
 layer { name: "p" type: "Pooling" bottom: "x" top: "p" pooling_param { kernel_size: 1 stride: 3 } }

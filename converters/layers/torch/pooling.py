@@ -30,7 +30,7 @@ class WindowPool(nn.Module):
         for size, kernel, pad, stride in zip(
             x.shape[2:], self.kernel, self.pad, self.stride, strict=True
         ):
-            windows = pooled(size, kernel, pad, stride, self.ceil)
+            windows = pooled(size, kernel, pad, stride, self.ceil, any(self.pad))
             assert not isinstance(windows, str)
             out.append(windows)
             over.append(overhang(size, windows, kernel, pad, stride))
