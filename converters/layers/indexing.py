@@ -15,7 +15,7 @@ from ..graph import Node, Shape
 from ..layer_type import BlobSpec, LayerType, NoParams
 from ..legal import Integers, Legal, rows
 from ..registry import register
-from ..shapes import known, text
+from ..shapes import OpenDimension, known, text
 from .inputs import BlobShape
 
 if TYPE_CHECKING:
@@ -117,6 +117,9 @@ class Filter(LayerType[NoParams]):
         *data, selector = node.inputs
         if len(data) != len(node.outputs):
             raise node.error(f"{len(data)} bottoms and a selector, but {len(node.outputs)} tops")
+        for dim in selector.shape[1:]:
+            if isinstance(dim, str):  # it is 1 where it is known
+                raise OpenDimension(dim)
         if any(dim != 1 for dim in selector.shape[1:]):
             raise node.error(f"its selector is {text(selector.shape)}, not one number a row")
 

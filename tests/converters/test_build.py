@@ -9,6 +9,7 @@ import pytest
 
 import converters
 import prototxt
+import runtime
 from converters import ConversionError, Graph
 
 INPUT = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 dim: 8 dim: 8 } } }\n'  # noqa: E501
@@ -63,6 +64,20 @@ def test_masks_are_outputs_in_their_own_right() -> None:
     pool = 'layer { name: "p" type: "Pooling" bottom: "x" top: "p" top: "m" pooling_param { kernel_size: 2 stride: 2 } }'  # noqa: E501
     graph = build(INPUT + pool + 'layer { name: "s" type: "Silence" bottom: "m" }')
     assert [(v.name, v.dtype) for v in graph.outputs] == [("p", "float32"), ("m", "int64")]
+
+
+def test_filter_leaves_the_batch_open() -> None:
+    """A selector of Nx1x1x1 is one number a row only while its planes stay fixed."""
+    graph = build(
+        INPUT + 'input: "s" input_shape { dim: 1 dim: 1 dim: 1 dim: 1 }\n'
+        'layer { name: "f" type: "Filter" bottom: "x" bottom: "s" top: "f" }'
+    )
+    shapes = {value.name: value.shape for value in graph.inputs}
+    assert shapes == {"x": ("batch", 2, 8, 8), "s": ("batch", 1, 1, 1)}
+    x = np.random.default_rng(0).normal(size=(4, 2, 8, 8)).astype(np.float32)
+    chosen = np.array([1, 0, 0, 1], np.float32).reshape(4, 1, 1, 1)
+    model = runtime.load(converters.to_onnx(graph).SerializeToString(), "cpu")
+    assert np.array_equal(model.run({"x": x, "s": chosen})["f"], x[[0, 3]])
 
 
 def test_dimensions_are_left_open() -> None:
