@@ -70,6 +70,10 @@ class Datum:
     label: int
 
 
+RAW_TYPES = ("<f8", "<f4", "<f2")
+"""Of NVIDIA's Caffe: DOUBLE, FLOAT and FLOAT16 (opencv-caffe.proto's Type); INT and UINT follow."""
+
+
 class NotPacked(Exception):
     """A blob's numbers are not one packed run: the exact schema has to read the file."""
 
@@ -197,6 +201,10 @@ def array_of(blob: Any, where: str, runs: Runs | None) -> np.ndarray:
             f"negative dimension in its shape {shape_text(shape, '()')}", subject=where
         )
     count = math.prod(shape)
+    if blob.HasField("raw_data"):
+        raw = runs[int(blob.raw_data)] if runs is not None else blob.raw_data
+        kind = blob.raw_data_type if blob.HasField("raw_data_type") else None
+        return raw_array(raw, kind, shape, where)
     if runs is not None:
         for field, dtype in (("data", "<f4"), ("double_data", "<f8")):
             number = getattr(blob, field)
@@ -212,6 +220,27 @@ def array_of(blob: Any, where: str, runs: Runs | None) -> np.ndarray:
             remedy="the file is damaged",
         )
     return np.array(numbers, np.float32).reshape(shape)
+
+
+def raw_array(
+    raw: bytes | memoryview, kind: int | None, shape: tuple[int, ...], where: str
+) -> np.ndarray:
+    """Numbers as NVIDIA's Caffe stores them, half precision among them, as float32."""
+    if kind is None or not 0 <= kind < len(RAW_TYPES):
+        raise FormatError(
+            f"raw_data_type is {'missing' if kind is None else kind}, not DOUBLE (0), FLOAT (1) "
+            "or FLOAT16 (2)",
+            subject=where,
+            remedy="store the model in float32",
+        )
+    dtype = np.dtype(RAW_TYPES[kind])
+    if len(raw) != math.prod(shape) * dtype.itemsize:
+        raise FormatError(
+            f"{len(raw)} bytes of {dtype.name} for a shape of {shape_text(shape, '()')}",
+            subject=where,
+            remedy="the file is damaged",
+        )
+    return np.frombuffer(raw, dtype).reshape(shape).astype(np.float32, copy=False)
 
 
 def fill_blob(blob: Any, array: np.ndarray, legacy: bool = False) -> None:

@@ -39,6 +39,9 @@ SCHEMA: dict[str, dict[str, tuple[int, str, str]]] = {
         "shape": (7, "BlobShape", ""),
         "double_data": (8, "bytes", ""),
         "double_diff": (9, "bytes", ""),
+        # NVIDIA's Caffe, of numbers in the width that raw_data_type names.
+        "raw_data_type": (10, "int32", ""),
+        "raw_data": (12, "bytes", ""),
     },
     "LayerParameter": {
         "name": (1, "bytes", ""),

@@ -23,7 +23,7 @@ DROP = "drop"
 Plan = Mapping[int, Any]
 """Field number -> the plan of a message within, RUN (an array) or DROP; others are kept."""
 
-BLOB: Plan = {5: RUN, 6: DROP, 8: RUN, 9: DROP}
+BLOB: Plan = {5: RUN, 6: DROP, 8: RUN, 9: DROP, 12: RUN, 13: DROP}
 PLANS: dict[str, Plan] = {
     "BlobProto": BLOB,
     "NetParameter": {2: {1: {50: BLOB}, 6: BLOB}, 100: {7: BLOB}},

@@ -50,6 +50,32 @@ def read(tmp_path: Path, data: bytes) -> dict[str, list[np.ndarray]]:
     return prototxt.read_weights(path)
 
 
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize(("kind", "dtype"), [(0, "<f8"), (1, "<f4"), (2, "<f2")])
+def test_nvidias_raw_numbers(tmp_path: Path, kind: int, dtype: str, exact: bool) -> None:
+    """Fields 10 to 13 of NVIDIA's caffe.proto: type, diff's type, numbers and diff as bytes."""
+    raw = np.array([1.5, -0.1, 65504, 6e-8], dtype)
+    blob = shape(2, 2) + field(10, kind) + field(11, 2) + field(12, raw.tobytes()) + field(13, b"d")
+    other = shape(1) + (field(5, 2.0) if exact else field(5, floats(2)))  # one by one: the library
+    found = read(tmp_path, layer(blob, other))["c"]
+    assert found[0].dtype == np.float32
+    assert np.array_equal(found[0], raw.reshape(2, 2).astype(np.float32))
+    assert found[1].tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("blob", "match"),
+    [
+        (field(10, 2) + field(12, bytes(6)), "blob 0: 6 bytes of float16 for a shape of 2x2"),
+        (field(10, 3) + field(12, bytes(16)), "raw_data_type is 3, not DOUBLE"),
+        (field(12, bytes(16)), "raw_data_type is missing, not DOUBLE"),
+    ],
+)
+def test_raw_numbers_that_are_none(tmp_path: Path, blob: bytes, match: str) -> None:
+    with pytest.raises(FormatError, match=match):
+        read(tmp_path, layer(shape(2, 2) + blob))
+
+
 def test_packed(tmp_path: Path) -> None:
     (blob,) = read(tmp_path, layer(shape(2, 1) + field(5, floats(1, 2))))["c"]
     assert blob.dtype == np.float32
