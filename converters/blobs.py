@@ -47,7 +47,9 @@ def attach_blobs(
             and not stored
             and not all(node.specs[i].name in owners for i in range(len(wanted)))
         ):
-            error = node.error("the caffemodel has no weights for it", remedy(node, weights))
+            error = node.error(
+                "the caffemodel has no weights for it", remedy(graph, wanted, weights)
+            )
             if not lenient:
                 raise error
             warn(error.sentence)
@@ -71,14 +73,31 @@ def attach_blobs(
         graph.notes.append(f"{which} drawn by the prototxt's fillers, seed {seed}")
 
 
-def remedy(node: Node[Any], weights: Mapping[str, Sequence[np.ndarray]]) -> str:
+def remedy(
+    graph: Graph, wanted: Sequence[BlobSpec], weights: Mapping[str, Sequence[np.ndarray]]
+) -> Sentence:
+    """Those weights that no layer takes and that would fit; else, what there is."""
     names = [name for name, blobs in weights.items() if blobs]
-    shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
+    layers = {node.name for node in graph.nodes}
+    fitting = [
+        name
+        for name in names
+        if name not in layers
+        and len(weights[name]) == len(wanted)
+        and all(fits(np.shape(w), b.shape) for w, b in zip(weights[name], wanted, strict=True))
+    ]
+    shown = listed(fitting or names) or "no weights at all"
     return Sentence(
-        f"the file has {shown or 'no weights at all'}; ",
+        f"by shape, {shown} of the file would fit: name the layer so, or "
+        if fitting
+        else f"the file has {shown}; ",
         Argument("lenient", True),
         " draws them by the fillers",
     )
+
+
+def listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
 
 
 def draw(node: Node[Any], index: int, spec: BlobSpec, seed: int) -> np.ndarray:

@@ -208,6 +208,11 @@ def test_errors(text: str, message: str) -> None:
             "lenient=True draws them by the fillers",
         ),
         (
+            {"b": [np.ones(2)], "q": [np.ones((3, 2, 3, 3)), np.ones(3)]},
+            "n:2:1: layer 'c' (Convolution): the caffemodel has no weights for it; by shape, q of "
+            "the file would fit: name the layer so, or lenient=True draws them by the fillers",
+        ),
+        (
             {"c": [np.ones((3, 2, 3, 3))]},
             "n:2:1: layer 'c' (Convolution): the caffemodel has 1 blobs for it, the prototxt asks "
             "for 2 (weight, bias)",
