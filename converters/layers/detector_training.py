@@ -24,11 +24,7 @@ class TrainingOnly(Loss[NoParams]):
 
     bottoms = (1, None)
     tops = (1, None)
-    reads: ClassVar[tuple[str, ...]] = ()
     loss_weight: ClassVar[float] = 0.0
-
-    def messages(self) -> tuple[str, ...]:
-        return (*super().messages(), *self.reads)
 
     def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> NoParams:
         return NoParams()
@@ -47,7 +43,6 @@ class MultiBoxLoss(TrainingOnly):
     """SSD's loss: matching, hard negatives, location and confidence (multibox_loss_layer.cpp)."""
 
     fork = "SSD (weiliu89/caffe)"
-    reads = ("loss_param",)
     loss_weight = 1.0
 
 
@@ -63,7 +58,6 @@ class SmoothL1LossOHEM(TrainingOnly):
     """Smooth L1 for each box, to choose the hard ones by (smooth_l1_loss_ohem_layer.cpp)."""
 
     fork = "R-FCN (daijifeng001/caffe-rfcn)"
-    reads = ("loss_param",)
 
 
 @register("SoftmaxWithLossOHEM", message="softmax_param")
@@ -71,7 +65,6 @@ class SoftmaxWithLossOHEM(TrainingOnly):
     """Cross entropy of each box, to choose the hard ones by (softmax_loss_ohem_layer.cpp)."""
 
     fork = "R-FCN (daijifeng001/caffe-rfcn)"
-    reads = ("loss_param",)
 
 
 @register("BoxAnnotatorOHEM", message="box_annotator_ohem_param")

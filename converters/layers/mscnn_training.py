@@ -89,7 +89,6 @@ class DetectionLoss(TrainingOnly):
     """Classes and boxes of a detection map against their labels (detection_loss_layer.cpp)."""
 
     fork = FORK
-    reads = ("loss_param",)
     loss_weight = 1.0
 
 

@@ -13,7 +13,6 @@ class RegionLoss(TrainingOnly):
     """YOLO 2's loss (region_loss_layer.cpp)."""
 
     fork = FORK
-    reads = ("loss_param",)
     loss_weight = 1.0
 
 
@@ -22,7 +21,6 @@ class Yolov3(TrainingOnly):
     """YOLO 3's loss (yolov3_layer.cpp)."""
 
     fork = FORK
-    reads = ("loss_param",)
     loss_weight = 1.0
 
 
@@ -31,7 +29,6 @@ class GaussianYolov3(TrainingOnly):
     """YOLO 3's loss with a variance for each corner (gaussian_yolov3_layer.cpp)."""
 
     fork = FORK
-    reads = ("loss_param",)
     loss_weight = 1.0
 
 
@@ -40,7 +37,6 @@ class YoloSeg(TrainingOnly):
     """The loss of segmentation beside YOLO's (yolo_seg.cpp)."""
 
     fork = FORK
-    reads = ("loss_param",)
     loss_weight = 1.0
 
 
