@@ -187,33 +187,30 @@ def read_params(record: Record, lenient: bool, warn: Warn, passed: list[str]) ->
     """
     kind, layer = record.kind, record.layer
     assert kind is not None
+    unknown = [
+        field
+        for field in layer.extra_fields()
+        if field.name not in MESSAGES and field.name not in kind.messages()
+    ]
     if isinstance(kind, DataLayer):
         # No field of it changes what the network computes, whatever the fork that has it.
-        subject = f"layer {layer.name!r} ({layer.type})"
-        passed += [
-            f"{unknown.position}: {subject}: unknown field {unknown.name!r}"
-            for unknown in layer.extra_fields()
-            if unknown.name not in MESSAGES and unknown.name not in kind.messages()
-            and not isinstance(kind, UnknownData)
-        ]  # fmt: skip
+        if not isinstance(kind, UnknownData):
+            passed += [f"{f.position}: {layer.subject}: unknown field {f.name!r}" for f in unknown]
         return kind.read(layer, True, passed.append)
-    for unknown in layer.extra_fields():
-        if unknown.name in MESSAGES or unknown.name in kind.messages():
+    for field in unknown:
+        if field.name in PASSED_OVER:
+            passed.append(field.name)
             continue
-        if unknown.name in PASSED_OVER:
-            passed.append(unknown.name)
-            continue
-        close = difflib.get_close_matches(unknown.name, {*MESSAGES, *kind.messages()}, 1)
-        message = f"unknown field {unknown.name!r}"
-        subject = f"layer {layer.name!r} ({layer.type})"
+        message = f"unknown field {field.name!r}"
         if not lenient:
+            close = difflib.get_close_matches(field.name, {*MESSAGES, *kind.messages()}, 1)
             raise prototxt.FormatError(
                 message,
-                subject=subject,
-                position=unknown.position,
+                subject=layer.subject,
+                position=field.position,
                 remedy=f"did you mean {close[0]!r}?" if close else None,
             )
-        warn(f"{unknown.position}: {subject}: {message}")
+        warn(f"{field.position}: {layer.subject}: {message}")
     return kind.read(layer, lenient, warn)
 
 

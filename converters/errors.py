@@ -9,13 +9,23 @@ ZooError (prototxt.errors)
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from prototxt.errors import Argument, Position, Sentence, ZooError
 
-__all__ = ["ConversionError", "MissingBlob", "NeedsShape", "UnsupportedLayers"]
+if TYPE_CHECKING:
+    from prototxt.net import LayerDefinition
+
+__all__ = ["ConversionError", "MissingBlob", "NeedsShape", "UnsupportedLayers", "layer_error"]
 
 
 class ConversionError(ZooError):
     """A network that cannot be built or written: what, where and what to do."""
+
+
+def layer_error(layer: LayerDefinition, message: str, remedy: str | None = None) -> ConversionError:
+    """A ConversionError that names a layer, its type and its place."""
+    return ConversionError(message, subject=layer.subject, position=layer.position, remedy=remedy)
 
 
 class UnsupportedLayers(ConversionError):

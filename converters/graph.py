@@ -67,14 +67,18 @@ class Node(Generic[P]):
     shared: dict[int, tuple[str, int]] = field(default_factory=dict)
     """Blob index -> (layer, index) of the owner, where a `param { name }` shares it."""
 
+    @property
+    def subject(self) -> str:
+        """``layer 'conv1' (Convolution)``, as every message names a layer."""
+        return f"layer {self.name!r} ({self.type})"
+
     def error(self, message: str, remedy: str | None = None) -> ConversionError:
         """A ConversionError that names this layer, its type and its place."""
-        return ConversionError(
-            message,
-            subject=f"layer {self.name!r} ({self.type})",
-            position=self.position,
-            remedy=remedy,
-        )
+        return ConversionError(message, subject=self.subject, position=self.position, remedy=remedy)
+
+    def note(self, message: str) -> str:
+        """A note that names this layer's place, it and its type."""
+        return f"{self.position}: {self.subject}: {message}"
 
     def __repr__(self) -> str:
         return f"Node({self.name!r}, {self.type}, {self.inputs} -> {self.outputs})"

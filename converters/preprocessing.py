@@ -71,7 +71,7 @@ def of_layer(layer: LayerDefinition, path: Path) -> Preprocessing:
     found = Preprocessing(mean, lost, scale)
     if not (isinstance(kind, DataLayer) and kind.plain_transform):
         # Their crops are of another kind (warped windows, labels cut with their images).
-        own_way = f"layer {layer.name!r} ({layer.type}) prepares images in a way of its own"
+        own_way = f"{layer.subject} prepares images in a way of its own"
         return dataclasses.replace(found, obstacle=own_way)
     crop = (said.crop_size, said.crop_size) if said.crop_size else None
     wide = getattr(said, "crop_h", 0), getattr(said, "crop_w", 0)

@@ -16,12 +16,12 @@ from prototxt.errors import Argument, Sentence
 from prototxt.net import LayerDefinition, NetDefinition
 from prototxt.text import Scalar
 
-from .errors import ConversionError, MissingBlob, UnsupportedLayers
+from .errors import ConversionError, MissingBlob, UnsupportedLayers, layer_error
 from .layer_type import LayerType
 from .layers.inputs import UNKNOWN_DATA
 from .registry import find
 
-__all__ = ["Record", "Version", "describe", "resolve"]
+__all__ = ["Record", "Version", "resolve"]
 
 
 @dataclass(eq=False)
@@ -93,11 +93,6 @@ def kind_of(layer: LayerDefinition) -> LayerType[Any] | None:
     return find(layer.type) or UNKNOWN_DATA
 
 
-def describe(layer: LayerDefinition) -> str:
-    """``layer 'conv1' (Convolution)``, as every message names a layer."""
-    return f"layer {layer.name!r} ({layer.type})"
-
-
 def line_of(layer: LayerDefinition) -> str:
     return f" at line {layer.position.line}" if layer.position else ""
 
@@ -142,15 +137,14 @@ def connect(net: NetDefinition) -> tuple[list[Record], dict[str, Version]]:
             if name in seen or (before is not None and not in_place):
                 other = record if name in seen else before.writer if before else None
                 where = (
-                    f" by {describe(other.layer)}{line_of(other.layer)}"
+                    f" by {other.layer.subject}{line_of(other.layer)}"
                     if other is not None and other is not record
                     else ""
                 )
-                raise ConversionError(
+                raise layer_error(
+                    layer,
                     f"top {name!r} is written already{where}",
-                    subject=describe(layer),
-                    position=layer.position,
-                    remedy="give it another name, or make it the bottom as well to work in place",
+                    "give it another name, or make it the bottom as well to work in place",
                 )
             seen.add(name)
             record.outputs.append(Version(name, record, index))
@@ -335,17 +329,16 @@ def missing(record: Record, blob: str, records: list[Record]) -> ConversionError
     writers = [r.layer for r in records if blob in r.layer.tops]
     if writers:
         later = writers[0]
-        return ConversionError(
-            f"bottom {blob!r} is written only later, by {describe(later)}{line_of(later)}",
-            subject=describe(layer),
-            position=layer.position,
-            remedy="a cycle, or layers out of order",
+        return layer_error(
+            layer,
+            f"bottom {blob!r} is written only later, by {later.subject}{line_of(later)}",
+            "a cycle, or layers out of order",
         )
     above = {v.blob for r in records[: records.index(record)] for v in r.outputs}
     close = difflib.get_close_matches(blob, above, 1)
     error = MissingBlob(
         f"bottom {blob!r} is not there",
-        subject=describe(layer),
+        subject=layer.subject,
         position=layer.position,
         remedy=f"did you mean {close[0]!r}?" if close else "no layer of this phase writes it",
     )
@@ -369,8 +362,4 @@ def check_counts(record: Record) -> None:
                 if most is None
                 else (f"{least} to {most}")
             )
-            raise ConversionError(
-                f"has {count} {what}s, needs {span}",
-                subject=describe(layer),
-                position=layer.position,
-            )
+            raise layer_error(layer, f"has {count} {what}s, needs {span}")

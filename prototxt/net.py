@@ -85,6 +85,11 @@ class LayerDefinition:
     message: Message = field(default_factory=Message)
     position: Position | None = field(default=None, compare=False)
 
+    @property
+    def subject(self) -> str:
+        """``layer 'conv1' (Convolution)``, as every message names a layer."""
+        return f"layer {self.name!r} ({self.type})"
+
     def param(self, name: str) -> Message | None:
         """A parameter message such as `convolution_param`; repeated ones are merged."""
         found = self.message.all(name)

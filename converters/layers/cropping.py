@@ -93,9 +93,10 @@ class Crop(Cropping[CropParams]):
         if meant is None or own[0] != 2 or not any(meant):
             return []
         return [
-            f"{node.position}: layer {node.name!r} (Crop): cuts at offset 0, as none is stated; "
-            f"by the layers in between its bottoms align at {meant[0]}, {meant[1]}, which the "
-            "first FCN forks would take"
+            node.note(
+                "cuts at offset 0, as none is stated; by the layers in between its bottoms align "
+                f"at {meant[0]}, {meant[1]}, which the first FCN forks would take"
+            )
         ]
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, NoReturn, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from prototxt.net import LayerDefinition
 from prototxt.schema import UInt, decode
 
+from ..errors import layer_error
 from ..fillers import Filler
 from ..graph import P
 from ..layer_type import LayerType, NoParams
@@ -306,7 +307,7 @@ class DummyData(InputLayer[DummyDataParams]):
         params = super().read(layer, lenient, warn)
         legacy = [params.num, params.channels, params.height, params.width]
         if params.shape and any(legacy):
-            raise_at(layer, "give shape, or num, channels, height and width")
+            raise layer_error(layer, "give shape, or num, channels, height and width")
         return check_counts(layer, params, [len(params.shape or n) for n in legacy])
 
     def top_shape(self, params: DummyDataParams, index: int) -> tuple[int, ...] | None:
@@ -322,14 +323,5 @@ def check_counts(layer: LayerDefinition, params: P, counts: list[int]) -> P:
     """As many shapes as tops, or one for all, or none."""
     for count in counts:
         if count not in (0, 1, len(layer.tops)):
-            raise_at(layer, f"{count} shapes for {len(layer.tops)} tops")
+            raise layer_error(layer, f"{count} shapes for {len(layer.tops)} tops")
     return params
-
-
-def raise_at(layer: LayerDefinition, message: str) -> NoReturn:
-    """Raise a ConversionError that names a layer and its place."""
-    from ..errors import ConversionError
-
-    raise ConversionError(
-        f"{message}", subject=f"layer {layer.name!r} ({layer.type})", position=layer.position
-    )

@@ -10,7 +10,7 @@ import numpy as np
 
 from prototxt.net import LayerDefinition
 
-from ..errors import ConversionError
+from ..errors import layer_error
 from ..graph import Node
 from ..legal import Integers, Legal
 from ..registry import register
@@ -101,14 +101,12 @@ class SmoothL1Loss(Loss[SmoothL1LossParams]):
         self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]
     ) -> SmoothL1LossParams:
         if layer.param("loss_param") is not None:
-            raise ConversionError(
+            raise layer_error(
+                layer,
                 "loss_param is not supported",
-                subject=f"layer {layer.name!r} ({layer.type})",
-                position=layer.position,
-                remedy="it is R-FCN's; without it the loss is divided by the number of images",
+                "it is R-FCN's; without it the loss is divided by the number of images",
             )
-        params = super().read(layer, lenient, warn)
-        return params
+        return super().read(layer, lenient, warn)
 
     def prepare(self, node: Node[SmoothL1LossParams]) -> None:
         same_count(node, *range(1, len(node.inputs)))

@@ -76,10 +76,7 @@ class MarginInnerProduct(Product[MarginInnerProductParams]):
         return [BlobSpec("weight", shape, node.params.weight_filler)]
 
     def notes(self, node: Node[MarginInnerProductParams]) -> list[str]:
-        return [
-            f"{node.position}: layer {node.name!r} (MarginInnerProduct): without the label, whose "
-            "margin is for training alone"
-        ]
+        return [node.note("without the label, whose margin is for training alone")]
 
     def agrees(self, node: Node[MarginInnerProductParams], stored: Sequence[np.ndarray]) -> bool:
         return product(node.inputs[0].shape[self.axis(node) :]) == int(stored[0].shape[-1])

@@ -12,7 +12,7 @@ from prototxt.net import LayerDefinition
 from prototxt.schema import UInt, decode
 from prototxt.text import Message
 
-from ..errors import ConversionError
+from ..errors import layer_error
 from ..graph import Node, Shape
 from ..layer_type import LayerType, NoParams
 from ..registry import register
@@ -45,11 +45,8 @@ class ReLU6(Elementwise[ReLU6Params]):
     ) -> ReLU6Params:
         other = layer.param("relu_param")
         if other is not None and decode(other, ReLUParams, name="relu_param").negative_slope:
-            raise ConversionError(
-                "negative_slope of relu_param is not read",
-                subject=f"layer {layer.name!r} (ReLU6)",
-                position=layer.position,
-                remedy="say it in relu6_param",
+            raise layer_error(
+                layer, "negative_slope of relu_param is not read", "say it in relu6_param"
             )
         return super().read(layer, lenient, warn)
 

@@ -233,8 +233,10 @@ class Pooling(LayerType[PoolingParams]):
             )
         gives = f"{LOWEST:g}" if node.params.pool is Method.MAX else "NaN or 0"
         return [
-            f"{node.position}: layer {node.name!r} (Pooling): its last window lies wholly outside "
-            f"the image; as Caffe does, it gives {gives} there"
+            node.note(
+                "its last window lies wholly outside the image; as Caffe does, it gives "
+                f"{gives} there"
+            )
         ]
 
     def pads(self, node: Node[PoolingParams]) -> tuple[list[int], bool]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from prototxt.net import LayerDefinition
 
-from ..errors import ConversionError
+from ..errors import layer_error
 from ..graph import Node, P
 from ..layer_type import BlobSpec, LayerType, NoParams
 from ..registry import register
@@ -38,11 +38,7 @@ class Reversed(LayerType[P]):
     bottoms = (1, None)
 
     def read(self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]) -> P:
-        raise ConversionError(
-            "stands in reversed networks only, not in a definition",
-            subject=f"layer {layer.name!r} ({layer.type})",
-            position=layer.position,
-        )
+        raise layer_error(layer, "stands in reversed networks only, not in a definition")
 
 
 def spatial_size(node: Node[Any], b: OnnxBuilder) -> list[str]:

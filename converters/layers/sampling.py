@@ -24,10 +24,7 @@ class Drawn(Elementwise[P]):
     def notes(self, node: Node[P]) -> list[str]:
         if node.phase == "TEST":
             return []
-        return [
-            f"{node.position}: layer {node.name!r} ({node.type}): {self.draws} in training, here "
-            "it passes everything"
-        ]
+        return [node.note(f"{self.draws} in training, here it passes everything")]
 
     def is_identity(self, node: Node[P]) -> bool:
         return True

@@ -65,8 +65,10 @@ class Dropout(LayerType[DropoutParams]):
         if not node.params.sample_weights_test or node.phase != "TEST":
             return []
         return [
-            f"{node.position}: layer {node.name!r} (Dropout): drops at random at test too "
-            "(sample_weights_test, Bayesian SegNet); here it passes everything"
+            node.note(
+                "drops at random at test too (sample_weights_test, Bayesian SegNet); here it "
+                "passes everything"
+            )
         ]
 
     def shapes(self, node: Node[DropoutParams]) -> list[Shape]:

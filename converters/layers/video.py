@@ -16,6 +16,7 @@ from prototxt.errors import Argument, Sentence
 from prototxt.net import LayerDefinition
 from prototxt.schema import UInt, decode
 
+from ..errors import layer_error
 from ..fillers import Filler
 from ..graph import Dim, Node, Shape
 from ..layer_type import LayerType
@@ -132,12 +133,9 @@ def read_convolution(
     name = either(layer, "convolution3d_param", "convolution_param")
     own = decode(layer.param(name), Convolution3DParams, name=name, lenient=lenient, warn=warn)
     if own.filter_group == 0 or own.num_output % own.filter_group:
-        from ..errors import ConversionError
-
-        raise ConversionError(
+        raise layer_error(
+            layer,
             f"num_output {own.num_output} is not divisible by filter_group {own.filter_group}",
-            subject=f"layer {layer.name!r} ({layer.type})",
-            position=layer.position,
         )
     return own.plain()
 
