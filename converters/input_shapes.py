@@ -102,8 +102,7 @@ def own_shapes(sizes: Sizes, build: Build, notes: list[str]) -> dict[str, Shape]
                 found[version.blob] = shape
                 assumed = record.kind.assumption(sizes.params[id(record)], version.index)
                 if assumed is not None and version.blob not in sizes.given:
-                    shown = "x".join(map(str, shape[1:]))
-                    notes.append(f"input {version.blob} {shown}: {assumed}")
+                    notes.append(f"input {version.blob} {shape_text(shape[1:])}: {assumed}")
             else:
                 guessed.append((record, version))
     open_yet = []
@@ -197,14 +196,12 @@ def guess(
         and not (sizes.may_stay_open and stays_open(build, found, blob, channels))
     ):
         # Only some size fits: the first of the usual ones that does is taken, and told.
-        assumed = usual_shape(build, found, blob, channels, usual)
+        assumed = usual_shape(build, found, blob, channels, usual, error)
         if assumed is not None:
             note = f"size assumed to be {usual.of}, as nothing fixes it; {why_channels}"
             remedy = Sentence("give ", Argument("shapes", {blob: assumed}), " for another")
             notes.append(Note(f"input {blob} {shape_text(assumed[1:])}: {note}", remedy))
             return assumed
-        if sizes_are_to_blame(build, found, blob, channels, usual):
-            raise error
     if not sizes.may_stay_open:
         raise error
     sizes.open_inputs[blob] = error
@@ -248,31 +245,31 @@ def texts(message: Message) -> Iterator[str]:
 
 
 def usual_shape(
-    build: Build, found: Mapping[str, Shape], blob: str, channels: int, usual: UsualImages
+    build: Build,
+    found: Mapping[str, Shape],
+    blob: str,
+    channels: int,
+    usual: UsualImages,
+    unknown: NeedsShape,
 ) -> tuple[int, ...] | None:
-    """The first usual shape that a network takes."""
+    """The first usual shape that a network takes; None where something else is wrong with it.
+
+    Raises `unknown` where it takes none and says something else of each size.
+    """
+    said: list[str] = []
     # A siamese network's pairs are one image's channels after the other's.
     for side, images in itertools.product(usual.sides, (1, 2)):
         shape = (1, images * channels, side, side)
         try:
             build({**found, blob: shape})
-        except ConversionError:
+        except ConversionError as error:
+            if images == 1:
+                said.append(str(error))
             continue
         return shape
+    if len(set(said[:2])) > 1:
+        raise unknown
     return None
-
-
-def sizes_are_to_blame(
-    build: Build, found: Mapping[str, Shape], blob: str, channels: int, usual: UsualImages
-) -> bool:
-    """Whether a network that takes no usual size says of each size something else."""
-    said = set()
-    for side in usual.sides[:2]:
-        try:
-            build({**found, blob: (1, channels, side, side)})
-        except ConversionError as error:
-            said.add(str(error))
-    return len(said) > 1
 
 
 def stays_open(build: Build, found: Mapping[str, Shape], blob: str, channels: int) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -77,67 +77,49 @@ def need_frames(node: Node[Any]) -> None:
         raise node.error(f"needs a 5-D input (N x C x frames x H x W), not {text(shape)}")
 
 
+class OverFrames(LayerType[ConvolutionParams]):
+    """What convolution over frames and its transpose share: either message, N×C×L×H×W."""
+
+    fork = FORK
+    bottoms: ClassVar[tuple[int, int | None]] = (1, 1)
+    tops: ClassVar[tuple[int, int | None]] = (1, 1)
+
+    def messages(self) -> tuple[str, ...]:
+        return ("convolution3d_param", "convolution_param")
+
+    def read(
+        self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]
+    ) -> ConvolutionParams:
+        """The fields of either message, as Convolution has them.
+
+        Raises:
+            ConversionError: the filter groups do not divide the outputs.
+        """
+        name = either(layer, *self.messages())
+        own = decode(layer.param(name), Convolution3DParams, name=name, lenient=lenient, warn=warn)
+        if own.filter_group == 0 or own.num_output % own.filter_group:
+            raise layer_error(
+                layer,
+                f"num_output {own.num_output} is not divisible by filter_group {own.filter_group}",
+            )
+        return own.plain()
+
+    def prepare(self, node: Node[Any]) -> None:
+        need_frames(node)
+        super().prepare(node)
+
+
 @register("Convolution3D", message="convolution3d_param")
-class Convolution3D(Convolution):
+class Convolution3D(OverFrames, Convolution):
     """Convolution over frames, rows and columns (convolution3d_layer.cpp).
 
     Every output reads every channel: `filter_group` only splits the work.
     """
 
-    fork = FORK
-    bottoms = (1, 1)
-    tops = (1, 1)
-
-    def messages(self) -> tuple[str, ...]:
-        return ("convolution3d_param", "convolution_param")
-
-    def read(
-        self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]
-    ) -> ConvolutionParams:
-        return read_convolution(layer, lenient, warn)
-
-    def prepare(self, node: Node[Any]) -> None:
-        need_frames(node)
-        super().prepare(node)
-
 
 @register("Deconvolution3D", message="convolution3d_param")
-class Deconvolution3D(Deconvolution):
+class Deconvolution3D(OverFrames, Deconvolution):
     """The transpose of Convolution3D (deconvolution3d_layer.cpp)."""
-
-    fork = FORK
-    bottoms = (1, 1)
-    tops = (1, 1)
-
-    def messages(self) -> tuple[str, ...]:
-        return ("convolution3d_param", "convolution_param")
-
-    def read(
-        self, layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]
-    ) -> ConvolutionParams:
-        return read_convolution(layer, lenient, warn)
-
-    def prepare(self, node: Node[Any]) -> None:
-        need_frames(node)
-        super().prepare(node)
-
-
-def read_convolution(
-    layer: LayerDefinition, lenient: bool, warn: Callable[[str], None]
-) -> ConvolutionParams:
-    """The fields of either message, as Convolution has them.
-
-    Raises:
-        ConversionError: the filter groups do not divide the outputs.
-    """
-    name = either(layer, "convolution3d_param", "convolution_param")
-    own = decode(layer.param(name), Convolution3DParams, name=name, lenient=lenient, warn=warn)
-    if own.filter_group == 0 or own.num_output % own.filter_group:
-        raise layer_error(
-            layer,
-            f"num_output {own.num_output} is not divisible by filter_group {own.filter_group}",
-        )
-    return own.plain()
 
 
 @dataclass
