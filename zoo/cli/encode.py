@@ -21,9 +21,7 @@ def encode(
         Path, typer.Option("-o", metavar="F.switches", help="The file to be written.")
     ],
     arch: options.Arch = None,
-    model: Annotated[
-        Path | None, typer.Option("--model", metavar="M.onnx", help="A converted network.")
-    ] = None,
+    model: options.Converted = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Leave the switches at 2 bits each, not compressed.")
     ] = False,

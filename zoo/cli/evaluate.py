@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 def evaluate(
     arch: options.Arch = None,
-    model: Annotated[
-        Path | None, typer.Option("--model", metavar="M.onnx", help="A converted network.")
-    ] = None,
+    model: options.Converted = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -39,9 +37,7 @@ def evaluate(
     ] = False,
     provider: options.ProviderOption = Provider.auto,
     batch: options.Batch = 16,
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Take the first N images only.")
-    ] = None,
+    limit: options.Limit = None,
     size: options.Size = None,
     report: Annotated[
         Path | None,

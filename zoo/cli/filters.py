@@ -25,10 +25,7 @@ def filters(
     output: Annotated[
         Path, typer.Option("-o", metavar="DIR", help="The folder to write to; made if need be.")
     ],
-    weights: Annotated[
-        Path | None,
-        typer.Option("--weights", metavar="W.caffemodel", help="The trained weights."),
-    ] = None,
+    weights: options.Weights = None,
     unpool: Annotated[
         Unpool, typer.Option("--unpool", help="How a pooling below is upsampled.")
     ] = Unpool.bicubic,

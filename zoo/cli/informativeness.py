@@ -23,9 +23,7 @@ def informativeness(
         int, typer.Option("--iterations", min=1, help="Of each of the three trainings.")
     ] = 1500,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of every draw.")] = 0,
-    device: Annotated[
-        str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to train.")
-    ] = "auto",
+    device: options.Device = "auto",
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:

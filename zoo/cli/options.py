@@ -49,6 +49,15 @@ Crop = Annotated[
     str | None,
     typer.Option("--crop", metavar="SIZE|HxW", help="The centre that is cut out of images."),
 ]
+Weights = Annotated[
+    Path | None,
+    typer.Option("--weights", metavar="W.caffemodel", help="The trained weights."),
+]
+Converted = Annotated[
+    Path | None, typer.Option("--model", metavar="M.onnx", help="A converted network.")
+]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Take the first N images only.")]
+Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to train.")]
 Arch = Annotated[
     str | None,
     typer.Option("--arch", metavar="n1_n2_n3", help="A network of the paper, as 64_64_64."),

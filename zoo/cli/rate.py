@@ -16,9 +16,7 @@ def rate(
     ] = None,
     data: options.Images = None,
     held_out: options.HeldOut = 0,
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Take the first N images only.")
-    ] = None,
+    limit: options.Limit = None,
     size: Annotated[
         str,
         typer.Option(

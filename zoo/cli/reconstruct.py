@@ -18,9 +18,7 @@ def reconstruct(
         typer.Option("-o", metavar="DIR", help="The folder for the pictures; made if need be."),
     ],
     arch: options.Arch = None,
-    model: Annotated[
-        Path | None, typer.Option("--model", metavar="M.onnx", help="A converted network.")
-    ] = None,
+    model: options.Converted = None,
     mean: options.Mean = None,
     size: options.Size = None,
     provider: options.ProviderOption = Provider.auto,

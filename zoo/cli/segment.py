@@ -26,10 +26,7 @@ def segment(
     output: Annotated[
         Path, typer.Option("-o", metavar="DIR", help="The folder for the masks; made if need be.")
     ],
-    weights: Annotated[
-        Path | None,
-        typer.Option("--weights", metavar="W.caffemodel", help="The trained weights."),
-    ] = None,
+    weights: options.Weights = None,
     method: Annotated[
         Method, typer.Option("--method", help="Which reversed network.")
     ] = Method.desalinet,

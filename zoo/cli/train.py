@@ -93,9 +93,7 @@ def train(
         int | None, typer.Option("--iterations", min=1, help="In place of the solver's max_iter.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="With --arch: of every draw.")] = 0,
-    device: Annotated[
-        str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to train.")
-    ] = "auto",
+    device: options.Device = "auto",
     im2col: Annotated[
         bool,
         typer.Option(

@@ -39,10 +39,7 @@ def visualize(
         Path,
         typer.Option("-o", metavar="DIR", help="The folder for the pictures; made if need be."),
     ],
-    weights: Annotated[
-        Path | None,
-        typer.Option("--weights", metavar="W.caffemodel", help="The trained weights."),
-    ] = None,
+    weights: options.Weights = None,
     method: Annotated[
         Method, typer.Option("--method", help="Which reversed network; all is eight of them.")
     ] = Method.desalinet,
