@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from prototxt.lazy import looked_up
 
 if TYPE_CHECKING:
     from .build import build_graph, load_graph
@@ -21,19 +22,19 @@ if TYPE_CHECKING:
     from .torch_backend import to_torch
 
 _HOMES = {
-    "build": ("build_graph", "load_graph"),
-    "conversion": ("Conversion", "convert"),
-    "errors": ("ConversionError", "NeedsShape", "UnsupportedLayers"),
-    "graph": ("Graph", "Node", "Value"),
-    "layer_type": ("BlobSpec", "LayerType"),
-    "onnx_backend": ("DEFAULT_OPSET", "TARGETS", "to_onnx", "to_onnx_file"),
-    "onnx_file": ("OnnxFile",),
-    "passes.fold": ("fold",),
-    "passes.reverse": ("bottleneck", "reverse"),
-    "passes.split": ("split",),
-    "registry": ("LayerInfo", "layer_types", "load_plugin", "register"),
-    "reversal": ("Rules",),
-    "torch_backend": ("to_torch",),
+    "build": "build_graph load_graph",
+    "conversion": "Conversion convert",
+    "errors": "ConversionError NeedsShape UnsupportedLayers",
+    "graph": "Graph Node Value",
+    "layer_type": "BlobSpec LayerType",
+    "onnx_backend": "DEFAULT_OPSET TARGETS to_onnx to_onnx_file",
+    "onnx_file": "OnnxFile",
+    "passes.fold": "fold",
+    "passes.reverse": "bottleneck reverse",
+    "passes.split": "split",
+    "registry": "LayerInfo layer_types load_plugin register",
+    "reversal": "Rules",
+    "torch_backend": "to_torch",
 }
 
 __all__ = [
@@ -66,10 +67,4 @@ __all__ = [
     "to_torch",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    # Looked up at first use, so that importing the package loads neither onnx nor torch.
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = looked_up(__name__, _HOMES)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .lazy import looked_up
 
 if TYPE_CHECKING:
     from .binary import (
@@ -94,10 +95,4 @@ __all__ = [
     "write_weights",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    # Looked up at first use: reading text needs neither numpy nor protobuf.
-    for module, names in _HOMES.items():
-        if name in names.split():
-            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = looked_up(__name__, _HOMES)

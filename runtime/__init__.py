@@ -5,8 +5,9 @@ It never loads torch.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from prototxt.lazy import looked_up
 
 if TYPE_CHECKING:
     from .codec import Header, read_header, read_masks, write_switches
@@ -77,10 +78,4 @@ __all__ = [
     "write_switches",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    # Looked up at first use, so that importing the package loads neither onnxruntime nor OpenCV.
-    for module, names in _HOMES.items():
-        if name in names.split():
-            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = looked_up(__name__, _HOMES)

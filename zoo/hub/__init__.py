@@ -9,8 +9,9 @@ open_hub    the index of a hub, wherever it is
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from prototxt.lazy import looked_up
 
 if TYPE_CHECKING:
     from .index import Entry, Index, Metric
@@ -39,9 +40,4 @@ __all__ = [
     "pull",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    for module, names in _HOMES.items():
-        if name in names.split():
-            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = looked_up(__name__, _HOMES)
