@@ -36,8 +36,11 @@ def to_onnx(
 
     Args:
         graph: as it is to be written; `fold` makes it faster.
-        target: how unpooling is written: ``cpu`` uses MaxUnpool, ``cuda`` ScatterElements,
-            ``portable`` only operators that every runtime has. All give the same numbers.
+        target: how switches and unpooling are written: ``cpu`` uses MaxUnpool and MaxPool's
+            indices, ``cuda`` ScatterElements and ArgMax, ``portable`` only operators that every
+            runtime has. All give the same numbers on ONNX Runtime's CPU provider. On its CUDA
+            provider, which has no MaxUnpool, ``cpu`` is slow, and where several numbers of
+            overlapping windows are the greatest, its switch is another one than Caffe's.
         opset: of ONNX, 18 to 22.
         metadata: properties of the model.
         producer: name and version of who writes it.

@@ -259,10 +259,11 @@ class Pooling(LayerType[PoolingParams]):
             b.node(kind, node)
         elif p.pool is Method.AVE:
             self.average(node, b)
-        elif masked and b.target == "portable":
-            self.portable_mask(node, b)
-        elif masked and b.target == "cpu" and self.pairs(node):
+        elif masked and b.target != "portable" and self.pairs(node):
             self.pair_mask(node, b)
+        elif masked and b.target != "cpu":
+            # The CUDA provider's MaxPool gives of several maxima the first by columns.
+            self.portable_mask(node, b)
         else:
             self.maximum(node, b)
 
@@ -299,7 +300,7 @@ class Pooling(LayerType[PoolingParams]):
     def pair_mask(self, node: Node[PoolingParams], b: OnnxBuilder) -> None:
         """The switches from four maxima without indices.
 
-        ONNX Runtime's CPU provider has each of them fast: of the window, its upper pair, its left
+        ONNX Runtime's providers have each of them fast: of the window, its upper pair, its left
         pair, its first place.
 
         The upper pair reaches the maximum: the switch is there, in the first place if that reaches

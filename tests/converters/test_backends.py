@@ -33,7 +33,7 @@ def test_targets(graph: converters.Graph, target: str, has: set[str], lacks: set
     model = converters.to_onnx(graph, target=target)
     ops = {node.op_type for node in model.graph.node}
     assert has <= ops and not lacks & ops
-    if target == "portable":
+    if target != "cpu":  # of several maxima, other providers' indices may be another one's
         pools = [n for n in model.graph.node if n.op_type == "MaxPool"]
         assert pools and all(len(n.output) == 1 for n in pools)
 

@@ -45,6 +45,20 @@ def test_inference(network: str, batch: int) -> None:
     assert line(*cells) in LINES
 
 
+CUDA = sorted({(row["network"], row["batch"]) for row in figures("cuda")})
+
+
+@pytest.mark.parametrize(("network", "batch"), CUDA)
+def test_on_a_gpu(network: str, batch: int) -> None:
+    rows = figures("cuda")
+    names = ("zoo convert", "naive export")
+    ours, naive = (found(rows, name, network=network, batch=batch) for name in names)
+    assert ours and naive
+    cells = [f"`{network}`", batch, f"{1000 * ours['seconds']:.2f}"]
+    cells += [f"{ours['images_per_second']:,.0f}", f"{1000 * naive['seconds']:.2f}"]
+    assert line(*cells) in LINES
+
+
 @pytest.mark.parametrize("cache", ["warm", "cold"])
 @pytest.mark.parametrize("network", ["vgg16", "vgg16, wide"])
 def test_conversion(network: str, cache: str) -> None:

@@ -60,10 +60,13 @@ def elsewhere(
 
 
 def large(node: dict[str, Any]) -> bool:
-    """Whether a profiled node read or wrote a float tensor, or any that is more than a shape."""
+    """Whether a profiled node read or wrote floats, or integers that are more than a shape.
+
+    A single float may be a count of a loss, which is computed of shapes.
+    """
     tensors = [*node.get("input_type_shape", ()), *node.get("output_type_shape", ())]
     return any(
-        "float" in kind or math.prod(shape) > SMALL
+        math.prod(shape) > (1 if "float" in kind else SMALL)
         for tensor in tensors
         for kind, shape in tensor.items()
     )

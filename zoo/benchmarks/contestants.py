@@ -110,6 +110,7 @@ def device_of(spec: dict[str, Any]) -> str:
         return "cpu"
     if not torch.cuda.is_available():
         raise Unavailable("this build of torch has no CUDA")
+    torch.backends.cudnn.allow_tf32 = False  # as ours: what is compared computes alike
     return "cuda"
 
 

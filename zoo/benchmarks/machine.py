@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ def cores() -> int:
 
 
 def describe() -> dict[str, Any]:
-    """Processor, cores, load when it began, system, versions."""
+    """Processor, cores, graphics cards, load when it began, system, versions."""
     try:
         load = round(os.getloadavg()[0], 2)
     except (AttributeError, OSError):
@@ -30,6 +32,7 @@ def describe() -> dict[str, Any]:
     return {
         "processor": processor(),
         "cores": cores(),
+        "gpus": gpus(),
         "load": load,
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
@@ -45,6 +48,15 @@ def processor() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+def gpus() -> list[str]:
+    """NVIDIA's cards by name; none where its tool is not there."""
+    try:
+        found = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return re.findall(r"^GPU \d+: (.+) \(UUID", found.stdout, re.MULTILINE)
 
 
 def version(package: str) -> str | None:

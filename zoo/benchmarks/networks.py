@@ -182,10 +182,11 @@ def arches() -> list[str]:
     )
 
 
-def tunnel(arch: str, side: int, folder: Path) -> Files:
+def tunnel(arch: str, side: int, folder: Path, target: str = "cpu") -> Files:
     """A network of the paper with the weights of the model that comes with the package.
 
-    Written to `folder`: its definition, caffemodel, ours in ONNX, and a naive export.
+    Written to `folder`: its definition, caffemodel, ours in ONNX for a target of
+    `converters.TARGETS`, and a naive export.
     """
     import onnx
 
@@ -203,7 +204,7 @@ def tunnel(arch: str, side: int, folder: Path) -> Files:
     types = {node.name: node.type for node in graph.nodes}
     blobs = {node.name: node.blobs for node in graph.nodes if node.blobs}
     prototxt.write_weights(files.caffemodel, blobs, types, arch)
-    converters.convert(files.net, files.caffemodel).save(files.onnx)
+    converters.convert(files.net, files.caffemodel, target=target).save(files.onnx)
     onnx.save(naive_export(graph), files.naive)
     return files
 

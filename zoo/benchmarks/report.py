@@ -128,6 +128,7 @@ def about(found: Mapping[str, Any]) -> str:
     machine, settings = found["machine"], found["settings"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     return (
-        f"{machine['processor']}, {machine['cores']} cores, {settings['threads']} threads, "
+        f"{', '.join([*machine['gpus'], machine['processor']])}, {machine['cores']} cores, "
+        f"{settings['threads']} threads, "
         f"load {machine['load']} when it began; medians of {settings['rounds']} rounds; {versions}."
     )

@@ -40,6 +40,11 @@ class Settings:
     opencv: str | None = None
     """A folder of packages with OpenCV 4, where the installed one reads no Caffe files."""
 
+    @property
+    def target(self) -> str:
+        """What models are written for."""
+        return "cpu" if self.provider == "cpu" else "cuda"
+
 
 def run(
     folder: Path,
@@ -51,14 +56,14 @@ def run(
     """Rows of all networks and batch sizes."""
     result = []
     for arch in arches:
-        files = tunnel(arch, settings.side, folder)
+        files = tunnel(arch, settings.side, folder, settings.target)
         shape = [3, settings.side, settings.side]
         for batch in batches:
             specs = contestants(files, "deconv1_2", [batch, *shape], settings)
             result += measure(arch, batch, files.naive, specs, settings, on_round)
     text = caffenet(settings.classifier_side, settings.classifier_hidden)
     files = classifier(folder, "caffenet", text)
-    convert(files)
+    convert(files, settings.target)
     for batch in batches:
         shape = [batch, 3, settings.classifier_side, settings.classifier_side]
         specs = contestants(files, "prob", shape, settings)
@@ -70,10 +75,10 @@ def run(
     return result
 
 
-def convert(files: Files) -> None:
+def convert(files: Files, target: str) -> None:
     import converters
 
-    converters.convert(files.net, files.caffemodel).save(files.onnx)
+    converters.convert(files.net, files.caffemodel, target=target).save(files.onnx)
 
 
 def contestants(

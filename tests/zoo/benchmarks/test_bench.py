@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 import converters
 import prototxt
 from prototxt.errors import ZooError
-from zoo.benchmarks import converting, networks, report, running, training
+from zoo.benchmarks import converting, machine, networks, report, running, training
 from zoo.benchmarks.crew import Measurement, Worker, compete, environment
 from zoo.benchmarks.timing import Timing, calls_per_turn, interleave, seconds_per_call
 
@@ -272,3 +273,12 @@ def test_the_suites(zoo, tmp_path, suite):
 def test_wrong_options(zoo):
     assert zoo("bench", "--arch", "8_8", "--quick").status != 0
     assert zoo("bench", "--provider", "auto", "--quick").status == 2
+
+
+def test_graphics_cards_are_named(tmp_path, monkeypatch):
+    assert machine.gpus() == [] or shutil.which("nvidia-smi")
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1)'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert machine.gpus() == ["NVIDIA H100 80GB HBM3"]

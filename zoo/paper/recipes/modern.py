@@ -239,6 +239,7 @@ def keep_switches(
 ) -> Iterator[SwitchStore]:
     """The switches of a whole pool, one yield a batch of 32 images (always the same store)."""
     store = SwitchStore(len(pool), pool.shape[-1], architectures.channels(arch))
+    encoder.to(device)
     offset = torch.from_numpy(mean.astype(np.float32)).view(1, 3, 1, 1) / 255
     for start in range(0, len(pool), 32):
         part = torch.from_numpy(pool[start : start + 32]).float() / 255 - offset

@@ -17,7 +17,7 @@ def pool_switches(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
     Positions are uint8 and N×H/2×W/2×C: channels last, as `unpool` takes them.
     """
-    best, position = x[:, :, ::2, ::2], torch.zeros(1, dtype=torch.uint8)
+    best, position = x[:, :, ::2, ::2], torch.zeros(1, dtype=torch.uint8, device=x.device)
     for number, (row, column) in enumerate(CORNERS[1:], 1):
         other = x[:, :, row::2, column::2]
         position = torch.where(other > best, number, position)
