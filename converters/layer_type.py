@@ -53,6 +53,8 @@ class BlobSpec:
     name: str
     shape: tuple[int, ...]
     filler: Filler = field(default_factory=Filler)
+    is_statistic: bool = False
+    """Summed while the network runs: since Caffe 1.0 no solver changes it, whatever its lr_mult."""
 
 
 class LayerType(Generic[P]):

@@ -144,8 +144,8 @@ class BatchNorm(Elementwise[BatchNormParams]):
 
     def blobs(self, node: Node[BatchNormParams]) -> list[BlobSpec]:
         channels = self.channels(node)
-        names = ("mean", "variance", "scale_factor")
-        return [BlobSpec(n, (channels if n != "scale_factor" else 1,)) for n in names]
+        sizes = {"mean": channels, "variance": channels, "scale_factor": 1}
+        return [BlobSpec(name, (size,), is_statistic=True) for name, size in sizes.items()]
 
     def stored(self, node: Node[BatchNormParams]) -> bool:
         chosen: bool | None = node.params.use_global_stats

@@ -32,6 +32,13 @@ class EncoderName(StrEnum):
     learned = "learned"
 
 
+class CaffeName(StrEnum):
+    """Whose solvers are followed."""
+
+    release = "1.0"
+    before = "2016"
+
+
 def train(
     solver: Annotated[
         Path | None, typer.Argument(metavar="[SOLVER.prototxt]", help="A solver definition.")
@@ -101,6 +108,14 @@ def train(
             help="With a solver: convolve as Caffe does on CPUs. Rounds alike, far slower.",
         ),
     ] = False,
+    caffe: Annotated[
+        CaffeName,
+        typer.Option(
+            "--caffe",
+            help="With a solver: whose. Until 2016 solvers changed BatchNorm's running statistics, "
+            "too.",
+        ),
+    ] = CaffeName.release,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -120,7 +135,8 @@ def train(
     say = Printer(json, quiet)
     how: dict[str, Any] = {"weights": weights, "resume": resume, "iterations": iterations}
     if solver is not None:
-        _by_solver(say, solver, data, output, im2col, device, how)
+        how |= {"data": data, "output": output, "im2col": im2col, "device": device}
+        _by_solver(say, solver, {**how, "caffe": caffe.value})
         return
     assert arch is not None
     from zoo.paper import architectures
@@ -146,19 +162,13 @@ def train(
 def _by_solver(
     say: Printer,
     path: Path,
-    data: Path | None,
-    output: Path | None,
-    im2col: bool,
-    device: str,
     how: dict[str, Any],
 ) -> None:
     from zoo.training.run import train_solver
 
     with say.progress("training") as bar:
         shown = _Shown(say, bar, how["resume"])
-        trained = train_solver(
-            path, data, output=output, im2col=im2col, device=device, say=shown, **how
-        )
+        trained = train_solver(path, say=shown, **how)
     if trained is not None:
         _say_stopped(say, trained, f"zoo train {path}")
         say.result({**trained.as_dict(), "warnings": say.warnings})

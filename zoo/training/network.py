@@ -17,7 +17,12 @@ from prototxt.errors import ZooError
 from prototxt.shapes import shape_text
 from zoo.training.inplace import follow_overwritten_blobs
 
-__all__ = ["Network"]
+__all__ = ["CAFFES", "Network"]
+
+CAFFES = ("1.0", "2016")
+"""Before 1.0, solvers changed BatchNorm's running statistics (weight decay did) unless its lr_mult
+was 0; since then never.
+"""
 
 Weights = Mapping[str, Sequence[np.ndarray]]
 
@@ -35,7 +40,9 @@ class Network:
         shapes: Mapping[str, tuple[int, ...]],
         weights: Weights | None = None,
         seed: int = 0,
+        caffe: str = CAFFES[0],
     ) -> None:
+        """`caffe` is whose solvers are followed, one of `CAFFES`."""
         self.losses, others = objective(net)
         if net.phase == "TRAIN" and not self.losses:
             raise ZooError(
@@ -64,7 +71,9 @@ class Network:
                 if index in node.shared:
                     continue
                 tensor = getattr(self.module.get_submodule(node.name), spec.name)
-                self.blobs.append((node.name, index, tensor, node.specs[index]))
+                kept = spec.is_statistic and caffe != "2016"
+                multipliers = ParamSpec(lr_mult=0, decay_mult=0) if kept else node.specs[index]
+                self.blobs.append((node.name, index, tensor, multipliers))
         for _, _, tensor, multipliers in self.blobs:
             if isinstance(tensor, nn.Parameter):
                 # Caffe computes no gradient for a blob whose rate is 0.

@@ -32,7 +32,8 @@ __all__ = [
 class CaffeOptimizer(torch.optim.Optimizer):
     """What all solvers share. Blobs without a gradient count as having a gradient of zero.
 
-    That is how Caffe of 2016 lets weight decay touch BatchNorm's running statistics.
+    That is how Caffe of 2016 lets weight decay touch BatchNorm's running statistics; of those that
+    no solver is to change, `lr_mult` is 0.
     """
 
     slots = 1

@@ -21,7 +21,7 @@ from zoo import extras
 from zoo.training.curves import draw_curve
 from zoo.training.distributed import ALONE, Group, join
 from zoo.training.feeds import MissingSource, beside, layers_feed, npz_feed
-from zoo.training.network import Network
+from zoo.training.network import CAFFES, Network
 from zoo.training.solver import Event, Feed, Solver
 
 __all__ = [
@@ -132,8 +132,12 @@ def open_solver(
     output: Path | None = None,
     iterations: int | None = None,
     group: Group = ALONE,
+    caffe: str = CAFFES[0],
 ) -> Solver:
-    """Everything ready for `Solver.run`; snapshots go to `snapshot_prefix`, or below `output`."""
+    """Everything ready for `Solver.run`; snapshots go to `snapshot_prefix`, or below `output`.
+
+    `caffe` is whose solvers are followed, one of `CAFFES`.
+    """
     definition = prototxt.read_solver(path)
     if iterations is not None:
         definition = dataclasses.replace(definition, max_iter=iterations)
@@ -147,7 +151,7 @@ def open_solver(
     for number, test_net in enumerate(load_test_nets(definition, path)):
         test_feed, test_shapes = open_test_feed(test_net, data, path, seed + 1 + number)
         tests.append((Network(test_net, test_shapes, None, seed), test_feed))
-    network = Network(net, shapes, stored, seed)
+    network = Network(net, shapes, stored, seed, caffe)
     prefix = Path(definition.snapshot_prefix or path.stem)
     if output is not None:
         prefix = output / prefix.name
@@ -276,6 +280,7 @@ def train_solver(
     iterations: int | None = None,
     device: str = "auto",
     im2col: bool = False,
+    caffe: str = CAFFES[0],
     say: Callable[[Event], None] = lambda _: None,
 ) -> Trained | None:
     """Train as a solver's prototxt says, with the processes that torchrun started.
@@ -284,7 +289,7 @@ def train_solver(
     in every process but the first. Raises ZooError.
     """
     with join(choose_device(device)) as group, convolving_as_caffe(im2col):
-        solver = open_solver(path, data, weights, resume, device, output, iterations, group)
+        solver = open_solver(path, data, weights, resume, device, output, iterations, group, caffe)
         trained = run_solver(solver, say)
         return trained if group.first else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,8 @@ TRAININGS = sorted(p.parent for p in (GOLDENS / "training").glob("*/io.npz"))
 BATCH = 4
 
 
-def solver_of(folder: Path, io: dict[str, np.ndarray]):
-    """A solver at Caffe's initial weights whose batches are those that Caffe had."""
+def solver_of(folder: Path, io: dict[str, np.ndarray], caffe: str = "2016"):
+    """A solver at Caffe's initial weights whose batches are those that Caffe (of 2016) had."""
     from zoo.training.network import Network
     from zoo.training.solver import Solver
 
@@ -36,7 +37,8 @@ def solver_of(folder: Path, io: dict[str, np.ndarray]):
 
     read = {bottom for layer in net.layers for bottom in layer.bottoms if layer.type != "Silence"}
     shapes = {name: batch.shape for name, batch in feed(0).items() if name in read}
-    network = Network(net, shapes, prototxt.read_weights(folder / "initial.caffemodel"))
+    start = prototxt.read_weights(folder / "initial.caffemodel")
+    network = Network(net, shapes, start, caffe=caffe)
     return Solver(definition, network, feed)
 
 
@@ -63,6 +65,47 @@ def check(weights: dict[str, list[np.ndarray]], io: dict[str, np.ndarray], prefi
             ours, caffes = weights[layer][int(index)].ravel(), io[key].ravel()
             worst = np.abs(ours - caffes).max() / max(np.abs(caffes).max(), 1e-6)
             assert worst <= 1e-5, f"{key}: off by {worst:.1e}"
+
+
+@pytest.mark.parametrize("lr_mult", [None, 0, 1])
+def test_since_caffe_1_0_no_solver_changes_running_statistics(
+    lr_mult: float | None, tmp_path: Path
+) -> None:
+    """batch_norm_layer.cpp sets their lr_mult to 0; in training nothing else depends on them."""
+    golden = next(folder for folder in TRAININGS if folder.name == "h5_bn_scale_sgd")
+    folder = shutil.copytree(golden, tmp_path / "case")
+    if lr_mult is not None:
+        text = (folder / "net.prototxt").read_text()
+        params = f"param {{ lr_mult: {lr_mult} }} " * 3
+        (folder / "net.prototxt").write_text(
+            text.replace('type: "BatchNorm"', f'{params} type: "BatchNorm"')
+        )
+    io = load(folder)
+    solver, summed = solver_of(folder, io, "1.0"), 0.0
+    start = prototxt.read_weights(folder / "initial.caffemodel")["bn"][2].item()
+    for _ in range(10):
+        solver.step()
+        summed = 0.999 * summed + 1
+    weights = solver.network.weights()
+    check(weights, {k: v for k, v in io.items() if ".bn." not in k}, "final.")
+    assert weights["bn"][2].item() == pytest.approx(0.999**10 * start + summed, rel=1e-6)
+    assert abs(weights["bn"][2] / io["final.bn.2"] - 1) > 1e-3  # of 2016, which weight decay shrank
+
+
+def test_whose_solvers_the_command_follows(zoo, tmp_path: Path) -> None:
+    golden = next(folder for folder in TRAININGS if folder.name == "h5_bn_scale_sgd")
+    folder = shutil.copytree(golden, tmp_path / "case")
+    ends = {}
+    for caffe in ("2016", "1.0"):
+        solver = (folder / "solver.prototxt").read_text().replace("_train: false", "_train: true")
+        (folder / "solver.prototxt").write_text(solver)
+        run = zoo(
+            *("train", folder / "solver.prototxt", "--caffe", caffe, "--json", "-o", tmp_path),
+            *("--weights", folder / "initial.caffemodel", "--device", "cpu"),
+        )
+        ends[caffe] = prototxt.read_weights(Path(run.json["snapshot"]).with_suffix(".caffemodel"))
+    check(ends["2016"], load(folder), "final.")
+    assert ends["1.0"]["bn"][2] > ends["2016"]["bn"][2]
 
 
 def test_there_are_goldens() -> None:
