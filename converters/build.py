@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import prototxt
 from prototxt.errors import Argument, Sentence
 from prototxt.net import LayerDefinition, NetDefinition
+from prototxt.unknown import UnknownField
 
 from .blobs import attach_blobs
 from .errors import ConversionError
@@ -128,7 +128,7 @@ def build_graph(
     warn = warn or (lambda message: warnings.warn(message, stacklevel=3))
     records, wanted = resolve(net, outputs, raw)
     passed: list[str] = []
-    params = {id(r): read_params(r, lenient, warn, passed) for r in records}
+    params = read_all(records, lenient, warn, passed)
     given = dict(shapes or {})
     check_given(given, records, net)
     notes = [
@@ -180,6 +180,22 @@ def build_graph(
     return graph
 
 
+def read_all(
+    records: Sequence[Record], lenient: bool, warn: Warn, passed: list[str]
+) -> dict[int, object]:
+    """`read_params` of each by its id; all unknown fields of a file are one error."""
+    params: dict[int, object] = {}
+    unknown: list[UnknownField] = []
+    for record in records:
+        try:
+            params[id(record)] = read_params(record, lenient, warn, passed)
+        except prototxt.UnknownFields as error:
+            unknown += error.found
+    if unknown:
+        raise prototxt.UnknownFields(unknown)
+    return params
+
+
 def read_params(record: Record, lenient: bool, warn: Warn, passed: list[str]) -> object:
     """The layer's parameters as its type's dataclass.
 
@@ -197,20 +213,27 @@ def read_params(record: Record, lenient: bool, warn: Warn, passed: list[str]) ->
         if not isinstance(kind, UnknownData):
             passed += [f"{f.position}: {layer.subject}: unknown field {f.name!r}" for f in unknown]
         return kind.read(layer, True, passed.append)
-    for field in unknown:
-        if field.name in PASSED_OVER:
-            passed.append(field.name)
-            continue
-        message = f"unknown field {field.name!r}"
-        if not lenient:
-            close = difflib.get_close_matches(field.name, {*MESSAGES, *kind.messages()}, 1)
-            raise prototxt.FormatError(
-                message,
-                subject=layer.subject,
-                position=field.position,
-                remedy=f"did you mean {close[0]!r}?" if close else None,
-            )
-        warn(f"{field.position}: {layer.subject}: {message}")
+    passed += [field.name for field in unknown if field.name in PASSED_OVER]
+    known = {*MESSAGES, *kind.messages()}
+    fields = [
+        UnknownField.among(known, field.name, field.position, subject=layer.subject)
+        for field in unknown
+        if field.name not in PASSED_OVER
+    ]
+    if not lenient:
+        params = None
+        try:
+            params = kind.read(layer, False, warn)
+        except prototxt.UnknownFields as error:
+            fields += error.found
+        except prototxt.FormatError:
+            if not fields:  # else what is wrong may follow from those
+                raise
+        if fields:
+            raise prototxt.UnknownFields(fields)
+        return params
+    for field in fields:
+        warn(prototxt.UnknownFields([field]).sentence)
     return kind.read(layer, lenient, warn)
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .schema import UInt, decode
     from .solver import SolverDefinition, parse_solver, read_solver, write_solver
     from .text import Field, Message, Scalar, format_text, parse_text, read_text
+    from .unknown import UnknownFields
 
 _HOMES = {
     "binary": (
@@ -50,6 +51,7 @@ _HOMES = {
     ),
     "preprocessing": "Preprocessing",
     "schema": "UInt decode",
+    "unknown": "UnknownFields",
     "solver": "SolverDefinition parse_solver read_solver write_solver",
     "text": "Field Message Scalar format_text parse_text read_text",
 }
@@ -70,6 +72,7 @@ __all__ = [
     "SolverState",
     "StateRule",
     "UInt",
+    "UnknownFields",
     "UsageError",
     "ZooError",
     "atomic_write",

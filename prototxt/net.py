@@ -12,6 +12,7 @@ from pathlib import Path
 from .errors import FormatError, Position
 from .schema import decode
 from .text import Field, Message, Scalar, format_text, parse_text, read_text
+from .unknown import UnknownField, UnknownFields
 
 __all__ = [
     "LayerDefinition",
@@ -188,6 +189,7 @@ def from_message(
             remedy="train with `zoo train`, or look at it with `zoo inspect`",
         )
     notes: list[str] = []
+    unknown: list[UnknownField] = []
     for item in message.fields:
         if item.name in NET_FIELDS:
             continue
@@ -196,15 +198,12 @@ def from_message(
             # What a network computes stands in its layers and inputs alone.
             notes.append(f"{item.position}: field {item.name!r} of the network is passed over")
             continue
-        error = FormatError(
-            f"unknown field {item.name!r} in a network",
-            position=item.position,
-            remedy=f"did you mean {close[0]!r}?" if close else None,
-        )
-        if not lenient:
-            raise error
+        unknown.append(UnknownField(item.name, item.position, "a network", close=close[0]))
+    if unknown and not lenient:
+        raise UnknownFields(unknown)
+    for one in unknown:
         if warn:
-            warn(error.sentence)
+            warn(UnknownFields([one]).sentence)
     upgraded, syntax = upgrade_net(message)
     layers = inputs(upgraded)
     layers += [layer(messaged(item), item.position) for item in upgraded.all("layer")]

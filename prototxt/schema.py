@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import enum
 import functools
 import types
@@ -13,6 +12,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from .errors import FormatError
 from .text import Field, Message, Scalar
+from .unknown import UnknownField, UnknownFields
 
 __all__ = ["UInt", "decode"]
 
@@ -35,36 +35,38 @@ def decode(
 
     Knows int, `UInt`, float, bool, str, enums (by name or number), nested dataclasses, `X | None`
     and lists of these (repeated fields). As in protobuf the last of repeated scalars wins and
-    repeated messages merge. An unknown field raises FormatError with the nearest known name, or
-    is handed to `warn` where `lenient`.
+    repeated messages merge. Unknown fields, those of messages within included, raise one
+    UnknownFields with the nearest known names, or are handed to `warn` where `lenient`.
     """
+    found: list[UnknownField] = []
+    decoded = filled(message, cls, name or cls.__name__, found)
+    if found and not lenient:
+        raise UnknownFields(found)
+    for field in found:
+        if warn:
+            warn(UnknownFields([field]).sentence)
+    return decoded
+
+
+def filled(message: Message | None, cls: type[T], label: str, found: list[UnknownField]) -> T:
+    """`decode`, which adds to `found` what it does not know."""
     hints = hints_of(typing.cast(typing.Hashable, cls))
-    label = name or cls.__name__
     values: dict[str, Any] = {}
     groups: dict[str, list[Field]] = {}
     for field in message.fields if message else []:
         if field.name in hints:
             groups.setdefault(field.name, []).append(field)
             continue
-        close = difflib.get_close_matches(field.name, hints, 1)
-        error = FormatError(
-            f"unknown field {field.name!r} in {label}",
-            position=field.position,
-            remedy=f"did you mean {close[0]!r}?" if close else None,
-        )
-        if not lenient:
-            raise error
-        if warn:
-            warn(error.sentence)
+        found.append(UnknownField.among(hints, field.name, field.position, place=label))
     for key, fields in groups.items():
         hint = hints[key]
         if get_origin(hint) is list:
             (item,) = get_args(hint)
-            values[key] = [one(f, item, label, lenient, warn) for f in fields]
+            values[key] = [one(f, item, label, found) for f in fields]
         elif dataclasses.is_dataclass(bare(hint)):
-            values[key] = one(merged(fields), hint, label, lenient, warn)
+            values[key] = one(merged(fields), hint, label, found)
         else:
-            values[key] = one(fields[-1], hint, label, lenient, warn)
+            values[key] = one(fields[-1], hint, label, found)
     return cls(**values)
 
 
@@ -88,7 +90,7 @@ def merged(fields: list[Field]) -> Field:
     return Field(fields[0].name, Message(inner, fields[0].position), fields[0].position)
 
 
-def one(field: Field, hint: Any, label: str, lenient: bool, warn: Warn | None) -> Any:
+def one(field: Field, hint: Any, label: str, found: list[UnknownField]) -> Any:
     hint = bare(hint)
     value = field.value
     if dataclasses.is_dataclass(hint):
@@ -96,7 +98,7 @@ def one(field: Field, hint: Any, label: str, lenient: bool, warn: Warn | None) -
             raise FormatError(f"{field.name} must be a message {{ ... }}", position=field.position)
         if hint is Message:  # left as it stands
             return value
-        return decode(value, typing.cast(type, hint), name=field.name, lenient=lenient, warn=warn)
+        return filled(value, typing.cast(type, hint), field.name, found)
     if isinstance(value, Message):
         raise FormatError(f"{field.name} must be a value, not a message", position=field.position)
     unsigned = get_origin(hint) is Annotated

@@ -168,6 +168,14 @@ POOL9 = "pooling_param { kernel_size: 9 }"
             "n:2:94: unknown field 'kernel_sise' in convolution_param; did you mean 'kernel_size'?",
         ),
         (
+            INPUT
+            + CONV.replace("kernel_size: 3", "kernel_sise: 3 zoom: 1")
+            + layer("d", "ReLU", "c", "d").replace("type", "relu_parm {} type"),
+            "n:2:94: 3 unknown fields: 'kernel_sise' in convolution_param at 2:94 (meant: "
+            "'kernel_size'?), 'zoom' in convolution_param at 2:109, 'relu_parm' of layer 'd' "
+            "(ReLU) at 3:19 (meant: 'relu_param'?)",
+        ),
+        (
             INPUT + CONV.replace("convolution_param", "convolution_parm"),
             "n:2:60: layer 'c' (Convolution): unknown field 'convolution_parm'; "
             "did you mean 'convolution_param'?",
