@@ -155,7 +155,7 @@ def build_graph(
     except ConversionError as error:
         if given:
             own = {k: closed(given.get(k), v) for k, v in own.items()}
-        elif not sizes.take_placeholders(own, error):
+        elif not sizes.take_placeholders(own, error) and not sizes.take_fitting(own, build, notes):
             raise
         _, nominal = infer(own, None)
     graph = None

@@ -11,7 +11,7 @@ with any, they are the usual ones. What is assumed so is told in a note.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -25,10 +25,14 @@ from .errors import ConversionError, NeedsShape
 from .graph import Graph, Shape
 from .registry import find
 from .resolve import Record, Version
-from .shapes import OpenDimension
+from .shapes import OpenDimension, fixed
 
 __all__ = ["Sizes", "own_shapes"]
 
+LEAST_PLANE = 64
+"""Height and width from which on a plane is an image rather than a map."""
+MULTIPLES = (32, 64, 128)
+"""Planes that can be halved five, six and seven times."""
 TRIAL_SIZE = (512, 512)
 """Where height and width stay open, the size by which all others are tried."""
 
@@ -76,6 +80,35 @@ class Sizes:
             self.open_inputs[blob] = error
         return bool(found)
 
+    def take_fitting(self, own: dict[str, Shape], build: Build, notes: list[str]) -> bool:
+        """Whether images of stated planes fit at the next multiple of 32, 64 or 128.
+
+        In `own` they become the first that does. Such definitions state a size that Caffe itself
+        stops at, and are run at others: sums of what was halved and doubled again need even planes.
+        """
+        images = [
+            blob
+            for blob, shape in own.items()
+            if len(shape) == 4 and min(fixed(shape)[2:]) >= LEAST_PLANE
+        ]
+        for step in MULTIPLES if self.assume and images else ():
+            tried = {
+                blob: (*own[blob][:2], *(-(-d // step) * step for d in fixed(own[blob])[2:]))
+                for blob in images
+            }
+            try:
+                build({**own, **tried})
+            except ConversionError:
+                continue
+            for blob, shape in tried.items():
+                plane = shape_text(own[blob][2:])
+                why = f"{plane} does not fit the network; the next multiple of {step} does"
+                remedy = Sentence("give ", Argument("shapes", {blob: shape}), " for another")
+                notes.append(Note(f"input {blob} {shape_text(shape[1:])}: {why}", remedy))
+            own.update(tried)
+            return True
+        return False
+
     def readers(self, version: Version) -> list[Record]:
         """The layers that read a version of a blob."""
         return [r for r in self.records if any(v is version for v in r.inputs)]
@@ -110,8 +143,11 @@ def own_shapes(sizes: Sizes, build: Build, notes: list[str]) -> dict[str, Shape]
         given = sizes.given.get(version.blob)
         if given is not None:
             found[version.blob] = tuple(d if isinstance(d, int) else 1 for d in given)
+        elif (read := read_shape(sizes, version, notes)) is not None:
+            found[version.blob] = read
         else:
             open_yet.append(version.blob)
+    guessed = [one for one in guessed if one[1].blob in {*open_yet, *sizes.given}]
     for record, version in guessed:
         given = sizes.given.get(version.blob)
         others = [blob for blob in open_yet if blob != version.blob and blob not in found]
@@ -128,6 +164,20 @@ def own_shapes(sizes: Sizes, build: Build, notes: list[str]) -> dict[str, Shape]
             if given is None:
                 raise
     return found
+
+
+def read_shape(sizes: Sizes, version: Version, notes: list[str]) -> Shape | None:
+    """The shape of a data layer's top where it is one in every network, by what reads it."""
+    for reader in sizes.readers(version):
+        assert reader.kind is not None
+        params = sizes.params[id(reader)]
+        place = next(i for i, v in enumerate(reader.inputs) if v is version)
+        if (own := reader.kind.bottom_shape(params, place)) is not None:
+            return own
+        if version.index and (size := reader.kind.bottom_size(params)) is not None:
+            notes.append(f"input {version.blob} {size}: as layer {reader.layer.name} takes it")
+            return (size,)
+    return None
 
 
 def guess(
@@ -148,11 +198,6 @@ def guess(
         crop = ", crop_size" if plane else ""
         notes.append(f"input {blob} {shown}: as the files of layer {record.layer.name} hold{crop}")
         return shape
-    for reader in sizes.readers(version):
-        assert reader.kind is not None
-        place = next(i for i, v in enumerate(reader.inputs) if v is version)
-        if (own := reader.kind.bottom_shape(sizes.params[id(reader)], place)) is not None:
-            return own
     channels, why_channels = guess_channels(sizes, record, version)
     if channels is None and record.kind is not None:
         channels = record.kind.usual_channels(params, version.index)
@@ -196,8 +241,11 @@ def guess(
         and not (sizes.may_stay_open and stays_open(build, found, blob, channels))
     ):
         # Only some size fits: the first of the usual ones that does is taken, and told.
-        assumed = usual_shape(build, found, blob, channels, usual, error)
+        batches = likely_batches(sizes)
+        assumed = usual_shape(build, found, blob, channels, usual, batches, error)
         if assumed is not None:
+            if assumed[0] > 1:
+                notes.append(f"input {blob}: batches of {assumed[0]}, as {batches[assumed[0]]} has")
             note = f"size assumed to be {usual.of}, as nothing fixes it; {why_channels}"
             remedy = Sentence("give ", Argument("shapes", {blob: assumed}), " for another")
             notes.append(Note(f"input {blob} {shape_text(assumed[1:])}: {note}", remedy))
@@ -250,6 +298,7 @@ def usual_shape(
     blob: str,
     channels: int,
     usual: UsualImages,
+    batches: Iterable[int],
     unknown: NeedsShape,
 ) -> tuple[int, ...] | None:
     """The first usual shape that a network takes; None where something else is wrong with it.
@@ -258,18 +307,29 @@ def usual_shape(
     """
     said: list[str] = []
     # A siamese network's pairs are one image's channels after the other's.
-    for side, images in itertools.product(usual.sides, (1, 2)):
-        shape = (1, images * channels, side, side)
+    for batch, side, images in itertools.product((1, *batches), usual.sides, (1, 2)):
+        shape = (batch, images * channels, side, side)
         try:
             build({**found, blob: shape})
         except ConversionError as error:
-            if images == 1:
+            if (batch, images) == (1, 1):
                 said.append(str(error))
             continue
         return shape
     if len(set(said[:2])) > 1:
         raise unknown
     return None
+
+
+def likely_batches(sizes: Sizes) -> dict[int, str]:
+    """Numbers of images, above one, that layers suggest, and the layer."""
+    found: dict[int, str] = {}
+    for record in sizes.records:
+        assert record.kind is not None
+        for batch in record.kind.likely_batches(sizes.params[id(record)]):
+            if batch > 1:
+                found.setdefault(batch, f"layer {record.layer.name}")
+    return found
 
 
 def stays_open(build: Build, found: Mapping[str, Shape], blob: str, channels: int) -> bool:

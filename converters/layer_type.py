@@ -186,6 +186,14 @@ class LayerType(Generic[P]):
         """
         return []
 
+    def likely_batches(self, params: P) -> list[int]:
+        """Numbers of images that the network's input may need, as its parameters suggest."""
+        return []
+
+    def bottom_size(self, params: P) -> int | None:
+        """How many numbers its bottom has, where its parameters fix that."""
+        return None
+
     def agrees(self, node: Node[P], stored: Sequence[np.ndarray]) -> bool:
         """Whether the caffemodel's blobs fit the bottoms, where it `fixes_input_size`."""
         return True

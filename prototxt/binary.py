@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from google.protobuf.message import DecodeError, EncodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from .errors import FormatError
 from .files import atomic_write, map_bytes, release
@@ -162,6 +163,10 @@ def read_model(path: str | Path) -> list[LayerBlobs]:
     return result
 
 
+C3D_TYPES = {14: "InnerProduct", 30: "Convolution3D", 34: "Deconvolution3D"}
+"""Of C3D 1.0, by its numbers: those that have blobs, all of which are 5-D."""
+
+
 def old_layers(net: Any, path: str, runs: Runs | None) -> Iterator[LayerBlobs]:
     for layer in net.layers:
         if layer.HasField("layer"):
@@ -169,7 +174,10 @@ def old_layers(net: Any, path: str, runs: Runs | None) -> Iterator[LayerBlobs]:
             yield blobs_of(layer.layer, V0_TYPES.get(kind, kind), path, runs)
         else:
             kind = V1_TYPES.get(V1_NUMBERS.get(layer.type, ""), str(layer.type))
-            yield blobs_of(layer, kind, path, runs)
+            found = blobs_of(layer, kind, path, runs)
+            if any(blob.ndim == 5 for blob in found.blobs):
+                found.type = C3D_TYPES.get(layer.type, kind)
+            yield found
 
 
 def layers(net: Any, path: str, runs: Runs | None) -> Iterator[LayerBlobs]:
@@ -213,6 +221,11 @@ def array_of(blob: Any, where: str, runs: Runs | None) -> np.ndarray:
                 return np.frombuffer(raw, dtype).reshape(shape).astype(np.float32, copy=False)
         raise NotPacked
     numbers = blob.data or blob.double_data
+    width = next((f.data for f in UnknownFieldSet(blob) if f.field_number == 5), None)
+    if isinstance(width, int):
+        # C3D 1.0: num, channels, length, height, width, and then the numbers.
+        shape, numbers = (*shape, width), blob.diff
+        count = math.prod(shape)
     if len(numbers) != count:
         raise FormatError(
             f"{len(numbers)} numbers for a shape of {shape_text(shape, '()')} ({count})",

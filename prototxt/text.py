@@ -5,6 +5,7 @@ There is no schema here: every Caffe fork has its own, and a fixed one would ref
 
 from __future__ import annotations
 
+import codecs
 import re
 import sys
 from collections.abc import Iterator
@@ -100,6 +101,10 @@ class Token:
     offset: int
 
 
+CONTROL = re.compile(rb"[^\t-\r -\xff]")
+"""What no text has, whatever its encoding."""
+
+
 def read_text(path: str | Path) -> Message:
     """Parse a text file; FormatError for one that is missing, no file or no text."""
     from .files import read_bytes  # which loads numpy
@@ -107,8 +112,12 @@ def read_text(path: str | Path) -> Message:
     data = read_bytes(path)
     try:
         text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        if b"\0" in data[:4096] or error.start < 64:
+    except UnicodeDecodeError:
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise FormatError(
+                "it is UTF-16, which Caffe does not read", subject=path, remedy="save it as UTF-8"
+            ) from None
+        if CONTROL.search(data[:4096]):
             raise FormatError(
                 "not a text file",
                 subject=path,

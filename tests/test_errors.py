@@ -177,7 +177,7 @@ OPTION = re.compile(r"(?<![\w-])--[a-z]")
 NO_ADVICE = {
     "zoo/benchmarks/converting.py": 2,  # a command that it runs
     "zoo/gallery/vendor.py": 1,  # npm's
-    "zoo/checking/coverage.py": 2,  # its own, as `python -m`
+    "zoo/checking/coverage.py": 3,  # its own, as `python -m`
     # Its own, as `python -m`; and the command line that made a network, which the hub records.
     "zoo/paper/recipes/embed.py": 6,
 }

@@ -123,6 +123,12 @@ class Slice(LayerType[SliceParams]):
     passes_values = True
     keeps_grid = True
 
+    def likely_batches(self, params: SliceParams) -> list[int]:
+        ends = [0, *params.slice_point]
+        if len(ends) == 1 or (params.axis if params.slice_dim is None else params.slice_dim):
+            return []
+        return [2 * ends[-1] - ends[-2]]
+
     def axis(self, node: Node[SliceParams]) -> int:
         p = node.params
         return canonical(node, p.axis if p.slice_dim is None else p.slice_dim)
@@ -280,6 +286,18 @@ class Reshape(LayerType[ReshapeParams]):
 
     Params = ReshapeParams
     passes_values = True
+
+    def bottom_size(self, params: ReshapeParams) -> int | None:
+        dims = params.shape.dim
+        fixed = (params.axis, params.num_axes) == (0, -1) and all(d > 0 for d in dims)
+        return math.prod(dims) if dims and fixed else None
+
+    def likely_batches(self, params: ReshapeParams) -> list[int]:
+        """Of steps x sequences x features: of both, or of either."""
+        if self.bottom_size(params) is None:
+            return []
+        steps = params.shape.dim[:2]
+        return list(dict.fromkeys([math.prod(steps), *steps]))
 
     def span(self, node: Node[ReshapeParams]) -> tuple[int, int]:
         """The axes that are replaced: from the first to before the last."""

@@ -15,7 +15,7 @@ import numpy as np
 from ..graph import Node, Shape, Value
 from ..layer_type import LayerType
 from ..registry import register
-from ..shapes import known, text
+from ..shapes import fixed, known, text
 from .python import PythonLayer
 from .rcnn import FLOAT, INT64
 
@@ -119,7 +119,7 @@ class FlowWarp(LayerType[FlowWarpParams]):
             raise node.error(
                 f"needs N x C x H x W and a flow N x 2 x H x W, not {text(image)}, {text(flow)}"
             )
-        if (image[0], *image[2:]) != (flow[0], *flow[2:]):
+        if (image[0], *image[2:]) != (flow[0], *flow[2:]) and fixed((*image, *flow)):
             raise node.error(f"its image {text(image)} and flow {text(flow)} differ in size")
         return [image]
 
@@ -214,7 +214,7 @@ class BilinearSampler3ch(PythonLayer):
                 f"{count} images of {colours} channels and their flows need {wanted[0]} and "
                 f"{wanted[1]} channels, not {images[1]} and {flows[1]}"
             )
-        if (images[0], *images[2:]) != (flows[0], *flows[2:]):
+        if (images[0], *images[2:]) != (flows[0], *flows[2:]) and fixed((*images, *flows)):
             raise node.error(f"its images {text(images)} and flows {text(flows)} differ in size")
         return [images]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,3 +115,71 @@ def test_a_placeholder_of_a_template_is_named(tmp_path: Path) -> None:
         "n:1:33: expected ':' or '{' after 'height', found '}'; if {height} is a template's "
         "placeholder, fill it in"
     )
+
+
+def test_batches_are_of_as_many_images_as_a_slice_cuts_them_into() -> None:
+    """As mvcnn pools over twelve views of one object."""
+    text = (
+        data()
+        + CONV
+        + layer("Slice", "c", "slice_param { axis: 0 slice_point: 1 slice_point: 2 }", "u v w", "s")
+    )
+    text += layer("Eltwise", "u v w", "eltwise_param { operation: MAX }", "m", "m") + layer(
+        "InnerProduct", "m", "inner_product_param { num_output: 4 }", "f", "f"
+    )
+    found = convert(text)
+    assert found.graph.inputs[0].shape == (3, 3, 224, 224)
+    assert found.notes[0] == "input data: batches of 3, as layer s has"
+
+
+def test_what_a_reshape_takes_fixes_a_second_top_and_the_batch() -> None:
+    """As LRCN's clip markers, and its frames of several films at once."""
+    text = "layer { name: 'd' type: 'Python' top: 'data' top: 'label' top: 'marks' python_param { "
+    text += "module: 'm' layer: 'Films' } }\n" + CONV + FLAT
+    text += layer("Reshape", "f", "reshape_param { shape { dim: 5 dim: 2 dim: 4 } }", "r", "r")
+    text += layer("Reshape", "marks", "reshape_param { shape { dim: 5 dim: 2 } }", "q", "q")
+    text += layer("LSTM", "r q", "recurrent_param { num_output: 3 }", "l", "l")
+    found = convert(text)
+    shapes = {value.name: value.shape for value in found.graph.inputs}
+    assert shapes == {"data": (10, 3, 224, 224), "marks": (10,)}
+    assert found.notes[:2] == [
+        "input marks 10: as layer q takes it",
+        "input data: batches of 10, as layer r has",
+    ]
+
+
+HALVED = (
+    layer("Pooling", "data", "pooling_param { kernel_size: 2 stride: 2 }", "p", "p")
+    + layer(
+        "Deconvolution",
+        "p",
+        "convolution_param { num_output: 3 kernel_size: 2 stride: 2 }",
+        "u",
+        "u",
+    )
+    + layer("Eltwise", "data u", "", "e", "e")
+)
+
+
+def test_a_stated_size_that_does_not_fit_gives_way_to_one_that_does() -> None:
+    text = "input: 'data' input_shape { dim: 1 dim: 3 dim: 97 dim: 130 }\n"
+    found = convert(text + HALVED)
+    assert found.notes[0] == (
+        "input data 3x128x160: 97x130 does not fit the network; the next multiple of 32 does; "
+        "give shapes={'data': (1, 3, 128, 160)} for another"
+    )
+    with pytest.raises(ConversionError, match="its bottoms differ: 1x3x97x130 and 1x3x98x130"):
+        convert(text + HALVED, shapes={"data": (1, 3, 97, 130)})
+    with pytest.raises(ConversionError, match="its bottoms differ: 1x3x9x9 and 1x3x10x10"):
+        convert("input: 'data' input_shape { dim: 1 dim: 3 dim: 9 dim: 9 }\n" + HALVED)
+
+
+def test_the_command_takes_train_layers_where_the_test_phase_has_no_data(
+    zoo: Callable[..., Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "n.prototxt"
+    path.write_text(data().replace("type:", "include { phase: TRAIN } type:") + CONV)
+    run = zoo("convert", path, "-o", tmp_path / "n.onnx", "--json")
+    assert "no layer of the TEST phase writes 'data'" in run.json["notes"][0]
+    run = zoo("convert", path, "-o", tmp_path / "n.onnx", "--phase", "test")
+    assert run.status == 1 and "no layer of this phase writes it" in run.err

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import converters
+import prototxt
 from tests.converters.forks import agree, build, inputs, layer, refused
 from tests.converters.oracles.video import convolve, deconvolve, pool
+from tests.prototxt.test_binary import field
 
 pytestmark = pytest.mark.oracle
 
@@ -128,6 +133,22 @@ def test_v1_syntax() -> None:
         C3D, {"data": x}, {"prob": powers / powers.sum(1, keepdims=True)}, {"conv": [w, bias]}
     )
     assert graph.inputs[0].shape == (1, 3, 4, 6, 6)
+
+
+def test_c3ds_own_weights(tmp_path: Path) -> None:
+    """A caffemodel as C3D 1.0 writes it: every blob 5-D, its numbers in field 6."""
+
+    def stored(array: np.ndarray, *dims: int) -> bytes:
+        sizes = b"".join(field(number, size) for number, size in enumerate(dims, 1))
+        return field(6, sizes + field(6, array.astype("<f4").tobytes()))
+
+    w, bias = normal(3, 3, 3, 3, 3, seed=1), normal(3, seed=2)
+    path = tmp_path / "c3d.caffemodel"
+    blobs = stored(w, *w.shape) + stored(bias, 1, 1, 1, 1, 3)
+    path.write_bytes(field(2, field(4, b"conv") + field(5, 30) + blobs))
+    graph = converters.convert(prototxt.parse_net(C3D), path).graph
+    node = next(node for node in graph.nodes if node.name == "conv")
+    assert np.array_equal(node.blobs[0], w) and np.array_equal(node.blobs[1].ravel(), bias)
 
 
 def data(kind: str, fields: str, tops: str = "data label", syntax: str = "layer") -> str:

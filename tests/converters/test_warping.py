@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import converters
+import prototxt
 from tests.converters.forks import agree, inputs, layer, refused
 from tests.converters.oracles.warping import flow_warp, remap, sample, shift
 
@@ -120,3 +122,17 @@ def test_opencv_says_the_same() -> None:
 )
 def test_refused(text: str, match: str) -> None:
     refused(text, match, open_dims=False)
+
+
+def test_a_warp_by_what_was_halved_needs_a_fixed_size() -> None:
+    """Whether image and flow are of one size depends on it, as in newStereoNet's definition."""
+    flow = layer("Pooling", "x", "pooling_param { kernel_size: 2 stride: 2 }", "p", "p") + layer(
+        "Deconvolution",
+        "p",
+        "convolution_param { num_output: 2 kernel_size: 2 stride: 2 }",
+        "f",
+        "f",
+    )
+    text = inputs(x=(1, 3, 8, 8)) + flow + layer("FlowWarp", "x f")
+    found = converters.convert(prototxt.parse_net(text))
+    assert found.graph.inputs[0].shape == ("batch", 3, 8, 8)

@@ -106,6 +106,22 @@ def test_legacy_shape_of_a_v1_layer(tmp_path: Path) -> None:
     assert (found.name, found.type, found.blobs[0].shape) == ("old", "Unpooling", (1, 1, 1, 2))
 
 
+def test_c3d_has_a_length_among_the_dimensions(tmp_path: Path) -> None:
+    """C3D-v1.0's caffe.proto: num, channels, length, height, width are 1 to 5, data is 6."""
+    dims = b"".join(field(number, size) for number, size in enumerate((2, 1, 3, 1, 2), 1))
+    numbers = np.arange(12, dtype="<f4")
+    body = field(4, b"c") + field(5, 30) + field(6, dims + field(6, numbers.tobytes()))
+    path = tmp_path / "w"
+    path.write_bytes(field(2, body))
+    (found,) = prototxt.read_model(path)
+    assert (found.type, found.blobs[0].shape) == ("Convolution3D", (2, 1, 3, 1, 2))
+    assert found.blobs[0].ravel().tolist() == numbers.tolist()
+    short = field(4, b"c") + field(5, 30) + field(6, dims + field(6, numbers[:11].tobytes()))
+    path.write_bytes(field(2, short))
+    with pytest.raises(FormatError, match="11 numbers for a shape of 2x1x3x1x2"):
+        prototxt.read_model(path)
+
+
 def test_v0_layer(tmp_path: Path) -> None:
     blob = field(1, 1) + field(2, 1) + field(3, 1) + field(4, 1) + field(5, floats(9))
     inner = field(1, b"old") + field(2, b"conv") + field(50, blob)

@@ -174,6 +174,37 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         assert str(caught.value) == f"{path}: {message}"
 
 
+COMMENTED = """# 一个网络
+input: "data" # 输入
+input_shape: { dim: [1, 3, 8, 8] } # as Caffe's parser takes it: a list, a colon before a brace
+layer <
+  name: 'c' type: "Convo" "lution"; bottom: "data", top: "c"
+  convolution_param: { num_output: 0x2 kernel_size: 03 bias_term: f }
+>
+"""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gbk", "latin-1"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_files_as_they_are_found(tmp_path: Path, encoding: str, ends: str) -> None:
+    """Comments in any encoding, a byte order mark, Windows' line ends, what protobuf allows."""
+    path = tmp_path / "n.prototxt"
+    text = COMMENTED if encoding != "latin-1" else "# réseau\n" + COMMENTED.partition("\n")[2]
+    path.write_bytes(text.replace("\n", ends).replace("输入", "ü").encode(encoding))
+    net = prototxt.read_net(path)
+    assert [layer.type for layer in net.layers][-1] == "Convolution"
+    param = net.layers[-1].param("convolution_param")
+    assert [field.value.text for field in param.fields] == ["0x2", "03", "f"]
+    assert net.layers[-1].position.line == 4
+
+
+def test_utf_16_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "n.prototxt"
+    path.write_text(COMMENTED, encoding="utf-16")
+    with pytest.raises(FormatError, match="it is UTF-16, which Caffe does not read; save it as"):
+        prototxt.read_net(path)
+
+
 def test_all_of_caffes_own(shared: Path) -> None:
     paths = sorted((shared / "caffe").rglob("*.prototxt"))
     assert len(paths) > 250

@@ -1,6 +1,6 @@
 """Which definitions of a collection convert, and why the others do not.
 
-    python -m zoo.checking.coverage DIR [--json FILE] [--processes N]
+    python -m zoo.checking.coverage DIR [--json FILE] [--usage FILE] [--processes N]
 
 Every .prototxt below DIR that is a network is converted as `zoo convert FILE` does it, without any
 option, but for writing the file. The first folder below DIR is taken for its repository.
@@ -18,10 +18,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from prototxt.errors import ZooError
 
-__all__ = ["Outcome", "definitions", "survey", "table", "try_to_convert"]
+__all__ = ["Outcome", "definitions", "survey", "table", "try_to_convert", "usage"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     layers: dict[str, int] = field(default_factory=dict)
-    """How many layers of each type it has."""
+    """How many layers of each type it has; of Python layers ``Python:module.Class``."""
 
     @property
     def repository(self) -> str:
@@ -73,11 +74,12 @@ def try_to_convert(path: Path, folder: Path) -> Outcome:
     """Convert one definition, as far as the model in memory."""
     import converters
     import prototxt
+    from converters.resolve import type_of
 
     name, started = path.relative_to(folder).as_posix(), time.perf_counter()
     layers: Counter[str] = Counter()
     try:
-        layers.update(layer.type for layer in prototxt.read_net(path, lenient=True).layers)
+        layers.update(type_of(layer) for layer in prototxt.read_net(path, lenient=True).layers)
         conversion = converters.convert(path)
         for part in conversion.parts:
             conversion.onnx_file(part)
@@ -130,6 +132,16 @@ def table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join([*lines, ""])
 
 
+def usage(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """How many definitions have each type of layer, most first; `layer_table` shows it."""
+    types = Counter(name for one in outcomes for name in one.layers)
+    return {
+        "definitions": len(outcomes),
+        "repositories": len({one.repository for one in outcomes}),
+        "types": dict(sorted(types.items(), key=lambda pair: (-pair[1], pair[0]))),
+    }
+
+
 def cell(text: str) -> str:
     return text.replace("|", "\\|")
 
@@ -141,11 +153,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every outcome")
+    parser.add_argument("--usage", type=Path, metavar="FILE", help="write which types are used")
     parser.add_argument("--processes", type=int, default=2, metavar="N")
     given = parser.parse_args()
     outcomes = list(survey(given.folder, given.processes))
     if given.json is not None:
         atomic_write(given.json, json.dumps([asdict(one) for one in outcomes], indent=1) + "\n")
+    if given.usage is not None:
+        atomic_write(given.usage, json.dumps(usage(outcomes), indent=1) + "\n")
     sys.stdout.write(table(outcomes))
 
 

@@ -1,6 +1,8 @@
 """The table of layers: what the registry knows, beside what the tests have to show for it.
 
 `evidence.json` is counted by `python -m tests.evidence`; a test fails where it is not current.
+`usage.json` is `python -m zoo.checking.coverage DIR --usage FILE` of a collection of published
+definitions.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from pathlib import Path
 from prototxt.errors import Argument, Sentence
 
 EVIDENCE = Path(__file__).with_name("evidence.json")
+USAGE = Path(__file__).with_name("usage.json")
 
 HEAD = Sentence(
     """# Layers
@@ -28,6 +31,7 @@ from the registry and the tests; a test fails where it is not current.
 | trained | solver runs of Caffe's own that train through it, and tests of what it sends back |
 | goldens | cases that Caffe itself computed |
 | oracles | tests against plain numpy, written from Caffe's C++, that name the type |
+| used | of 100 published definitions, how many have it |
 
 Types that are made by `""",
     Argument("split"),
@@ -40,7 +44,7 @@ these passes (`tests/converters/test_passes.py`, `test_reverse.py`) show what th
 
 @dataclass(frozen=True)
 class LayerRow:
-    """A row; the last four count pieces of evidence."""
+    """A row; four fields count pieces of evidence."""
 
     type: str
     family: str
@@ -52,6 +56,8 @@ class LayerRow:
     gradients: int
     goldens: int
     oracles: int
+    used: int
+    """Published definitions that have it."""
 
     @property
     def trained(self) -> int:
@@ -59,11 +65,30 @@ class LayerRow:
         return self.trainings + self.gradients
 
 
+@dataclass(frozen=True)
+class Usage:
+    """A collection of published definitions, and how many of them have each type."""
+
+    definitions: int
+    repositories: int
+    types: dict[str, int]
+
+    def percent(self, count: int) -> str:
+        """``12.5`` of 100; blank for none."""
+        return f"{100 * count / self.definitions:.1f}" if count else ""
+
+
+def usage() -> Usage:
+    """What `usage.json` holds."""
+    return Usage(**json.loads(USAGE.read_text()))
+
+
 def rows() -> list[LayerRow]:
     """Every registered layer type, those of plugins included, by name."""
     import converters
 
     evidence: dict[str, dict[str, int]] = json.loads(EVIDENCE.read_text())
+    used = usage().types
     kinds = ("trainings", "gradients", "goldens", "oracles")
     found = []
     for info in converters.layer_types():
@@ -78,6 +103,7 @@ def rows() -> list[LayerRow]:
                 info.torch,
                 info.note,
                 **{kind: counts.get(kind, 0) for kind in kinds},
+                used=used.get(info.type, 0),
             )
         )
     return found
@@ -99,14 +125,47 @@ def totals(table: Sequence[LayerRow]) -> str:
 
 def markdown(table: Sequence[LayerRow]) -> Sentence:
     """The whole of LAYERS.md."""
+    published = usage()
     parts = [
-        "| type | fork | ONNX | torch | trained | goldens | oracles |\n",
-        "| --- | --- | --- | --- | ---: | ---: | ---: |\n",
+        "| type | fork | ONNX | torch | trained | goldens | oracles | used |\n",
+        "| --- | --- | --- | --- | ---: | ---: | ---: | ---: |\n",
     ]
     for row in table:
         own = not row.family.startswith("zoo_plugin_")
         name = f"[{row.type}](converters/layers/{row.family}.py)" if own else row.type
         flags = ["yes" if flag else "no" for flag in (row.onnx, row.torch)]
-        cells = [*flags, *map(str, counts(row))]
+        cells = [*flags, *map(str, counts(row)), published.percent(row.used)]
         parts += [f"| {name} | ", row.fork, f" | {' | '.join(cells)} |\n"]
-    return Sentence(HEAD, *parts, f"\n{totals(table)}.\n")
+    end = f"\n{totals(table)}.\n"
+    return Sentence(HEAD, *parts, end, most_used(table, published), unknown(table, published))
+
+
+def most_used(table: Sequence[LayerRow], published: Usage, number: int = 30) -> str:
+    """The types that published definitions have most, and what becomes of them."""
+    known = {row.type: row for row in table}
+    lines = ["\n## Used most\n", "| type | used | here |", "| --- | ---: | --- |"]
+    for name, count in list(published.types.items())[:number]:
+        row = known.get(name)
+        fate = "not known" if row is None else "converts" if row.onnx else "left out: for training"
+        lines.append(f"| {name} | {published.percent(count)} | {fate} |")
+    return "\n".join([*lines, ""])
+
+
+def unknown(table: Sequence[LayerRow], published: Usage) -> str:
+    """The types that published definitions have and nobody here knows."""
+    known = {row.type for row in table}
+    rest = {name: count for name, count in published.types.items() if name not in known}
+    lines = [f"| {name} | {published.percent(count)} |" for name, count in rest.items()]
+    count, repositories = published.definitions, published.repositories
+    return "\n".join(
+        [
+            "\n## Used, but not known\n",
+            f"Of {count} definitions in {repositories} public repositories, these types are not",
+            "known here. Where nothing of a network's outputs depends on such a layer it is left",
+            "out; one without bottoms brings inputs; else the definition is refused.\n",
+            "| type | used |",
+            "| --- | ---: |",
+            *lines,
+            "",
+        ]
+    )

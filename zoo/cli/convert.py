@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoo.cli import mistakes, options
-from zoo.cli.options import Phase, Target
+from zoo.cli.options import Target
 
 if TYPE_CHECKING:
     from converters.conversion import WrittenModel
@@ -45,7 +45,7 @@ def convert(
         bool,
         typer.Option("--split", help="Write OUT.encoder.onnx and OUT.decoder.onnx instead."),
     ] = False,
-    phase: options.PhaseOption = Phase.test,
+    phase: options.PhaseOrNone = None,
     stage: options.Stages = None,
     shape: options.Shapes = None,
     blobs: Annotated[
@@ -102,7 +102,7 @@ def convert(
     conversion = converters.convert(
         net,
         weights,
-        phase=phase.value,
+        phase=phase.value if phase else None,
         stages=stage or (),
         shapes=options.parse_shapes(shape),
         outputs=blobs,

@@ -21,7 +21,8 @@ def layers(
 
     Each with what it can become, ONNX and PyTorch, and what there is to show for it: solver runs
     of Caffe's own and tests of gradients (trained), cases that Caffe computed (goldens), tests
-    against numpy written from Caffe's C++ (oracles). The fork is the Caffe that has it.
+    against numpy written from Caffe's C++ (oracles); and of 100 published definitions how many
+    have it (used). The fork is the Caffe that has it.
     """
     if markdown and json:
         raise UsageError("give --markdown or --json, not both")
@@ -33,15 +34,19 @@ def layers(
     say = Printer(json, quiet)
     for path in plugin or ():
         converters.load_plugin(path)
-    table = layer_table.rows()
+    table, published = layer_table.rows(), layer_table.usage()
     say.result({"layers": [asdict(row) for row in table]})
     if markdown:
         console.text(layer_table.markdown(table))
         return
     say.table(
-        ["type", "family", "fork", "onnx", "torch", "trained", "goldens", "oracles"],
+        ["type", "family", "fork", "onnx", "torch", "trained", "goldens", "oracles", "used"],
         [
-            [row.type, row.family, row.fork, row.onnx, row.torch, *layer_table.counts(row)]
+            [
+                *(row.type, row.family, row.fork, row.onnx, row.torch),
+                *layer_table.counts(row),
+                published.percent(row.used),
+            ]
             for row in table
         ],
     )

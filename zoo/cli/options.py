@@ -139,6 +139,12 @@ ChannelOrderOption = Annotated[
     ),
 ]
 PhaseOption = Annotated[Phase, typer.Option("--phase", help="Which phase's layers.")]
+PhaseOrNone = Annotated[
+    Phase | None,
+    typer.Option(
+        "--phase", help="Which phase's layers; default: test, of a definition for training train."
+    ),
+]
 Stages = Annotated[
     list[str] | None,
     typer.Option(

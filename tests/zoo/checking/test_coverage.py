@@ -39,6 +39,11 @@ def test_what_converts_and_why_the_others_do_not(tmp_path):
     assert found[0].layers == {"Input": 1, "ReLU": 1}
     assert found[2].said.startswith("two/deep/train.prototxt:")
     assert found[2].reason == found[3].reason  # whatever the layer's name
+    assert coverage.usage(found) == {
+        "definitions": 4,
+        "repositories": 2,
+        "types": {"Input": 3, "Strange": 2, "ReLU": 1},
+    }
     page = coverage.table(found)
     assert "- all: 1 of 4 (25.0%)" in page
     assert "- with 'deploy' in their path: 1 of 2 (50.0%)" in page

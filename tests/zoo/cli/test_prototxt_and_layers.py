@@ -42,7 +42,7 @@ def test_layers(zoo):
     text = zoo("layers").out
     assert text.splitlines()[-1].startswith(f"{len(rows)} layer types: ")
     assert text.splitlines()[0].split() == [
-        *("type", "family", "fork", "onnx", "torch", "trained", "goldens", "oracles"),
+        *("type", "family", "fork", "onnx", "torch", "trained", "goldens", "oracles", "used"),
     ]
     pooling = rows["Pooling"]
     assert min(pooling[kind] for kind in ("goldens", "oracles", "trainings")) > 0
