@@ -317,3 +317,21 @@ def test_fused_concat() -> None:
     )
     agree(text, feeds, {"y": np.concatenate(flat, 1)[:, :, None, None]})
     refused(text.replace("axis: 1 ", "axis: 2 "), "per_fla_fuse needs axis 1")
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("ConvolutionRistretto", "rounds weights and activations to few bits (Ristretto"),
+        ("CInnerProduct", "prunes its weights while it runs (Dynamic Network Surgery"),
+        ("BinaryConvolution", "has weights of two or three values (several forks)"),
+    ],
+)
+def test_quantised_networks_are_refused_by_name(kind: str, said: str) -> None:
+    text = inputs(x=(1, 3, 4, 4)) + layer(
+        kind, "x", "convolution_param { num_output: 2 } quantization_param { bw_params: 8 }"
+    )
+    with pytest.raises(converters.ConversionError) as caught:
+        build(text)
+    assert f"layer 'l' ({kind}): {said}" in str(caught.value)
+    assert "convert the float network that it was made of" in str(caught.value)
