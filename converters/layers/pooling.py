@@ -259,7 +259,7 @@ class Pooling(LayerType[PoolingParams]):
             b.node(kind, node)
         elif p.pool is Method.AVE:
             self.average(node, b)
-        elif masked and b.target != "portable" and self.pairs(node):
+        elif masked and self.pairs(node):
             self.pair_mask(node, b)
         elif masked and b.target != "cpu":
             # The CUDA provider's MaxPool gives of several maxima the first by columns.

@@ -229,31 +229,48 @@ class MaxUnpooling(LayerType[U]):
         return windows if plain and not (pool is not None and self.moved(node)) else None
 
     def compare(self, node: Node[U], b: OnnxBuilder, w: Windows) -> None:
-        """Without any scatter: each place of a window asks whether the switch means it."""
+        """Without any scatter: each place of a window asks whether the switch means it.
+
+        The places of a window lie side by side in the last axis: first those of each of its rows,
+        then the rows, so that joining is all that it takes.
+        """
         x, mask = node.inputs
         n, c = b.dim(x, 0), b.dim(x, 1)
         height, width = self.output_size(node, b)
         rows, columns = b.dim(x, 2), b.dim(x, 3)
         index = b.op("Cast", mask, to=6)
         tall, wide = (
-            b.arithmetic("Mul", d, b.ints(s))
-            for d, s in ((rows, w.stride[0]), (columns, w.stride[1]))
+            b.arithmetic("Mul", dim, b.ints(stride))
+            for dim, stride in ((rows, w.stride[0]), (columns, w.stride[1]))
         )
-        grid = b.op(
-            "Add",
-            b.op("Mul", self.range32(b, tall, 1), b.op("Cast", width, to=6)),
-            self.range32(b, wide, 0),
-        )
-        one = b.ints(1)
-        six = b.join(one, one, rows, b.ints(w.stride[0]), columns, b.ints(w.stride[1]))
-        grid = b.op("Reshape", grid, six)
-        axes = b.ints(3, 5)
-        hit = b.op("Equal", b.op("Unsqueeze", index, axes), grid)
+        corner = self.corner_grid(b, rows, columns, width, w)
+        lines = []
+        for i in range(w.kernel[0]):
+            places = []
+            for j in range(w.kernel[1]):
+                ahead = b.arithmetic("Add", b.arithmetic("Mul", width, b.ints(i)), b.ints(j))
+                place = b.op("Add", corner, b.op("Cast", ahead, to=6)) if i or j else corner
+                hit = b.op("Equal", index, place)
+                placed = b.op("Where", hit, x, b.const(np.float32(0)))
+                places.append(b.op("Unsqueeze", placed, b.ints(4)))
+            joined = b.op("Concat", *places, axis=4)
+            lines.append(b.op("Reshape", joined, b.join(n, c, rows, wide)))
+        low, plane = x.shape[2:], node.outputs[0].shape[2:]
+        exact = is_fixed(*plane) and all(known(low[k]) * w.stride[k] == plane[k] for k in (0, 1))
+        out = node.outputs[0] if exact else None
+        full = b.op("Reshape", b.op("Concat", *lines, axis=3), b.join(n, c, tall, wide), out=out)
+        if exact:
+            return
         # A switch of the clipped last window could name a place that lies outside: none does.
-        placed = b.op("Where", hit, b.op("Unsqueeze", x, axes), b.const(np.float32(0)))
-        full = b.op("Reshape", placed, b.join(n, c, tall, wide))
-        zero = b.ints(0, 0)
-        b.op("Slice", full, zero, b.join(height, width), b.ints(2, 3), out=node.outputs[0])
+        ends = b.join(height, width)
+        b.op("Slice", full, b.ints(0, 0), ends, b.ints(2, 3), out=node.outputs[0])
+
+    def corner_grid(self, b: OnnxBuilder, rows: str, columns: str, width: str, w: Windows) -> str:
+        """The index of each window's first place in a plane of `width`, h×w, int32."""
+        down = b.op("Cast", b.arithmetic("Mul", width, b.ints(w.stride[0])), to=6)
+        across = b.op("Cast", b.ints(w.stride[1]), to=6)
+        first = b.op("Mul", self.range32(b, rows, 1), down)
+        return b.op("Add", first, b.op("Mul", self.range32(b, columns, 0), across))
 
     def range32(self, b: OnnxBuilder, count: str, axis: int) -> str:
         zero, one = b.const(np.array(0, np.int64)), b.const(np.array(1, np.int64))

@@ -26,7 +26,7 @@ def graph() -> converters.Graph:
     [
         ("cpu", {"MaxUnpool", "MaxPool"}, {"ScatterElements"}),
         ("cuda", {"ScatterElements", "MaxPool"}, {"MaxUnpool"}),
-        ("portable", {"Where", "ArgMax"}, {"MaxUnpool", "ScatterElements", "ScatterND"}),
+        ("portable", {"Where", "Equal"}, {"MaxUnpool", "ScatterElements", "ScatterND"}),
     ],
 )
 def test_targets(graph: converters.Graph, target: str, has: set[str], lacks: set[str]) -> None:
