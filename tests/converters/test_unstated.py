@@ -183,3 +183,13 @@ def test_the_command_takes_train_layers_where_the_test_phase_has_no_data(
     assert "no layer of the TEST phase writes 'data'" in run.json["notes"][0]
     run = zoo("convert", path, "-o", tmp_path / "n.onnx", "--phase", "test")
     assert run.status == 1 and "no layer of this phase writes it" in run.err
+
+
+def test_inspect_shows_train_layers_where_the_test_phase_has_no_data(
+    zoo: Callable[..., Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "n.prototxt"
+    path.write_text(data().replace("type:", "include { phase: TRAIN } type:") + CONV)
+    found = zoo("inspect", path, "--json").json
+    assert found["outputs"] and "its TRAIN layers" in found["notes"][0]
+    assert "outputs" not in zoo("inspect", path, "--json", "--phase", "test").json

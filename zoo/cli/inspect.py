@@ -7,7 +7,6 @@ import typer
 
 from zoo import formatting
 from zoo.cli import options
-from zoo.cli.options import Phase
 
 
 def inspect(
@@ -17,7 +16,7 @@ def inspect(
             metavar="FILE", help="A .prototxt, solver, .caffemodel, .binaryproto or .onnx."
         ),
     ],
-    phase: options.PhaseOption = Phase.test,
+    phase: options.PhaseOrNone = None,
     stage: options.Stages = None,
     shape: options.Shapes = None,
     plugin: options.Plugins = None,
@@ -28,7 +27,7 @@ def inspect(
     """Show what is in a file of Caffe's or ONNX's.
 
     Layers, shapes, parameters, multiply-adds (MACs) and memory. MACs and memory are for a batch
-    of one. Parameters are float32.
+    of one, where the network allows one. Parameters are float32.
     """
     shapes = options.parse_shapes(shape)
     from zoo import inspection
@@ -37,7 +36,7 @@ def inspect(
     say = Printer(json, quiet)
     how: dict[str, Any] = {}
     if inspection.kind_of(file) == "prototxt":
-        how = {"phase": phase.value, "stages": stage or (), "shapes": shapes}
+        how = {"phase": phase.value if phase else None, "stages": stage or (), "shapes": shapes}
         how |= {"plugins": plugin or (), "lenient": lenient, "warn": say.warn}
     found = inspection.inspect(file, **how)
     data = {"file": str(file), "warnings": say.warnings, **found}
@@ -82,7 +81,7 @@ def _show_net(say: Any, data: dict[str, Any]) -> None:
             (
                 "memory",
                 f"{formatting.size(data['activation_bytes'])} in blobs, of them "
-                f"{formatting.size(data['peak_bytes'])} at once, for a batch of one",
+                f"{formatting.size(data['peak_bytes'])} at once, for the inputs above",
             ),
         ]
     )

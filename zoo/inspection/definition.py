@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def definition(
     path: Path,
     *,
-    phase: str = "test",
+    phase: str | None = None,
     stages: Sequence[str] = (),
     shapes: Mapping[str, Shape] | None = None,
     plugins: Sequence[Path] = (),
@@ -29,8 +29,10 @@ def definition(
 ) -> dict[str, Any]:
     """A network as plain data: its layers with shapes, parameters and multiply-adds, its memory.
 
-    MACs and memory are for a batch of one; parameters are float32. A network that cannot be built
-    has its layers without shapes, and the reason as a note. Of a solver: its settings.
+    MACs and memory are for a batch of one where the network allows one; parameters are float32. A
+    network that cannot be built has its layers without shapes, and the reason as a note. Of a
+    solver: its settings. `phase` is by default ``test``, of a definition for training alone its
+    TRAIN layers.
     """
     import converters
     import prototxt
@@ -41,15 +43,23 @@ def definition(
     for plugin in plugins:
         converters.load_plugin(plugin)
     whole = prototxt.read_net(path, lenient=lenient, warn=warn)
-    net = whole.select(phase.upper(), (*whole.stages, *stages))
+    wanted = (phase or "test").upper()
+    net = whole.select(wanted, (*whole.stages, *stages))
 
     def converted(given: Mapping[str, Shape] | None) -> Conversion:
-        return converters.convert(net, shapes=given, open_dims=False, lenient=lenient, warn=warn)
+        return converters.convert(
+            whole if phase is None else net,
+            stages=stages if phase is None else (),
+            shapes=given,
+            open_dims=False,
+            lenient=lenient,
+            warn=warn,
+        )
 
     try:
         conversion = converted(shapes)
     except converters.ConversionError as error:
-        return unbuilt(net, phase.upper(), error)
+        return unbuilt(net, wanted, error)
     graph = conversion.graph
     single = {value.name: (1, *value.shape[1:]) for value in graph.inputs}
     if shapes is None and len({value.shape[:1] for value in graph.inputs}) == 1:
@@ -76,7 +86,7 @@ def definition(
         "kind": "net",
         "name": graph.name,
         "syntax": whole.syntax,
-        "phase": phase.upper(),
+        "phase": wanted,
         "arch": conversion.known.arch if conversion.known else None,
         "inputs": {value.name: list(value.shape) for value in graph.inputs},
         "outputs": {value.name: list(value.shape) for value in graph.outputs},

@@ -101,7 +101,7 @@ DEFINITIONS = {
         "or look at it with `zoo inspect`",
     ),
     "not text": (
-        b'name: "\xff\xfe"\n',
+        b"\x0a\x04name\xff\xfe\x00",
         "net.prototxt: not a text file; is it a .caffemodel? pass that as --weights",
     ),
 }
