@@ -58,7 +58,9 @@ def fill(filler: Filler, shape: tuple[int, ...], seed: int, layer: str, index: i
         VarianceNorm.AVERAGE: (fan_in + fan_out) / 2,
     }[filler.variance_norm]
     if isinstance(filler, Diagonal):
-        return np.broadcast_to(filler.value * np.eye(*shape[-2:]), shape).astype(np.float32)
+        return np.broadcast_to(filler.value * np.eye(shape[-2], shape[-1]), shape).astype(
+            np.float32
+        )
     if filler.type == "constant":
         return np.full(shape, filler.value, np.float32)
     if filler.type == "uniform":

@@ -204,6 +204,7 @@ def pairs(b: OnnxBuilder, tensor: str, axis: int) -> tuple[str, str]:
 
 
 def names(b: OnnxBuilder, *wishes: str) -> list[str]:
+    """Free names of tensors called so."""
     return [b.fresh(f"lattice/{wish}") for wish in wishes]
 
 

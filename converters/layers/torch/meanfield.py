@@ -36,7 +36,7 @@ class Lattice:
     def simplex(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The point of remainder 0 in steps of d+1, ranks, and distances in such steps."""
         size = features.shape[1] + 1
-        lifted = []
+        lifted: list[torch.Tensor] = []
         total = torch.zeros_like(features[:, 0])
         for j, scale in reversed(list(enumerate(scales(size - 1), 1))):
             part = features[:, j - 1] * float(scale)
