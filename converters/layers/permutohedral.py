@@ -221,11 +221,13 @@ def gaussian(b: OnnxBuilder, lattice: Lattice, x: str, rows: str) -> str:
     index = b.op("Expand", index, b.op("Shape", spread))
     zeros = b.op("ConstantOfShape", b.join(rows, lattice.rows))
     values = b.op("ScatterElements", zeros, index, spread, axis=1, reduction="add")
+    values = b.op("Transpose", values, perm=[1, 0])  # whole rows are gathered faster
     half = b.const(np.float32(0.5))
     for both in lattice.neighbours:
-        around = b.op("Add", *(b.op("Gather", values, side, axis=1) for side in both))
+        around = b.op("Add", *(b.op("Gather", values, side) for side in both))
         values = b.op("Add", values, b.op("Mul", around, half))
-    found = b.op("Gather", values, lattice.index, axis=1)
     scale = np.float32(1) / (np.float32(1) + np.float32(2.0 ** (1 - size)))
-    shares = b.op("Mul", lattice.shares, scale)
-    return b.op("ReduceSum", b.op("Mul", found, shares), b.ints(2), keepdims=0)
+    shares = b.op("Unsqueeze", b.op("Mul", lattice.shares, scale), b.ints(3))
+    found = b.op("Mul", b.op("Gather", values, lattice.index), shares)  # N×(d+1)×P×R
+    found = b.op("ReduceSum", found, b.ints(1), keepdims=0)
+    return b.op("Transpose", found, perm=[2, 0, 1])

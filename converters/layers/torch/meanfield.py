@@ -8,8 +8,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..permutohedral import LANES, scales
 from .parameters import parameter
+
+LANES = 4
+"""Points that the fork reads at once: the last are filled up, and count as points of zeros."""
+
+
+def scales(features: int) -> list[float]:
+    """By what each feature is multiplied, as float32, so that the blur's deviation is 1."""
+    deviation = float(np.float32(math.sqrt(2 / 3) * (features + 1)))
+    found = (1 / math.sqrt((i + 2) * (i + 1)) * deviation for i in range(features))
+    return [float(np.float32(scale)) for scale in found]
 
 
 class Lattice:
@@ -39,7 +48,7 @@ class Lattice:
         lifted: list[torch.Tensor] = []
         total = torch.zeros_like(features[:, 0])
         for j, scale in reversed(list(enumerate(scales(size - 1), 1))):
-            part = features[:, j - 1] * float(scale)
+            part = features[:, j - 1] * scale
             lifted.insert(0, total - j * part)
             total = total + part
         whole = torch.stack([total, *lifted], 1)
