@@ -8,7 +8,8 @@ of operations, so that each point falls into the very simplex that it falls into
 All coordinates of a point of remainder r are (d+1) t + r. The first, u0, and the differences
 uk = tk - t0 (0 < k < d) tell it, and are linear in its coordinates: a neighbour is a constant away.
 They are the digits of the int64, each with room for a neighbour's, and the image's number is the
-highest. It holds whatever the fork's own 16 bits a coordinate hold of an image of 8 bits.
+highest. All possible digits must be fewer than 2^63: at 500x500 with CRF as RNN's thetas they are
+about 10^9. The fork has 16 bits a coordinate, which small thetas overflow long before.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ class Lattice:
         count = keys.shape[0]
         place = torch.searchsorted(keys, wanted).clamp(max=count - 1)
         place = torch.where(keys[place] == wanted, place, count)
-        return nn.functional.pad(place, (0, 1), value=count)
+        return torch.cat([place, torch.full_like(wanted[:, :1], count)], 1)
 
     def filter(self, x: torch.Tensor) -> torch.Tensor:
         """R×N×P filtered within each image: splat, blur by direction, slice."""
