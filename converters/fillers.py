@@ -15,7 +15,7 @@ import numpy as np
 
 from .gabor import gabor
 
-__all__ = ["Filler", "VarianceNorm", "fill"]
+__all__ = ["Diagonal", "Filler", "VarianceNorm", "fill"]
 
 
 class VarianceNorm(enum.Enum):
@@ -40,6 +40,11 @@ class Filler:
     variance_norm: VarianceNorm = VarianceNorm.FAN_IN
 
 
+@dataclass
+class Diagonal(Filler):
+    """`value` on the diagonal of the last two axes, 0 elsewhere; no prototxt can ask for it."""
+
+
 def fill(filler: Filler, shape: tuple[int, ...], seed: int, layer: str, index: int) -> np.ndarray:
     """A float32 array of `shape`; ValueError (one line) for a filler that Caffe would refuse."""
     rng = np.random.default_rng([seed, zlib.crc32(layer.encode()), index])
@@ -52,6 +57,10 @@ def fill(filler: Filler, shape: tuple[int, ...], seed: int, layer: str, index: i
         VarianceNorm.FAN_OUT: fan_out,
         VarianceNorm.AVERAGE: (fan_in + fan_out) / 2,
     }[filler.variance_norm]
+    if isinstance(filler, Diagonal):
+        return np.broadcast_to(filler.value * np.eye(shape[-2], shape[-1]), shape).astype(
+            np.float32
+        )
     if filler.type == "constant":
         return np.full(shape, filler.value, np.float32)
     if filler.type == "uniform":

@@ -296,12 +296,6 @@ def test_pictures_are_pruned() -> None:
             + layer("Pooling", "x", "pooling_param { pool: STOCHASTIC kernel_size: 3 pad: 1 }"),
             "STOCHASTIC pooling cannot be padded, in Caffe either",
         ),
-        (
-            inputs(u=(1, 21, 8, 8), q=(1, 21, 8, 8), x=(1, 3, 8, 8))
-            + layer("MultiStageMeanfield", "u q x", "multi_stage_meanfield_param { }"),
-            "the permutohedral lattice of its filters cannot be written exactly; "
-            r"outputs=\['u'\] converts the network before it",
-        ),
     ],
 )
 def test_refused(text: str, match: str) -> None:
