@@ -93,6 +93,8 @@ class LayerType(Generic[P]):
     may be (Concat, Reshape, Slice)."""
     keeps_grid: ClassVar[bool] = False
     """A row and column of a top is that row and column of the bottoms (ReLU, LRN, Concat)."""
+    renames: ClassVar[Mapping[str, str]] = {}
+    """What other types of a definition, where they state no parameters, are in this type's fork."""
     fixes_input_size: ClassVar[bool] = False
     """Its weights fix the height and width of what it reads (InnerProduct)."""
 

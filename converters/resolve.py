@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prototxt.errors import Argument, Sentence
@@ -123,10 +123,29 @@ def resolve(
     return needed, wanted
 
 
+def as_their_fork(layers: Sequence[LayerDefinition]) -> list[LayerDefinition]:
+    """The layers by the types that they are in the fork which has one of them (`renames`)."""
+    renames: dict[str, str] = {}
+    for layer in layers:
+        if (kind := find(layer.type)) is not None:
+            renames |= kind.renames
+
+    def states(layer: LayerDefinition) -> bool:
+        kind = find(layer.type)
+        return kind is not None and any(layer.param(name) for name in kind.messages())
+
+    return [
+        replace(layer, type=renames[layer.type])
+        if layer.type in renames and not states(layer)
+        else layer
+        for layer in layers
+    ]
+
+
 def connect(net: NetDefinition) -> tuple[list[Record], dict[str, Version]]:
     latest: dict[str, Version] = {}
     records: list[Record] = []
-    for layer in net.layers:
+    for layer in as_their_fork(net.layers):
         record = Record(layer, kind_of(layer))
         for name in layer.bottoms:
             record.inputs.append(latest.get(name) or Version(name, None))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -66,6 +67,7 @@ class MultiStageMeanfield(LayerType[MeanfieldParams]):
     numbers from spatial.par and bilateral.par; its own hold what its prototxts say there.
     """
 
+    renames: ClassVar[Mapping[str, str]] = {"Crop": "AlignedCrop"}
     fork = "CRF as RNN (torrvision/caffe)"
     bottoms = (3, 3)
     learns = True

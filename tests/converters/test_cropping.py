@@ -177,3 +177,27 @@ def test_sizes_stay_open() -> None:
         "crop_center_param { crop_size: 0 crop_size: 0 crop_size: 2 crop_size: 2 }",
     )
     assert build(text).outputs[0].shape == ("batch", 3, "height-4", "width-4")
+
+
+def test_crops_beside_a_mean_field_align_as_in_its_fork() -> None:
+    """crop_layer.cpp of torrvision/caffe (d779ee3) aligns as FCN's did."""
+    text = inputs(x=(1, 3, 12, 12)) + layer(
+        "Convolution", "x", "convolution_param { num_output: 2 kernel_size: 5 stride: 2 }", "c", "c"
+    )
+    text += layer(
+        "Deconvolution",
+        "c",
+        "convolution_param { num_output: 2 kernel_size: 7 stride: 2 }",
+        "d",
+        "d",
+    )
+    text += "layer { name: 'k' type: 'Crop' bottom: 'd' bottom: 'x' top: 'k' }\n"
+    thetas = "theta_alpha: 5 theta_beta: 3 theta_gamma: 3"
+    whole = f"multi_stage_meanfield_param {{ {thetas} num_iterations: 2 }}"
+    crf = layer("MultiStageMeanfield", "k k x", whole, "y", "m")
+    alone = build(text)
+    crops = {node.name: node for node in build(text + crf).nodes}
+    assert alone.nodes[-1].type == "Crop" and "cuts at offset 0" in alone.notes[0]
+    assert crops["k"].type == "AlignedCrop"
+    stated = text.replace("top: 'k' }", "top: 'k' crop_param { axis: 2 offset: 1 } }")
+    assert {node.type for node in build(stated + crf).nodes} >= {"Crop"}

@@ -101,7 +101,7 @@ DEFINITIONS = {
         "or look at it with `zoo inspect`",
     ),
     "not text": (
-        b"\x0a\x04name\xff\xfe\x00",
+        b"\x89PNG\r\n\x1a\n\x00\xff\xfe",
         "net.prototxt: not a text file; is it a .caffemodel? pass that as --weights",
     ),
 }
