@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from .errors import ConversionError, NeedsShape, UnsupportedLayers
     from .graph import Graph, Node, Value
     from .layer_type import BlobSpec, LayerType
-    from .onnx_backend import DEFAULT_OPSET, TARGETS, to_onnx, to_onnx_file
+    from .onnx_backend import DEFAULT_OPSET, to_onnx, to_onnx_file
     from .onnx_file import OnnxFile
     from .passes.fold import fold
     from .passes.reverse import bottleneck, reverse
     from .passes.split import split
     from .registry import LayerInfo, layer_types, load_plugin, register
     from .reversal import Rules
+    from .targets import DEFAULT_TARGET, FORMS, TARGETS
     from .torch_backend import to_torch
 
 _HOMES = {
@@ -27,18 +28,21 @@ _HOMES = {
     "errors": "ConversionError NeedsShape UnsupportedLayers",
     "graph": "Graph Node Value",
     "layer_type": "BlobSpec LayerType",
-    "onnx_backend": "DEFAULT_OPSET TARGETS to_onnx to_onnx_file",
+    "onnx_backend": "DEFAULT_OPSET to_onnx to_onnx_file",
     "onnx_file": "OnnxFile",
     "passes.fold": "fold",
     "passes.reverse": "bottleneck reverse",
     "passes.split": "split",
     "registry": "LayerInfo layer_types load_plugin register",
     "reversal": "Rules",
+    "targets": "DEFAULT_TARGET FORMS TARGETS",
     "torch_backend": "to_torch",
 }
 
 __all__ = [
     "DEFAULT_OPSET",
+    "DEFAULT_TARGET",
+    "FORMS",
     "TARGETS",
     "BlobSpec",
     "Conversion",

@@ -30,6 +30,7 @@ from .graph import Graph, Shape
 from .preprocessing import check_foldable, cropped_shapes, stated
 from .registry import load_plugin
 from .stored_shapes import stored_shapes
+from .targets import DEFAULT_TARGET
 
 if TYPE_CHECKING:
     import onnx
@@ -81,8 +82,8 @@ class Conversion:
     """Which known network it is."""
     notes: list[str] = field(default_factory=list)
     """What a person should know of how it was made."""
-    target: str = "cpu"
-    """How unpooling is written: ``cpu``, ``cuda`` or ``portable``."""
+    target: str = DEFAULT_TARGET
+    """The runtime that it is written for, of `TARGETS`."""
     opset: int | None = None
     """Of ONNX; None is `converters.DEFAULT_OPSET`."""
     fold: bool = True
@@ -176,7 +177,7 @@ def convert(
     seed: int = 0,
     preprocessing: Preprocessing | None = None,
     fold_preprocessing: bool = False,
-    target: str = "cpu",
+    target: str = DEFAULT_TARGET,
     opset: int | None = None,
     fold: bool = True,
     split: bool = False,
@@ -203,7 +204,7 @@ def convert(
             state.
         fold_preprocessing: let the model take uint8 N×H×W×C images and do it all itself, but for
             the resizing.
-        target: how unpooling is written: ``cpu``, ``cuda`` or ``portable``.
+        target: the runtime that it is for, of `TARGETS`.
         opset: of ONNX; default `converters.DEFAULT_OPSET`.
         fold: merge layers that inference need not keep apart.
         split: into an encoder and a decoder, with the switches between them.

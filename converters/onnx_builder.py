@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from .graph import Dim, Graph, Node, Shape, Value, unique_name
 from .onnx_file import LARGE, OnnxFile
+from .targets import Form
 
 __all__ = ["IR_VERSION", "OnnxBuilder", "Operand"]
 
@@ -26,11 +27,14 @@ _DTYPES = {
 Operand = str | Value | np.ndarray | np.generic
 
 
+ZERO = np.float32(0)
+
+
 class OnnxBuilder:
     """Collects ONNX nodes and initializers; operands are values, tensor names or arrays."""
 
-    def __init__(self, graph: Graph, target: str, opset: int) -> None:
-        self.graph, self.target, self.opset = graph, target, opset
+    def __init__(self, graph: Graph, form: Form, opset: int) -> None:
+        self.graph, self.form, self.opset = graph, form, opset
         self.flat: dict[int, str] = {}
         """Mask value id -> ONNX's own flat indices of the same switches, where a pool made them."""
         self._nodes: list[onnx.NodeProto] = []
@@ -121,6 +125,20 @@ class OnnxBuilder:
         if key:
             self._cache[key] = name
         return name
+
+    def tanh(self, x: Operand, out: Value | str | None = None) -> str:
+        """The hyperbolic tangent; OpenCV 5 gives NaN far from 0, where float32's is ±1."""
+        if self.form.tanh == "Clip":
+            x = self.op("Clip", x, self.const(np.float32(-15)), self.const(np.float32(15)))
+        return self.op("Tanh", x, out=out)
+
+    def full(self, shape: str, number: np.generic = ZERO) -> str:
+        """A tensor of that shape, every element `number`, of its type.
+
+        The value is written down though it be ONNX's own default: OpenCV 5 wants it.
+        """
+        value = numpy_helper.from_array(np.array([number]), "value")
+        return self.op("ConstantOfShape", shape, value=value)
 
     def ints(self, *numbers: int) -> str:
         """A 1-D int64 initializer."""

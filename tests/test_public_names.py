@@ -11,13 +11,15 @@ ROOT = Path(__file__).resolve().parents[1]
 PUBLIC = {
     "prototxt": """
         Datum Field FormatError LayerBlobs LayerDefinition Message NetDefinition ParamSpec Position
-        Preprocessing Scalar SolverDefinition SolverState StateRule UInt UsageError ZooError
+        Preprocessing Scalar SolverDefinition SolverState StateRule UInt UnknownFields UsageError
+        ZooError
         atomic_write decode format_text is_solver parse_datum parse_net parse_solver parse_text
         read_binaryproto read_model read_net read_solver read_solverstate read_text read_weights
         serialize_datum write_binaryproto write_net write_solver write_solverstate write_weights
     """,
     "converters": """
-        DEFAULT_OPSET TARGETS BlobSpec Conversion ConversionError Graph LayerInfo LayerType
+        DEFAULT_OPSET DEFAULT_TARGET FORMS TARGETS BlobSpec Conversion ConversionError Graph
+        LayerInfo LayerType
         NeedsShape Node OnnxFile Rules UnsupportedLayers Value bottleneck build_graph convert fold
         layer_types load_graph load_plugin register reverse split to_onnx to_onnx_file to_torch
     """,

@@ -196,7 +196,7 @@ class TanH(Elementwise[EngineParams]):
     Params = EngineParams
 
     def onnx(self, node: Node[EngineParams], b: OnnxBuilder) -> None:
-        b.node("Tanh", node)
+        b.tanh(node.inputs[0], node.outputs[0])
 
     def torch(self, node: Node[EngineParams]) -> nn.Module:
         from torch import nn

@@ -209,15 +209,26 @@ class Convolutional(LayerType[C]):
                 group=node.params.group,
             )
             operator = "ConvTranspose" if self.transposed else "Conv"
-            if b.target == "cpu" and axis == 1 and self.narrow(node):
+            if b.form.narrow == "DepthToSpace" and axis == 1 and self.narrow(node):
                 self.four_at_a_time(node, b, value, weights, out)
             elif axes and axis == 1:
+                if b.form.padding == "Pad" and not self.transposed and set(g.kernel) == {1}:
+                    x = self.padded(b, x, attributes)
                 b.op(operator, x, *weights, out=out, **attributes)
             else:
                 if not axes:
                     weights[0] = b.array(node, "weight_3d", node.blobs[0][..., None])
                 y = b.op(operator, x, *weights, **attributes)
                 b.op("Reshape", y, b.join(*(b.symbol(d) or "" for d in out.shape)), out=out)
+
+    def padded(self, b: OnnxBuilder, x: Operand, attributes: dict[str, Any]) -> Operand:
+        """The input padded by zeros before a convolution that then pads no more."""
+        pads = attributes["pads"]
+        if not any(pads):
+            return x
+        attributes["pads"] = [0] * len(pads)
+        half = len(pads) // 2
+        return b.op("Pad", x, b.ints(0, 0, *pads[:half], 0, 0, *pads[half:]))
 
     def narrow(self, node: Node[C]) -> bool:
         """Whether it has too few outputs for ONNX Runtime's CPU provider: a decoder's picture.

@@ -218,8 +218,6 @@ class DetectionOutput(LayerType[DetectionOutputParams]):
         self, node: Node[DetectionOutputParams], b: OnnxBuilder, corners: str, best: str, k: int
     ) -> str:
         """1 where a candidate stays, else 0: as many rows as classes of images, k columns."""
-        from onnx import helper
-
         p = node.params
         # A box turned inside out overlaps nothing; NonMaxSuppression would turn it back.
         low, high = self.halves(node, b, corners)
@@ -230,9 +228,8 @@ class DetectionOutput(LayerType[DetectionOutputParams]):
         if p.confidence_threshold is not None:
             limits.append(b.const(np.array([p.confidence_threshold], np.float32)))
         stay = b.op("NonMaxSuppression", boxes, rows, *limits)
-        one = helper.make_tensor("value", 1, [1], [1.0])
-        ones = b.op("ConstantOfShape", b.op("Shape", stay, start=0, end=1), value=one)
-        flags = b.op("ScatterND", b.op("ConstantOfShape", b.op("Shape", rows)), stay, ones)
+        ones = b.full(b.op("Shape", stay, start=0, end=1), np.float32(1))
+        flags = b.op("ScatterND", b.full(b.op("Shape", rows)), stay, ones)
         if p.confidence_threshold is not None:
             above = b.op("Greater", rows, b.const(np.float32(p.confidence_threshold)))
             flags = b.op("Mul", flags, b.op("Cast", above, to=1))

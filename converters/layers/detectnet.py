@@ -220,7 +220,7 @@ class ClusterDetections(PythonLayer):
         where = b.op("Concat", *(b.op("Unsqueeze", p, b.ints(1)) for p in (images, place)), axis=1)
         where, rows = (b.op("Compress", part, fits, axis=0) for part in (where, rows))
         shape = b.join(b.dim(node.inputs[0], 0), b.ints(MAX_BOXES, 5))
-        blank = b.op("ConstantOfShape", shape)
+        blank = b.full(shape)
         b.op("ScatterND", blank, where, rows, out=node.outputs[top])
 
     def torch(self, node: Node[Any]) -> nn.Module:

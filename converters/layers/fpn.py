@@ -194,7 +194,7 @@ class SharedOut(PythonLayer):
             missing = b.op("Mul", missing, b.ints(4))
         else:
             missing = b.op("Max", b.op("Sub", b.ints(self.rows), count), b.ints(0))
-        blank = b.op("ConstantOfShape", b.join(missing, b.ints(5)))
+        blank = b.full(b.join(missing, b.ints(5)))
         every = b.op("Concat", found, blank, axis=0)
         if self.rows is None:
             b.op("Identity", every, out=node.outputs[top])

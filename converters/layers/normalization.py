@@ -87,7 +87,7 @@ class LRN(Elementwise[LRNParams]):
     def onnx(self, node: Node[LRNParams], b: OnnxBuilder) -> None:
         p = node.params
         x = node.inputs[0]
-        if p.norm_region is Region.ACROSS_CHANNELS and b.target != "portable":
+        if p.norm_region is Region.ACROSS_CHANNELS and b.form.lrn == "LRN":
             b.node("LRN", node, alpha=p.alpha, beta=p.beta, bias=p.k, size=p.local_size)
             return
         mean = neighbourhood_mean(p, x, b.op("Mul", x, x), b)

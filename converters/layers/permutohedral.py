@@ -220,7 +220,7 @@ def gaussian(b: OnnxBuilder, lattice: Lattice, x: str, rows: str) -> str:
     spread = b.op("Reshape", spread, b.join(rows, b.ints(-1)))
     index = b.op("Reshape", lattice.index, b.ints(1, -1))
     index = b.op("Expand", index, b.op("Shape", spread))
-    zeros = b.op("ConstantOfShape", b.join(rows, lattice.rows))
+    zeros = b.full(b.join(rows, lattice.rows))
     values = b.op("ScatterElements", zeros, index, spread, axis=1, reduction="add")
     values = b.op("Transpose", values, perm=[1, 0])  # whole rows are gathered faster
     half = b.const(np.float32(0.5))

@@ -261,7 +261,7 @@ class Pooling(LayerType[PoolingParams]):
             self.average(node, b)
         elif masked and self.pairs(node):
             self.pair_mask(node, b)
-        elif masked and b.target != "cpu":
+        elif masked and b.form.switches == "ArgMax":
             # The CUDA provider's MaxPool gives of several maxima the first by columns.
             self.portable_mask(node, b)
         else:

@@ -247,7 +247,7 @@ class ProposalLayer(PythonLayer):
         b.op("TopK", index, b.op("Shape", index), axis=0, largest=0, out=found)
         low, high = (b.op("Gather", part, found[0], axis=0) for part in (low, high))
         kept = b.op("Unsqueeze", b.op("Gather", names[0], found[0], axis=0), b.ints(1))
-        image = b.op("ConstantOfShape", b.op("Shape", kept))
+        image = b.full(b.op("Shape", kept))
         b.op("Concat", image, low, high, axis=1, out=node.outputs[0])
         if len(node.outputs) == 2:
             b.op("Identity", kept, out=node.outputs[1])

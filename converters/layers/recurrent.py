@@ -188,8 +188,8 @@ class LSTM(Recurrent):
         b.op("Split", gates, b.ints(*[size] * 4), out=parts, axis=1)
         i, f, o = (b.op("Sigmoid", part) for part in parts[:3])
         kept = b.op("Mul", b.op("Mul", f, going), states[1])
-        cell = b.op("Add", kept, b.op("Mul", i, b.op("Tanh", parts[3])))
-        hidden = b.op("Mul", o, b.op("Tanh", cell))
+        cell = b.op("Add", kept, b.op("Mul", i, b.tanh(parts[3])))
+        hidden = b.op("Mul", o, b.tanh(cell))
         return [hidden, cell], hidden
 
     def torch(self, node: Node[RecurrentParams]) -> nn.Module:
@@ -222,10 +222,10 @@ class RNN(Recurrent):
         going: Operand,
         states: list[Operand],
     ) -> tuple[list[Operand], Operand]:
-        hidden = b.op("Tanh", b.op("Add", term, self.recurrent(node, b, going, states[0])))
+        hidden = b.tanh(b.op("Add", term, self.recurrent(node, b, going, states[0])))
         last = len(node.blobs)
         weights = b.weight(node, last - 2), b.weight(node, last - 1)
-        return [hidden], b.op("Tanh", b.op("Gemm", hidden, *weights, transB=1))
+        return [hidden], b.tanh(b.op("Gemm", hidden, *weights, transB=1))
 
     def torch(self, node: Node[RecurrentParams]) -> nn.Module:
         from .torch import recurrent

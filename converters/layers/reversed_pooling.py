@@ -32,14 +32,14 @@ class UnpoolSum(Reversed[UnpoolSumParams]):
     Params = UnpoolSumParams
 
     def onnx(self, node: Node[UnpoolSumParams], b: OnnxBuilder) -> None:
-        if b.target == "portable":
+        if b.form.unpooling == "Where":
             self.compare(node, b)
             return
         p, mask = node.inputs[:2]
         n, c = b.dim(p, 0), b.dim(p, 1)
         height, width = spatial_size(node, b)
         rows = b.ints(0, 0, -1)
-        zeros = b.op("ConstantOfShape", b.join(n, c, b.arithmetic("Mul", height, width)))
+        zeros = b.full(b.join(n, c, b.arithmetic("Mul", height, width)))
         flat = b.op(
             "ScatterElements",
             zeros,

@@ -138,9 +138,9 @@ class MaxUnpooling(LayerType[U]):
             self.fill_windows(node, b)
         elif len(node.inputs) == 1:
             self.scatter(node, b, b.const(self.corners(node)))
-        elif b.target == "cpu" and self.disjoint(node):
+        elif b.form.unpooling == "MaxUnpool" and self.disjoint(node):
             self.max_unpool(node, b)
-        elif b.target == "portable" and (windows := self.mask_windows(node)) is not None:
+        elif b.form.unpooling == "Where" and (windows := self.mask_windows(node)) is not None:
             self.compare(node, b, windows)
         else:
             self.scatter(node, b, self.mask(node, b))
@@ -202,15 +202,12 @@ class MaxUnpooling(LayerType[U]):
         values, index = b.op("Reshape", x, rows), b.op("Reshape", mask, rows)
         shape = b.join(n, c, area)
         if self.disjoint(node):
-            zeros = b.op("ConstantOfShape", shape)
+            zeros = b.full(shape)
             flat = b.op("ScatterElements", zeros, index, values, axis=2)
         else:
-            from onnx import helper
-
             if len(node.inputs) == 1:
                 index = b.op("Expand", index, b.op("Shape", values))
-            minus = helper.make_tensor("value", 7, [1], [-1])
-            none = b.op("ConstantOfShape", shape, value=minus)
+            none = b.full(shape, np.int64(-1))
             zero, one = b.const(np.array(0, np.int64)), b.const(np.array(1, np.int64))
             count = b.op("Squeeze", b.op("Shape", values, start=2, end=3), b.ints(0))
             order = b.op("Expand", b.op("Range", zero, count, one), b.op("Shape", index))

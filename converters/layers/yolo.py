@@ -160,7 +160,7 @@ class YoloDetector(LayerType[Y]):
         pair = [b.fresh(f"{node.name}/{name}") for name in ("centre", "size")]
         b.op("Split", boxes, b.ints(2, 2), axis=1, out=pair)
         half = b.op("Div", pair[1], b.const(np.float32(2)))
-        image = b.op("ConstantOfShape", b.op("Shape", score))
+        image = b.full(b.op("Shape", score))
         corners = [b.op(way, pair[0], half) for way in ("Sub", "Add")]
         rows = b.op("Concat", image, label, score, *corners, axis=1)
         or_none(node, b, rows, index, b.dim(node.inputs[0], 0))

@@ -73,7 +73,7 @@ def agree(
 def check(graph: Graph, feeds: Arrays, expected: Arrays, tolerance: float) -> None:
     own = {v.name: feeds[v.name] for v in graph.inputs}
     folded = converters.fold(graph)
-    for target in converters.TARGETS:
+    for target in converters.FORMS:
         for variant in (graph, folded):
             found = run_onnx(converters.to_onnx(variant, target=target), own)
             compare(graph, own, found, expected, tolerance)

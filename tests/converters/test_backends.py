@@ -161,7 +161,7 @@ def test_shape_arithmetic_is_caffes() -> None:
                     assert isinstance(back, int) and size - stride < back <= size
 
 
-@pytest.mark.parametrize("target", converters.TARGETS)
+@pytest.mark.parametrize("target", converters.FORMS)
 @pytest.mark.parametrize("method", ["AVE", "MAX"])
 def test_padding_of_one_axis_clips_both(method: str, target: str) -> None:
     """9x7, kernel 2x3, stride 3x2, pad 0x1: Caffe has 3x4, not 4x4 (pooling_layer.cpp:92-105)."""
@@ -199,7 +199,7 @@ layer { name: "a" type: "Pooling" bottom: "x" top: "a"
 """
 
 
-@pytest.mark.parametrize("target", converters.TARGETS)
+@pytest.mark.parametrize("target", converters.FORMS)
 def test_windows_outside_the_image(target: str) -> None:
     """ceil((5-1)/3)+1 = 3 windows, the last at row 6: Caffe has it, and so do we, and say so."""
     import torch
@@ -251,7 +251,7 @@ def test_the_authors_networks(shared: Path, name: str) -> None:
     _, decoder = converters.split(graph)
     masks = {v.name: golden[v.name].astype(np.int64) for v in decoder.inputs}
     first: list[np.ndarray] | None = None
-    for target in (*converters.TARGETS, "torch"):
+    for target in (*converters.FORMS, "torch"):
         if target == "torch":
             found = run_torch(graph, {"data": golden["data"]})
             (alone,) = run_torch(decoder, masks)

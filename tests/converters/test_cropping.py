@@ -125,7 +125,7 @@ def test_published_networks(name: str, shape: tuple[int, ...], output: str) -> N
     expected = run(net, weights, feeds)[output]
     assert [v.name for v in graph.outputs] == [output]
     for variant in (graph, converters.fold(graph)):
-        for target in converters.TARGETS:
+        for target in converters.FORMS:
             (found,) = run_onnx(converters.to_onnx(variant, target=target), feeds)
             assert found.shape == expected.shape
             close(output, found, expected)

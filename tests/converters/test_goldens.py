@@ -29,14 +29,14 @@ def test_cases_are_there() -> None:
     assert len(CASES) >= 150
 
 
-@pytest.mark.parametrize("target", converters.TARGETS)
+@pytest.mark.parametrize("target", converters.FORMS)
 def test_onnx_open(case: Case, target: str) -> None:
     graph = case.graph(open_dims=True)
     model = converters.to_onnx(converters.fold(graph), target=target)
     case.compare(graph, run_onnx(model, case.feeds_of(graph)))
 
 
-@pytest.mark.parametrize("target", converters.TARGETS)
+@pytest.mark.parametrize("target", converters.FORMS)
 def test_onnx_fixed_unfolded(case: Case, target: str) -> None:
     graph = case.graph(open_dims=False)
     model = converters.to_onnx(graph, target=target)

@@ -276,7 +276,7 @@ def test_values(case: Case, seed: int) -> None:
         for value in graph.inputs:
             bind(sizes, value.shape, feeds[value.name].shape)
         assert graph.outputs[0].shape == ()
-        for target in converters.TARGETS:
+        for target in converters.FORMS:
             (got,) = run_onnx(converters.to_onnx(graph, target=target), feeds)
             assert got.shape == ()
             close(f"{target}", got, expected)
@@ -328,7 +328,7 @@ def test_infogain_of_2016(tmp_path: Path, wrapped: bool) -> None:
     soft = np.stack([oracle.softmax(row) for row in x])
     value, gradients = oracle.infogain_loss_2016(soft, truth, rows)
     feeds = {"x": x, "l": truth}
-    for target in converters.TARGETS:
+    for target in converters.FORMS:
         close(target, run_onnx(converters.to_onnx(graph, target=target), feeds)[0], np.array(value))
     close("torch", run_torch(graph, feeds)[0], np.array(value))
     module = converters.to_torch(graph)
@@ -449,7 +449,7 @@ def test_accuracy_per_class(ignore: int | None, top_k: int) -> None:
     assert counts[4] == 0
     each = np.divide(hits, counts, out=np.zeros(5), where=counts > 0)
     feeds = {"b0": scores, "b1": truth}
-    for target in converters.TARGETS:
+    for target in converters.FORMS:
         total, found = run_onnx(converters.to_onnx(graph, target=target), feeds)
         close("all", total, hits.sum() / counts.sum())
         close("each", found, each)

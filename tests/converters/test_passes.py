@@ -77,7 +77,7 @@ def test_a_turned_deconvolution_is_the_convolution(group: int) -> None:
     close("y", ours.numpy(), caffes.numpy())
 
 
-@pytest.mark.parametrize("target", converters.TARGETS)
+@pytest.mark.parametrize("target", converters.FORMS)
 @pytest.mark.parametrize("size", SIZES)
 def test_one_model_serves_every_size(target: str, size: tuple[int, int]) -> None:
     """The prototxt says unpool_size 8, 16, 32: ours follows the plane that was pooled."""
@@ -89,7 +89,7 @@ def test_one_model_serves_every_size(target: str, size: tuple[int, int]) -> None
         close(value.name, a, b)
 
 
-@pytest.mark.parametrize("target", converters.TARGETS)
+@pytest.mark.parametrize("target", converters.FORMS)
 @pytest.mark.parametrize("size", SIZES[:2])
 def test_two_halves_make_the_whole(target: str, size: tuple[int, int]) -> None:
     whole = converters.fold(tunnel())

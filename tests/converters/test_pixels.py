@@ -97,7 +97,7 @@ def test_it_does_what_caffe_does(case: tuple[Graph, Preprocessing, np.ndarray]) 
         ]
     )
     fed = images[..., ::-1] if pixels.reverses else images
-    for target in converters.TARGETS:
+    for target in converters.FORMS:
         plain = converters.to_onnx(graph, target)
         folded = converters.to_onnx(graph, target, preprocessing=pixels)
         wanted = runtime.load(plain.SerializeToString(), "cpu").run({"data": data})

@@ -50,7 +50,7 @@ def gradient(graph: Graph, blob: str, feeds: dict[str, np.ndarray]):
 def all_paths(graph: Graph, feeds: dict[str, np.ndarray]):
     """What each target of ONNX and PyTorch make of a graph, its shapes checked."""
     feeds = {v.name: feeds[v.name] for v in graph.inputs}
-    results = [run_onnx(converters.to_onnx(graph, target=t), feeds) for t in converters.TARGETS]
+    results = [run_onnx(converters.to_onnx(graph, target=t), feeds) for t in converters.FORMS]
     results.append(run_torch(graph, feeds))
     for found in results:
         sizes: dict[str, int] = {}

@@ -107,7 +107,7 @@ def test_upsample_by_a_mask_that_is_fed() -> None:
     agree(text, {"x": x, "m": mask}, {"y": upsample(x, mask, (8, 10))})
 
 
-@pytest.mark.parametrize("target", converters.TARGETS)
+@pytest.mark.parametrize("target", converters.FORMS)
 def test_split_at_an_upsample(target: str) -> None:
     from tests.converters.checker import run_onnx
 

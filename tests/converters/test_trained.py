@@ -44,7 +44,7 @@ def test_they_answer_as_before(shared: Path) -> None:
             shapes=shapes,
             outputs=list(expected),
         ).graph
-        for target in converters.TARGETS:
+        for target in converters.FORMS:
             found = run_onnx(converters.to_onnx(converters.fold(graph), target=target), feeds)
             for value, array in zip(graph.outputs, found, strict=True):
                 apart(f"{folder.name}, {target}: {value.name}", array, expected[value.name])

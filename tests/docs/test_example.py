@@ -38,7 +38,7 @@ def converted(folder: Path, **how: object) -> converters.Conversion:
 
 
 @pytest.mark.parametrize("open_dims", [True, False])
-@pytest.mark.parametrize("target", converters.TARGETS)
+@pytest.mark.parametrize("target", converters.FORMS)
 def test_onnx_runtime_and_torch_cut_what_numpy_cuts(tmp_path, target, open_dims):
     import torch
 

@@ -77,7 +77,7 @@ def test_nothing_runs_elsewhere(folder: Path, provider: str, tmp_path: Path) -> 
     assert sessions.elsewhere(model, case.feeds_of(graph), provider, tmp_path) == []
 
 
-@pytest.mark.parametrize("target", converters.TARGETS)
+@pytest.mark.parametrize("target", converters.FORMS)
 @pytest.mark.parametrize("folder", PROOF, ids=case_id)
 def test_the_goldens_test_works_on_the_cpu(folder: Path, target: str, tmp_path: Path) -> None:
     holds(folder, target, "cpu")
@@ -119,7 +119,7 @@ def check_model(arch: str, provider: str, folder: Path) -> None:
     images = photographs()
     stored = runtime.load(hub.locate(arch, EMBEDDED, offline=True), "cpu")
     expected = stored.run({"data": images}, ["deconv1_2"])["deconv1_2"]
-    for target in converters.TARGETS:
+    for target in converters.FORMS:
         model = model_of(arch, target, folder)
         (found,) = sessions.opened(model, provider).run(["deconv1_2"], {"data": images})
         assert rmse(found, images) == pytest.approx(rmse(expected, images), abs=1e-4)

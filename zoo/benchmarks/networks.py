@@ -186,7 +186,7 @@ def tunnel(arch: str, side: int, folder: Path, target: str = "cpu") -> Files:
     """A network of the paper with the weights of the model that comes with the package.
 
     Written to `folder`: its definition, caffemodel, ours in ONNX for a target of
-    `converters.TARGETS`, and a naive export.
+    `converters.FORMS`, and a naive export.
     """
     import onnx
 

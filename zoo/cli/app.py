@@ -18,6 +18,7 @@ class Front(Page):
                 Entry("verify", "verify", "Compare a model with the network it was made of."),
                 Entry("inspect", "inspect", "Show what is in a file of Caffe's or ONNX's."),
                 Entry("layers", "layers", "List every layer type that is known."),
+                Entry("targets", "targets", "List the runtimes that a model can be written for."),
             ),
         ),
         (

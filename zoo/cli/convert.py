@@ -37,10 +37,9 @@ def convert(
         Target,
         typer.Option(
             "--target",
-            help="How unpooling is written: cpu MaxUnpool, cuda ScatterElements, "
-            "portable what every runtime has.",
+            help="The runtime that it is for; `zoo targets` has the table.",
         ),
-    ] = Target.cpu,
+    ] = Target.portable,
     split: Annotated[
         bool,
         typer.Option("--split", help="Write OUT.encoder.onnx and OUT.decoder.onnx instead."),

@@ -114,11 +114,16 @@ class ChannelOrder(StrEnum):
 
 
 class Target(StrEnum):
-    """How unpooling is written."""
+    """The runtime that a model is for, as `converters.TARGETS` has them."""
 
+    portable = "portable"
     cpu = "cpu"
     cuda = "cuda"
-    portable = "portable"
+    opencv = "opencv"
+    openvino = "openvino"
+    webgpu = "webgpu"
+    tensorrt = "tensorrt"
+    coreml = "coreml"
 
 
 class Provider(StrEnum):

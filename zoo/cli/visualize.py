@@ -76,7 +76,7 @@ def visualize(
     ] = False,
     target: Annotated[
         Target, typer.Option("--target", help="What --onnx and --stored are written for.")
-    ] = Target.cpu,
+    ] = Target.portable,
     mean: options.Mean = None,
     shape: options.Shapes = None,
     seed: options.Seed = 0,

@@ -55,9 +55,20 @@ def decoder_stages(path: Path, blob: np.ndarray) -> list[Stage]:
 
 
 def _decoder_blobs(model: onnx.ModelProto) -> list[str]:
-    """Names of the definition's float blobs from the first unpooling on, in order."""
+    """Names of the definition's float blobs from the first unpooling on, in order.
+
+    It is what reads a switch map, which a whole network gives out and a decoder takes in.
+    """
+    import onnx
+
     nodes = list(model.graph.node)
-    starts = [i for i, node in enumerate(nodes) if node.op_type in ("MaxUnpool", "ScatterElements")]
+    masks = {
+        value.name
+        for value in (*model.graph.input, *model.graph.output)
+        if value.type.tensor_type.elem_type == onnx.TensorProto.INT64
+    }
+    unpools = ("MaxUnpool", "ScatterElements")
+    starts = [i for i, n in enumerate(nodes) if n.op_type in unpools or masks & set(n.input)]
     if not starts:
         return []
     # A slash is in the names that the converter makes up for itself.

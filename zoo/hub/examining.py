@@ -99,14 +99,14 @@ def describe_file(path: Path, kind: str) -> File:
 def targets(model: onnx.ModelProto) -> tuple[str, ...]:
     """Where a model runs, by its operators.
 
-    ONNX Runtime's CUDA provider has no MaxUnpool, and onnxruntime-web's WebGPU has neither that nor
-    ScatterElements nor LRN nor a pooling's indices.
+    ONNX Runtime's CUDA provider has no MaxUnpool, and a pooling's indices are other ones there
+    where maxima tie; onnxruntime-web's WebGPU has neither of these, nor ScatterElements nor LRN.
     """
     kinds = {node.op_type for node in model.graph.node}
     indices = any(node.op_type == "MaxPool" and len(node.output) > 1 for node in model.graph.node)
-    if "MaxUnpool" in kinds:
+    if "MaxUnpool" in kinds or indices:
         return ("cpu",)
-    if indices or kinds & {"ScatterElements", "LRN"}:
+    if kinds & {"ScatterElements", "LRN"}:
         return ("cpu", "cuda")
     return schema.TARGETS
 

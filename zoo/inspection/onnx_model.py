@@ -39,13 +39,14 @@ def summary(path: Path) -> dict[str, Any]:
     nodes: list[dict[str, Any]] = []
     memory = 0
     for node in model.graph.node:
-        # Int64 constants are shapes and axes, not something that was learned.
+        # Int64 constants are shapes and axes, single numbers are arithmetic: not what was learned.
         mine = [
             stored[name]
             for name in node.input
             if name in stored
             and name not in counted
             and stored[name].data_type != onnx.TensorProto.INT64
+            and stored[name].dims
         ]
         counted.update(tensor.name for tensor in mine)
         shapes = {name: known.get(name, ["?"]) for name in node.output if name}

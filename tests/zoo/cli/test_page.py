@@ -101,7 +101,7 @@ def test_completion_offers_commands_options_and_values(tmp_path):
     assert set(completed("bash", "zoo ", tmp_path).split()) == set(Front.entries())
     assert completed("bash", "zoo data ", tmp_path).split() == list(DataPage.entries())
     assert completed("bash", "zoo convert --wei", tmp_path).split() == ["--weights"]
-    assert completed("bash", "zoo convert --target c", tmp_path).split() == ["cpu", "cuda"]
+    assert completed("bash", "zoo convert --target cp", tmp_path).split() == ["cpu"]
     assert "Fetch a model from a hub." in completed("zsh", "zoo pu", tmp_path)
     assert "pull\tFetch a model from a hub." in completed("fish", "zoo pu", tmp_path)
 

@@ -66,7 +66,7 @@ def test_what_the_index_says(zoo, models, tmp_path):
     assert entry.preprocessing.mean == (104, 117, 123)
     assert entry.preprocessing.input_size == (16, 16)
     whole, encoder, decoder = (file.network for file in entry.models)
-    assert (whole.part, whole.targets, whole.opset) == ("whole", ("cpu",), 18)
+    assert (whole.part, whole.targets, whole.opset) == ("whole", ("cpu", "cuda", "portable"), 18)
     assert (encoder.part, decoder.part) == ("encoder", "decoder")
     assert [tensor.name for tensor in whole.inputs] == ["data"]
     assert whole.inputs[0].shape == ("batch", 3, "height", "width")

@@ -46,7 +46,7 @@ for (const name of job.models) {
 @pytest.mark.browser
 @pytest.mark.skipif(NODE is None, reason="needs node")
 @pytest.mark.skipif(not vendor.is_right(RUNTIME), reason="needs onnxruntime-web in the cache")
-@pytest.mark.parametrize("target", converters.TARGETS)
+@pytest.mark.parametrize("target", converters.FORMS)
 def test_the_browsers_runtime_gives_the_same_numbers(tmp_path: Path, target: str) -> None:
     graph, rng = built(TWO_BLOCKS, 3), np.random.default_rng(5)
     feeds = {
