@@ -28,7 +28,10 @@ WITHOUT_TORCH = (
 
 @dataclass(frozen=True)
 class Verification:
-    """What was compared: a row for each input, at least one of them with a comparison."""
+    """What was compared: a row for each input, at least one of them with a comparison.
+
+    Of no row may anything be `judged`: then nothing is known of the model.
+    """
 
     rows: tuple[Row, ...]
     tolerance: float
@@ -43,11 +46,27 @@ class Verification:
         """The first blob that departs, None where all agree."""
         return next((row.first for row in self.rows if row.first is not None), None)
 
+    @property
+    def judged(self) -> bool:
+        """Whether anything was judged."""
+        return any(row.judged for row in self.rows)
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why inputs, or some of their blobs, were not judged: a sentence for each reason."""
+        by_reason: dict[str, list[str]] = {}
+        for row in self.rows:
+            for item in row.comparisons:
+                names = by_reason.setdefault(item.unjudged, []) if item.unjudged else [row.input]
+                if row.input not in names:
+                    names.append(row.input)
+        return [f"not judged on {', '.join(names)}: {why}" for why, names in by_reason.items()]
+
     def as_dict(self) -> dict[str, Any]:
         """As `zoo verify --json` prints it."""
         first = self.first
         return {
-            "ok": first is None,
+            "ok": first is None and self.judged,
             "tolerance": self.tolerance,
             "provider": self.provider,
             "input": self.source,

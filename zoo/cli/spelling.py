@@ -20,6 +20,7 @@ OPTIONS = {
     "hold_out": "--hold-out",
     "host": "--host",
     "hub": "--hub",
+    "inputs": "--inputs",
     "json": "--json",
     "lenient": "--lenient",
     "masks": "--masks",

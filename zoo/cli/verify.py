@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prototxt.errors import ZooError
+from prototxt.errors import Argument, Sentence, ZooError
 from zoo.cli import options
 from zoo.cli.options import Phase, Provider
 
@@ -92,6 +92,12 @@ def verify(
             subject=model,
             remedy="the model was not made of this definition and these weights, or is wrong",
         )
+    if not found.judged:
+        raise ZooError(
+            f"could not judge it: {found.reasons[0]}",
+            subject=model,
+            remedy=Sentence("give inputs that it is made for with ", Argument("inputs")),
+        )
 
 
 def _show(say: Printer, found: Verification) -> None:
@@ -103,7 +109,7 @@ def _show(say: Printer, found: Verification) -> None:
         f"tolerance {found.tolerance:g} of a blob's largest magnitude; "
         f"ONNX Runtime on {found.provider}"
     )
-    say.notes(found.notes)
+    say.notes([*found.notes, *found.reasons])
 
 
 def _cells(row: Row) -> list[object]:
@@ -112,8 +118,8 @@ def _cells(row: Row) -> list[object]:
         " / ".join(dict.fromkeys(x for c in row.comparisons for x in (c.left, c.right))),
         len({item.blob for item in row.comparisons}),
         row.worst.blob if row.worst else "",
-        f"{max((c.max_rel for c in row.comparisons if not c.mask), default=0):.3g}",
+        f"{max((c.max_rel for c in row.judged if not c.mask), default=0):.3g}",
         sum(int(c.max_abs) for c in row.comparisons if c.mask and not c.shapes),
         sum(item.rounding for item in row.comparisons),
-        row.ok,
+        row.ok if row.judged or not row.ok else "not judged",
     ]
