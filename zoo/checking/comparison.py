@@ -9,6 +9,8 @@ import numpy as np
 
 from prototxt.shapes import shape_text
 
+Blobs = dict[str, np.ndarray]
+
 TOLERANCE = 1e-4
 """Of a float blob: largest difference allowed, relative to the blob's largest magnitude."""
 

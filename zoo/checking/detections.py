@@ -78,7 +78,8 @@ def compare_all(
 def found(blob: np.ndarray) -> np.ndarray:
     """The rows that tell of something, K×7 in double precision."""
     rows = blob.reshape(-1, 7).astype(np.float64)
-    return rows[(rows[:, 1:] != -1).any(1)]
+    told: np.ndarray = rows[(rows[:, 1:] != -1).any(1)]
+    return told
 
 
 def distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo.checking import comparison
-from zoo.checking.comparison import Comparison, same
+from zoo.checking.comparison import Blobs, Comparison, same
 from zoo.checking.detections import compare_detections
 
 if TYPE_CHECKING:
     import torch
 
     from converters import Graph
-
-Blobs = dict[str, np.ndarray]
 
 STRICT = 0.1
 """Share of the tolerance that a single layer has, fed the same numbers."""

@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo.checking import comparison, float_range
-from zoo.checking.comparison import Comparison
+from zoo.checking.comparison import Blobs, Comparison
 from zoo.checking.detections import compare_all
-from zoo.checking.rounding import STRICT, Blobs, RoundingCheck
+from zoo.checking.rounding import STRICT, RoundingCheck
 
 if TYPE_CHECKING:
     from converters import Graph

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from zoo.checking.verification import Row
     from zoo.checking.verify import Verification
     from zoo.cli.console import Printer
+
+
+class Witness(StrEnum):
+    """Who may be asked besides."""
+
+    opencv = "opencv"
 
 
 def verify(
@@ -52,6 +59,11 @@ def verify(
     plugin: options.Plugins = None,
     lenient: options.Lenient = False,
     seed: options.Seed = 0,
+    against: Annotated[
+        Witness | None,
+        typer.Option("--against", help="Ask one more who runs Caffe's files: OpenCV 4."),
+    ] = None,
+    opencv: options.OpenCV = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -63,7 +75,8 @@ def verify(
     Switches must be equal but where the values that were pooled differ by rounding. A model that
     takes pixels is fed pixels; if it subtracts a mean image, that is read from the file that the
     data layer names, or --mean. Where PyTorch is not installed, the model is compared with the
-    outputs of --inputs alone.
+    outputs of --inputs alone. What leaves float32's range is not judged; if nothing can be, the
+    exit status is 1 as well. --against opencv compares with what OpenCV 4 makes of Caffe's files.
     """
     from zoo.checking.verify import verify as compare
     from zoo.cli.console import Printer
@@ -82,6 +95,8 @@ def verify(
         plugins=plugin or (),
         lenient=lenient,
         seed=seed,
+        against=against.value if against else None,
+        opencv=opencv,
         warn=say.warn,
     )
     say.result(found.as_dict())
