@@ -52,14 +52,18 @@ class Witness:
             env=environment(path=str(path.resolve()) if path else None),
         )
         said = self.answer()
-        if "absent" in said:
-            raise ZooError(
-                said["absent"],
-                subject=path or Argument("against", self.name),
-                remedy=Sentence(f"{INSTALL} and give ", Argument("opencv", "DIR")),
-            )
         self.version = said.get("version", "")
-        self.check(said)
+        try:
+            if "absent" in said:
+                raise ZooError(
+                    said["absent"],
+                    subject=path or Argument("against", self.name),
+                    remedy=Sentence(f"{INSTALL} and give ", Argument("opencv", "DIR")),
+                )
+            self.check(said)
+        except ZooError:
+            self.close()
+            raise
 
     def answer(self) -> dict[str, Any]:
         """Its next line; that it `failed` where it has ended."""
