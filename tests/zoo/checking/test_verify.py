@@ -258,6 +258,20 @@ def test_a_given_answer_beyond_float32_is_not_judged_without_torch(tmp_path):
     assert not row.ok and row.first.blob == "y"
 
 
+def test_an_overflow_that_the_given_answer_has_not_is_an_error(zoo, tmp_path):
+    """Rebuild and model may be wrong in the same way: Caffe's own numbers tell."""
+    growing(tmp_path)
+    x = np.full((1, 5), 100, np.float32)
+    np.savez(tmp_path / "io.npz", **{"in.x": x, "out.y": x})
+    run = zoo("verify", "net.prototxt", "net.onnx", "--inputs", "io.npz")
+    assert run.status == 1 and "blob 'y' departs, onnx against given" in run.err
+    np.savez(tmp_path / "io.npz", **{"in.x": x, "out.y": np.inf * x})
+    assert zoo("verify", "net.prototxt", "net.onnx", "--inputs", "io.npz").status == 1  # no number
+    np.savez(tmp_path / "io.npz", **{"in.x": x / 2, "out.y": np.exp(x / 2) * 1.1})
+    run = zoo("verify", "net.prototxt", "net.onnx", "--inputs", "io.npz")
+    assert run.status == 0 and "not judged on the given input" in run.out + run.err
+
+
 @pytest.mark.parametrize("name", ["wq_detect", "w2x_upresnet10"])
 def test_published_networks_are_right(zoo, shared, name):
     """One finds nothing and on large inputs overflows, the other averages 7056 equal numbers."""
