@@ -82,6 +82,9 @@ class LayerType(Generic[P]):
     """Shown while training, never minimised (Accuracy)."""
     is_postprocessing: ClassVar[bool] = False
     """It makes detections of what the network predicts; `raw` stops before it (DetectionOutput)."""
+    gives_detections: ClassVar[bool] = False
+    """Its top is 1×1×K×7, a row for each thing found: image, label, score, corners; where nothing
+    is, a row of -1 for each image, but for its number."""
     discards: ClassVar[bool] = False
     """Whatever it reads is not wanted (Silence)."""
     learns: ClassVar[bool] = False

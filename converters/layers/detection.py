@@ -94,6 +94,7 @@ class DetectionOutput(LayerType[DetectionOutputParams]):
     bottoms = (3, 4)  # the fourth is the picture that `visualize` would draw on
     Params = DetectionOutputParams
     is_postprocessing = True
+    gives_detections = True
 
     def prepare(self, node: Node[DetectionOutputParams]) -> None:
         p = node.params

@@ -78,6 +78,7 @@ class YoloDetector(LayerType[Y]):
     fork = "MobileNet-YOLO (eric612/MobileNet-YOLO)"
     bottoms = (1, None)
     is_postprocessing = True
+    gives_detections = True
     by_class: ClassVar[bool]
     """Each class of a box is a detection of its own, by sigmoid; else the best, by softmax."""
 

@@ -20,9 +20,9 @@ from tests.gpu import sessions
 from tests.gpu.conftest import works
 from zoo import hub
 from zoo.benchmarks import contestants, networks
-from zoo.benchmarks.crew import environment
 from zoo.hub.places import EMBEDDED
 from zoo.paper import architectures, coding
+from zoo.processes import environment
 
 MEAN = np.array([104, 117, 123], np.float32)[:, None, None]
 PROOF = [c for c in CASES if c.name.startswith(("conv", "pool", "mini", "unpool"))][:6]

@@ -10,13 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from zoo.checking.opencv_process import Unavailable, caffe_reader
+
 __all__ = ["Unavailable", "make"]
 
 Call = Callable[[], Any]
-
-
-class Unavailable(Exception):
-    """This contestant cannot run here; says why."""
 
 
 def make(spec: dict[str, Any]) -> Call:
@@ -116,12 +114,7 @@ def device_of(spec: dict[str, Any]) -> str:
 
 def opencv(spec: dict[str, Any]) -> Call:
     """OpenCV's own reader of Caffe's files, which OpenCV 5 dropped."""
-    try:
-        import cv2
-    except ImportError:
-        raise Unavailable("OpenCV is not installed") from None
-    if not hasattr(cv2.dnn, "readNetFromCaffe"):
-        raise Unavailable(f"OpenCV {cv2.__version__} no longer reads Caffe's files; 4.x does")
+    cv2 = caffe_reader()
     cv2.setNumThreads(spec["threads"])
     net = cv2.dnn.readNetFromCaffe(spec["net"], spec["caffemodel"])
     image = feeds(spec["shape"])

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from prototxt.errors import ZooError
+from zoo.processes import environment
 
-from .crew import environment
 from .networks import Files, classifier, vgg16
 from .timing import Timing, interleave
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import zoo
 from prototxt.errors import ZooError
+from zoo.processes import environment
 
 from .timing import Timing, calls_per_turn, interleave
 
-__all__ = ["Measurement", "Worker", "compete", "environment"]
+__all__ = ["Measurement", "Worker", "compete"]
 
 PAUSE = 0.02
 """Seconds before a turn: the threads of who had the last one spin on for a while."""
@@ -96,21 +94,6 @@ class Worker:
                 with contextlib.suppress(OSError):
                     pipe.close()
         return peak
-
-
-def environment(threads: int, path: str | None = None) -> dict[str, str]:
-    """The variables by which libraries learn how many threads to use, and where ours is.
-
-    `path` is a folder of packages that go before the installed ones.
-    """
-    root = str(Path(zoo.__file__).parents[1])
-    paths = [*([path] if path else []), root, os.environ.get("PYTHONPATH", "")]
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    return {
-        **os.environ,
-        **dict.fromkeys(names, str(threads)),
-        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-    }
 
 
 @contextlib.contextmanager

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from prototxt.shapes import shape_text
+
+Blobs = dict[str, np.ndarray]
 
 TOLERANCE = 1e-4
 """Of a float blob: largest difference allowed, relative to the blob's largest magnitude."""
@@ -44,6 +45,8 @@ class Comparison:
     """The layer that makes the blob, and its place: ``'conv1' (Convolution), net.prototxt:7``."""
     rounding: bool = False
     """Farther apart than the tolerance, and `ok` all the same: rounding alone decided."""
+    unjudged: str = ""
+    """Why nothing can be said of it, and `ok` means nothing: it leaves what float32 can hold."""
 
     def as_dict(self) -> dict[str, Any]:
         """All fields by name, for `--json`."""
@@ -104,18 +107,9 @@ def compare(
     return found(worst, worst / scale, float(apart.mean()), place, worst <= tolerance * scale)
 
 
-def compare_all(
-    order: Iterable[str],
-    left: tuple[str, Mapping[str, np.ndarray]],
-    right: tuple[str, Mapping[str, np.ndarray]],
-    tolerance: float = TOLERANCE,
-) -> list[Comparison]:
-    """Compare every blob that both sides have, in this order (that of the network)."""
-    return [
-        compare(name, (left[0], left[1][name]), (right[0], right[1][name]), tolerance)
-        for name in order
-        if name in left[1] and name in right[1]
-    ]
+def same(name: str, left: np.ndarray, right: np.ndarray, tolerance: float) -> bool:
+    """Whether two arrays of one blob agree, as `compare` judges it."""
+    return compare(name, ("", left), ("", right), tolerance).ok
 
 
 def near_ties(

@@ -9,8 +9,9 @@ import numpy as np
 
 from prototxt.errors import ZooError
 from zoo.checking import probes
+from zoo.checking.comparison import Blobs
 from zoo.checking.pixel_probes import draw
-from zoo.checking.verification import Blobs, call
+from zoo.checking.verification import call
 from zoo.data.npz import read_npz
 
 if TYPE_CHECKING:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prototxt.errors import ZooError
+from prototxt.errors import Argument, Sentence, UsageError, ZooError
 from zoo import extras
-from zoo.checking import comparison, feeds, probes
+from zoo.checking import comparison, feeds, probes, witness
 from zoo.checking.pixel_probes import pixel_feed
+from zoo.checking.rounding import WITNESSES
 from zoo.checking.verification import Row, Verifier
 
 if TYPE_CHECKING:
@@ -28,7 +30,10 @@ WITHOUT_TORCH = (
 
 @dataclass(frozen=True)
 class Verification:
-    """What was compared: a row for each input, at least one of them with a comparison."""
+    """What was compared: a row for each input, at least one of them with a comparison.
+
+    Of no row may anything be `judged`: then nothing is known of the model.
+    """
 
     rows: tuple[Row, ...]
     tolerance: float
@@ -43,11 +48,25 @@ class Verification:
         """The first blob that departs, None where all agree."""
         return next((row.first for row in self.rows if row.first is not None), None)
 
+    @property
+    def judged(self) -> bool:
+        """Whether anything was judged."""
+        return any(row.judged for row in self.rows)
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why inputs, or some of their blobs, were not judged: a sentence for each reason."""
+        by_reason: dict[str, list[str]] = {}
+        for row in self.rows:
+            for reason in dict.fromkeys(i.unjudged for i in row.comparisons if i.unjudged):
+                by_reason.setdefault(reason, []).append(row.input)
+        return [f"not judged on {', '.join(names)}: {why}" for why, names in by_reason.items()]
+
     def as_dict(self) -> dict[str, Any]:
         """As `zoo verify --json` prints it."""
         first = self.first
         return {
-            "ok": first is None,
+            "ok": first is None and self.judged,
             "tolerance": self.tolerance,
             "provider": self.provider,
             "input": self.source,
@@ -73,6 +92,8 @@ def verify(
     plugins: Sequence[Path] = (),
     lenient: bool = False,
     seed: int = 0,
+    against: str | None = None,
+    opencv: Path | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Verification:
     """Feed a network, rebuilt in PyTorch, and the ONNX file made of it the same, and compare.
@@ -80,14 +101,17 @@ def verify(
     What is fed are the blobs of the .npz `inputs` (N×C×H×W; pixels as N×H×W×C uint8), whose outputs
     are compared as well, or one input for each kind of `probes.KINDS`, drawn by `seed`. `tolerance`
     is relative to a blob's largest magnitude (default `comparison.TOLERANCE`); `mean` is what a
-    model that takes pixels subtracts. Raises ZooError where there is nothing to compare: another
-    network's model, or inputs that do not fit. A departure is no error, but `Verification.first`.
+    model that takes pixels subtracts. `against` is one of `WITNESSES`, who is asked as well: OpenCV
+    4, which a folder `opencv` of packages may hold. Raises ZooError where there is nothing to
+    compare: another network's model, inputs that do not fit, a witness that cannot. A departure is
+    no error, but `Verification.first`, nor is it one that nothing could be `judged`.
     """
     import converters
     import prototxt
     import runtime
     from converters.preprocessing import stated
 
+    check_witness(against, opencv)
     limit = comparison.TOLERANCE if tolerance is None else tolerance
     loaded = runtime.load(model, provider)
     for path in plugins:
@@ -113,15 +137,19 @@ def verify(
     check_inputs(graph, loaded, net)
     # Given outputs are something to compare with even where the network cannot be rebuilt.
     rebuild = not given_out or extras.installed("torch")
-    notes = () if rebuild else (WITHOUT_TORCH.format(install=extras.PACKAGES["torch"].install),)
-    verifier = Verifier(graph, loaded, model, limit, rebuild)
-    if inputs:
-        rows = [verifier.check("the given input", given_in, fed, given_out)]
-    else:
-        rows = []
-        for kind in probes.KINDS:
-            drawn, fed = feeds.drawn(kind, whole, graph, loaded, seed, pixels)
-            rows.append(verifier.check(kind, drawn, fed))
+    notes = [] if rebuild else [WITHOUT_TORCH.format(install=extras.PACKAGES["torch"].install)]
+    asked = witness.opencv(read, graph, weights, opencv) if against else contextlib.nullcontext()
+    with asked as third:
+        verifier = Verifier(graph, loaded, model, limit, rebuild, third)
+        if inputs:
+            rows = [verifier.check("the given input", given_in, fed, given_out)]
+        else:
+            rows = []
+            for kind in probes.KINDS:
+                drawn, fed = feeds.drawn(kind, whole, graph, loaded, seed, pixels)
+                rows.append(verifier.check(kind, drawn, fed))
+        if third is not None:
+            notes += third.notes([value.name for value in graph.outputs])
     if not any(row.comparisons for row in rows):
         raise ZooError(
             "no output blob that both sides have",
@@ -129,7 +157,23 @@ def verify(
             remedy=f"the model's are {', '.join(spec.name for spec in loaded.outputs)}",
         )
     source = str(inputs) if inputs else f"drawn, seed {seed}"
-    return Verification(tuple(rows), limit, loaded.provider, source, notes)
+    return Verification(tuple(rows), limit, loaded.provider, source, tuple(notes))
+
+
+def check_witness(against: str | None, opencv: Path | None) -> None:
+    """UsageError for a witness that is none, or a folder for one that nobody asks."""
+    if against is not None and against not in WITNESSES:
+        raise UsageError(
+            "no such witness",
+            subject=Argument("against", against),
+            remedy=f"there is {', '.join(WITNESSES)}",
+        )
+    if opencv is not None and against is None:
+        raise UsageError(
+            "nobody asks OpenCV",
+            subject=Argument("opencv"),
+            remedy=Sentence("give ", Argument("against", "opencv")),
+        )
 
 
 def check_inputs(graph: Graph, model: Model, net: Path) -> None:

@@ -42,14 +42,7 @@ def bench(
     large: Annotated[
         bool, typer.Option("--large", help="Also convert a model of 3 GB, within 6 GiB of memory.")
     ] = False,
-    opencv: Annotated[
-        Path | None,
-        typer.Option(
-            "--opencv",
-            metavar="DIR",
-            help="A folder with OpenCV 4 (pip install --target), as OpenCV 5 reads no Caffe files.",
-        ),
-    ] = None,
+    opencv: options.OpenCV = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Small networks and few rounds: whether it works.")
     ] = False,

@@ -96,6 +96,14 @@ Hub = Annotated[
 Offline = Annotated[
     bool, typer.Option("--offline", help="Use what was fetched before, and no network.")
 ]
+OpenCV = Annotated[
+    Path | None,
+    typer.Option(
+        "--opencv",
+        metavar="DIR",
+        help="A folder with OpenCV 4 (pip install --target), as OpenCV 5 reads no Caffe files.",
+    ),
+]
 Batch = Annotated[int, typer.Option("--batch", min=1, help="Images at a time.")]
 
 

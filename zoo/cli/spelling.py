@@ -11,6 +11,7 @@ from prototxt.errors import Argument, Function, Sentence
 from prototxt.shapes import shape_text
 
 OPTIONS = {
+    "against": "--against",
     "arch": "--arch",
     "caffemodels": "--caffemodels",
     "data": "--data",
@@ -20,6 +21,7 @@ OPTIONS = {
     "hold_out": "--hold-out",
     "host": "--host",
     "hub": "--hub",
+    "inputs": "--inputs",
     "json": "--json",
     "lenient": "--lenient",
     "masks": "--masks",
@@ -28,6 +30,7 @@ OPTIONS = {
     "name": "--name",
     "neuron": "--neuron",
     "offline": "--offline",
+    "opencv": "--opencv",
     "output": "-o",
     "outputs": "--output",
     "phase": "--phase",

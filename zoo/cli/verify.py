@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prototxt.errors import ZooError
+from prototxt.errors import Argument, Sentence, ZooError
 from zoo.cli import options
 from zoo.cli.options import Phase, Provider
 
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from zoo.checking.verification import Row
     from zoo.checking.verify import Verification
     from zoo.cli.console import Printer
+
+
+class Witness(StrEnum):
+    """Who may be asked besides."""
+
+    opencv = "opencv"
 
 
 def verify(
@@ -52,6 +59,11 @@ def verify(
     plugin: options.Plugins = None,
     lenient: options.Lenient = False,
     seed: options.Seed = 0,
+    against: Annotated[
+        Witness | None,
+        typer.Option("--against", help="Ask one more who runs Caffe's files: OpenCV 4."),
+    ] = None,
+    opencv: options.OpenCV = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -63,7 +75,8 @@ def verify(
     Switches must be equal but where the values that were pooled differ by rounding. A model that
     takes pixels is fed pixels; if it subtracts a mean image, that is read from the file that the
     data layer names, or --mean. Where PyTorch is not installed, the model is compared with the
-    outputs of --inputs alone.
+    outputs of --inputs alone. What leaves float32's range is not judged; if nothing can be, the
+    exit status is 1 as well. --against opencv compares with what OpenCV 4 makes of Caffe's files.
     """
     from zoo.checking.verify import verify as compare
     from zoo.cli.console import Printer
@@ -82,6 +95,8 @@ def verify(
         plugins=plugin or (),
         lenient=lenient,
         seed=seed,
+        against=against.value if against else None,
+        opencv=opencv,
         warn=say.warn,
     )
     say.result(found.as_dict())
@@ -91,6 +106,12 @@ def verify(
             found.first.sentence(),
             subject=model,
             remedy="the model was not made of this definition and these weights, or is wrong",
+        )
+    if not found.judged:
+        raise ZooError(
+            f"could not judge it: {found.reasons[0]}",
+            subject=model,
+            remedy=Sentence("give inputs that it is made for with ", Argument("inputs")),
         )
 
 
@@ -103,7 +124,7 @@ def _show(say: Printer, found: Verification) -> None:
         f"tolerance {found.tolerance:g} of a blob's largest magnitude; "
         f"ONNX Runtime on {found.provider}"
     )
-    say.notes(found.notes)
+    say.notes([*found.notes, *found.reasons])
 
 
 def _cells(row: Row) -> list[object]:
@@ -112,8 +133,8 @@ def _cells(row: Row) -> list[object]:
         " / ".join(dict.fromkeys(x for c in row.comparisons for x in (c.left, c.right))),
         len({item.blob for item in row.comparisons}),
         row.worst.blob if row.worst else "",
-        f"{max((c.max_rel for c in row.comparisons if not c.mask), default=0):.3g}",
+        f"{max((c.max_rel for c in row.judged if not c.mask), default=0):.3g}",
         sum(int(c.max_abs) for c in row.comparisons if c.mask and not c.shapes),
         sum(item.rounding for item in row.comparisons),
-        row.ok,
+        row.ok if row.judged or not row.ok else "not judged",
     ]

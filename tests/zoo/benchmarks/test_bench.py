@@ -14,8 +14,9 @@ import converters
 import prototxt
 from prototxt.errors import ZooError
 from zoo.benchmarks import converting, machine, networks, report, running, training
-from zoo.benchmarks.crew import Measurement, Worker, compete, environment
+from zoo.benchmarks.crew import Measurement, Worker, compete
 from zoo.benchmarks.timing import Timing, calls_per_turn, interleave, seconds_per_call
+from zoo.processes import environment
 
 
 def clock(*times: float):

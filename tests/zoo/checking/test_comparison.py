@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from zoo.checking.comparison import compare, compare_all, near_ties
+from zoo.checking.comparison import compare, near_ties
+from zoo.checking.detections import compare_all
 
 
 def test_equal_blobs_agree():

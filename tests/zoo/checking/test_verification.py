@@ -15,21 +15,12 @@ from converters.legal_inputs import legal_inputs
 from tests.converters.checker import Case
 from tests.converters.forks import build
 from tests.converters.test_fork_networks import NETWORKS
+from tests.zoo.checking.spoiling import behind, rows_of, spoil_weight
 from zoo.checking import probes
 from zoo.checking.verification import Verifier
 
 GOLDENS = Path(__file__).parents[2] / "goldens"
 CASES = sorted(p.parent for p in GOLDENS.glob("*/*/io.npz") if p.parts[-3] in ("layers", "nets"))
-
-
-def rows_of(graph, model, folder, kinds=probes.KINDS, tolerance=1e-4):
-    """What the verifier finds on each kind of input, by kind."""
-    path = folder / "model.onnx"
-    onnx.save(model, path)
-    verifier = Verifier(graph, runtime.load(path, "cpu"), path, tolerance)
-    shapes = {value.name: value.shape for value in graph.inputs}
-    feeds = {kind: probes.probe(kind, shapes, legal_inputs(graph)) for kind in kinds}
-    return {kind: verifier.check(kind, feeds[kind], feeds[kind]) for kind in kinds}
 
 
 @pytest.mark.parametrize("folder", CASES, ids=lambda folder: f"{folder.parent.name}/{folder.name}")
@@ -127,25 +118,6 @@ def net():
         prototxt.parse_net(NET, "net.prototxt").select("TEST"), seed=0, open_dims=False
     )
     return fixed, converters.to_onnx(graph)
-
-
-def spoil_weight(model, name, index, change):
-    tensor = next(t for t in model.graph.initializer if t.name == name)
-    array = numpy_helper.to_array(tensor).copy()
-    array.flat[index] += change
-    tensor.CopyFrom(numpy_helper.from_array(array, name))
-
-
-def behind(model, blob, *nodes):
-    """Put nodes between the maker of `blob`, who then writes `blob/right`, and its readers."""
-    for node in model.graph.node:
-        for index, name in enumerate(node.output):
-            if name == blob:
-                node.output[index] = f"{blob}/right"
-    ordered = list(model.graph.node)
-    at = max(i for i, node in enumerate(ordered) if f"{blob}/right" in node.output) + 1
-    del model.graph.node[:]
-    model.graph.node.extend([*ordered[:at], *nodes, *ordered[at:]])
 
 
 def test_a_sound_model_agrees_everywhere(net, tmp_path):
