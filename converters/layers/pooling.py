@@ -261,6 +261,12 @@ class Pooling(LayerType[PoolingParams]):
             self.average(node, b)
         elif masked and self.pairs(node):
             self.pair_mask(node, b)
+        elif masked and b.form.switches == "ArgMax" and p.global_pooling:
+            y, mask = node.outputs
+            b.op("GlobalMaxPool", node.inputs[0], out=y)
+            planes = b.op("Reshape", node.inputs[0], b.ints(0, 0, -1))
+            place = b.op("ArgMax", planes, axis=2, select_last_index=0)
+            b.op("Unsqueeze", place, b.ints(3), out=mask)
         elif masked and b.form.switches == "ArgMax":
             # The CUDA provider's MaxPool gives of several maxima the first by columns.
             self.portable_mask(node, b)

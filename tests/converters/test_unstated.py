@@ -181,6 +181,7 @@ def test_the_command_takes_train_layers_where_the_test_phase_has_no_data(
     path.write_text(data().replace("type:", "include { phase: TRAIN } type:") + CONV)
     run = zoo("convert", path, "-o", tmp_path / "n.onnx", "--json")
     assert "no layer of the TEST phase writes 'data'" in run.json["notes"][0]
+    assert zoo("verify", path, tmp_path / "n.onnx").status == 0
     run = zoo("convert", path, "-o", tmp_path / "n.onnx", "--phase", "test")
     assert run.status == 1 and "no layer of this phase writes it" in run.err
 

@@ -85,7 +85,7 @@ def verify(
     *,
     inputs: Path | None = None,
     tolerance: float | None = None,
-    phase: str = "test",
+    phase: str | None = None,
     stages: Sequence[str] = (),
     provider: str = "cpu",
     mean: str | None = None,
@@ -101,10 +101,13 @@ def verify(
     What is fed are the blobs of the .npz `inputs` (N×C×H×W; pixels as N×H×W×C uint8), whose outputs
     are compared as well, or one input for each kind of `probes.KINDS`, drawn by `seed`. `tolerance`
     is relative to a blob's largest magnitude (default `comparison.TOLERANCE`); `mean` is what a
-    model that takes pixels subtracts. `against` is one of `WITNESSES`, who is asked as well: OpenCV
-    4, which a folder `opencv` of packages may hold. Raises ZooError where there is nothing to
-    compare: another network's model, inputs that do not fit, a witness that cannot. A departure is
-    no error, but `Verification.first`, nor is it one that nothing could be `judged`.
+    model that takes pixels subtracts. `phase` is by default ``test``, of a definition for training
+    alone its TRAIN layers, as they are converted. `against` is one of `WITNESSES`, who is asked as
+    well: OpenCV 4, which a folder `opencv` of packages may hold.
+
+    Raises ZooError where there is nothing to compare: another network's model, inputs that do not
+    fit, a witness that cannot. A departure is no error, but `Verification.first`, nor is it one
+    that nothing could be `judged`.
     """
     import converters
     import prototxt
@@ -116,15 +119,16 @@ def verify(
     loaded = runtime.load(model, provider)
     for path in plugins:
         converters.load_plugin(path)
-    read = prototxt.read_net(net, lenient=lenient, warn=warn)
-    read = read.select(phase.upper(), (*read.stages, *stages))
+    written = prototxt.read_net(net, lenient=lenient, warn=warn)
+    read = written.select((phase or "test").upper(), (*written.stages, *stages))
     part = loaded.metadata.get("zoo.part")
     pixels = pixel_feed(loaded, mean, stated(read))
     given_in, fed, given_out = feeds.given(inputs, loaded, pixels) if inputs else ({}, {}, {})
     fixed = feeds.fixed_shapes(loaded, given_in, pixels)
-    whole = converters.convert(
-        read,
+    rebuilt = converters.convert(
+        read if phase else written,
         weights,
+        stages=() if phase else stages,
         shapes=(fixed if not part or pixels else None) or None,
         open_dims=False,
         # A part's outputs are told by the split, not by the network.
@@ -132,7 +136,8 @@ def verify(
         seed=seed,
         lenient=lenient,
         warn=warn,
-    ).graph
+    )
+    read, whole = rebuilt.definition, rebuilt.graph
     graph = feeds.part_of(whole, part)
     check_inputs(graph, loaded, net)
     # Given outputs are something to compare with even where the network cannot be rebuilt.

@@ -44,7 +44,7 @@ def convert(
         bool,
         typer.Option("--split", help="Write OUT.encoder.onnx and OUT.decoder.onnx instead."),
     ] = False,
-    phase: options.PhaseOrNone = None,
+    phase: options.PhaseOption = None,
     stage: options.Stages = None,
     shape: options.Shapes = None,
     blobs: Annotated[

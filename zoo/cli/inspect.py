@@ -16,7 +16,7 @@ def inspect(
             metavar="FILE", help="A .prototxt, solver, .caffemodel, .binaryproto or .onnx."
         ),
     ],
-    phase: options.PhaseOrNone = None,
+    phase: options.PhaseOption = None,
     stage: options.Stages = None,
     shape: options.Shapes = None,
     plugin: options.Plugins = None,

@@ -151,8 +151,7 @@ ChannelOrderOption = Annotated[
         help="The order in which the network takes colours; default BGR, as Caffe does.",
     ),
 ]
-PhaseOption = Annotated[Phase, typer.Option("--phase", help="Which phase's layers.")]
-PhaseOrNone = Annotated[
+PhaseOption = Annotated[
     Phase | None,
     typer.Option(
         "--phase", help="Which phase's layers; default: test, of a definition for training train."

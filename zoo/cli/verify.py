@@ -10,7 +10,7 @@ import typer
 
 from prototxt.errors import Argument, Sentence, ZooError
 from zoo.cli import options
-from zoo.cli.options import Phase, Provider
+from zoo.cli.options import Provider
 
 if TYPE_CHECKING:
     from zoo.checking.verification import Row
@@ -52,7 +52,7 @@ def verify(
             help="Largest difference, relative to the blob's largest magnitude; default 1e-4.",
         ),
     ] = None,
-    phase: options.PhaseOption = Phase.test,
+    phase: options.PhaseOption = None,
     stage: options.Stages = None,
     provider: options.ProviderOption = Provider.cpu,
     mean: options.Mean = None,
@@ -88,7 +88,7 @@ def verify(
         weights,
         inputs=inputs,
         tolerance=tolerance,
-        phase=phase.value,
+        phase=phase.value if phase else None,
         stages=stage or (),
         provider=provider.value,
         mean=mean,
