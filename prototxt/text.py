@@ -225,7 +225,10 @@ class Parser:
                 if not self.take(",") and not self.peek("]"):
                     raise self.expected("',' or ']'")
         else:
-            into.fields.append(Field(name, self.scalar(), position))
+            value = self.scalar()
+            if value.kind == "identifier" and self.peek(":"):  # source: batch_size: 64
+                raise FormatError(f"{name!r} has no value", position=position)
+            into.fields.append(Field(name, value, position))
         self.take(";", ",")
 
     def nested(self, depth: int) -> Message:

@@ -47,6 +47,7 @@ PACKAGES = {
     "PIL": Package("pillow", "figures"),
     "matplotlib": Package("matplotlib", "figures"),
     "skimage": Package("scikit-image", "figures"),
+    "openvino": Package("openvino", "runtimes"),
     "jinja2": Package("jinja2", "gallery"),
     "markdown_it": Package("markdown-it-py", "gallery"),
     "markupsafe": Package("markupsafe", "gallery"),

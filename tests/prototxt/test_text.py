@@ -55,6 +55,7 @@ def test_every_field_knows_its_place() -> None:
     ("text", "message"),
     [
         ("a: 1 }", "n:1:6: expected a field's name, found '}'"),
+        ("m { a: # what?\n b: 2 }", "n:1:5: 'a' has no value"),
         ("m {\n a: 1", "n:2:6: expected '}' to close the '{' of line 1, found the end of the file"),
         ("m < a: 1 }", "n:1:10: expected a field's name, found '}'"),
         ("a 1", "n:1:3: expected ':' or '{' after 'a', found '1'"),

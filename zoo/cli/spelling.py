@@ -40,6 +40,7 @@ OPTIONS = {
     "provider": "--provider",
     "raw": "--raw",
     "runtime_web": "--runtime-web",
+    "runtimes": "--runtime",
     "shapes": "--shape",
     "size": "--size",
     "split": "--split",

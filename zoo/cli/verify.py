@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prototxt.errors import Argument, Sentence, ZooError
+from prototxt.errors import Argument, Sentence, UsageError, ZooError
 from zoo.cli import options
 from zoo.cli.options import Provider
 
 if TYPE_CHECKING:
+    from zoo.checking.runtimes import Answer
     from zoo.checking.verification import Row
     from zoo.checking.verify import Verification
     from zoo.cli.console import Printer
@@ -25,8 +26,16 @@ class Witness(StrEnum):
 
 
 def verify(
-    net: Annotated[Path, typer.Argument(metavar="NET.prototxt", help="The definition.")],
-    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="What it was converted to.")],
+    net: Annotated[
+        Path,
+        typer.Argument(
+            metavar="NET.prototxt|MODEL.onnx|DIR",
+            help="The definition; with --runtime a model, or a folder of models.",
+        ),
+    ],
+    model: Annotated[
+        Path | None, typer.Argument(metavar="[MODEL.onnx]", help="What it was converted to.")
+    ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(
@@ -64,6 +73,14 @@ def verify(
         typer.Option("--against", help="Ask one more who runs Caffe's files: OpenCV 4."),
     ] = None,
     opencv: options.OpenCV = None,
+    runtime: Annotated[
+        str | None,
+        typer.Option(
+            "--runtime",
+            metavar="NAME,...",
+            help="Run a model, or a folder's, in each of onnxruntime, openvino, opencv.",
+        ),
+    ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -77,11 +94,19 @@ def verify(
     data layer names, or --mean. Where PyTorch is not installed, the model is compared with the
     outputs of --inputs alone. What leaves float32's range is not judged; if nothing can be, the
     exit status is 1 as well. --against opencv compares with what OpenCV 4 makes of Caffe's files.
+    --runtime shows what other runtimes make of an ONNX file, beside ONNX Runtime.
     """
     from zoo.checking.verify import verify as compare
     from zoo.cli.console import Printer
 
     say = Printer(json, quiet)
+    if runtime is not None:
+        if model is not None:
+            raise UsageError("give --runtime a model or a folder, and no definition")
+        _across(say, net, runtime.split(","), inputs, tolerance, seed)
+        return
+    if model is None:
+        raise UsageError("give MODEL.onnx as well, or --runtime")
     found = compare(
         net,
         model,
@@ -113,6 +138,41 @@ def verify(
             subject=model,
             remedy=Sentence("give inputs that it is made for with ", Argument("inputs")),
         )
+
+
+def _across(
+    say: Printer,
+    path: Path,
+    runtimes: list[str],
+    inputs: Path | None,
+    tolerance: float | None,
+    seed: int,
+) -> None:
+    from zoo.checking.runtimes import across, models_in
+
+    answers = [
+        answer
+        for model in models_in(path)
+        for answer in across(model, runtimes, inputs=inputs, tolerance=tolerance, seed=seed)
+    ]
+    say.result({"answers": [answer.as_dict() for answer in answers]})
+    say.table(["model", "runtime", "version", "max rel", "says"], [_told(one) for one in answers])
+    wrong = next((answer for answer in answers if answer.differs), None)
+    if wrong is not None:
+        assert wrong.comparison is not None
+        raise ZooError(
+            wrong.comparison.sentence(),
+            subject=wrong.model,
+            remedy="convert for every runtime (--target portable), or for this one by its name",
+        )
+
+
+def _told(answer: Answer) -> list[object]:
+    far = answer.comparison
+    says = answer.absent or (f"refuses: {answer.refuses}" if answer.refuses else "")
+    says = says or ("agrees" if answer.agrees else "differs")
+    rel = "" if far is None else f"{far.max_rel:.1e}"
+    return [Path(answer.model).name, answer.runtime, answer.version, rel, says]
 
 
 def _show(say: Printer, found: Verification) -> None:

@@ -84,6 +84,7 @@ ROOMS = {
     "markupsafe": ("zoo/gallery/",),
     "lmdb": ("prototxt/", "zoo/data/"),
     "h5py": ("prototxt/", "zoo/data/"),
+    "openvino": ("zoo/checking/runtimes.py",),
 }
 """Where a package of an extra may be imported."""
 

@@ -1,0 +1,1 @@
+"""The models that we write, in the runtimes that people deploy."""
