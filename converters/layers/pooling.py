@@ -326,6 +326,7 @@ class Pooling(LayerType[PoolingParams]):
         first = b.op("MaxPool", x, kernel_shape=(1, 1), **both)
         lower, other, right = (b.op("Less", part, y) for part in (upper, first, left))
         column = b.op("And", other, b.op("Or", b.op("Not", lower), right))
+        b.pairs[id(mask)] = lower, column
         # Half the memory of int64, and any plane's index fits.
         width = b.op("Cast", b.size(x, 3), to=6)
         place = b.op("Mul", b.op("Cast", lower, to=6), width)

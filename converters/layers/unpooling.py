@@ -231,24 +231,20 @@ class MaxUnpooling(LayerType[U]):
         The places of a window lie side by side in the last axis: first those of each of its rows,
         then the rows, so that joining is all that it takes.
         """
-        x, mask = node.inputs
+        x = node.inputs[0]
         n, c = b.dim(x, 0), b.dim(x, 1)
         height, width = self.output_size(node, b)
         rows, columns = b.dim(x, 2), b.dim(x, 3)
-        index = b.op("Cast", mask, to=6)
         tall, wide = (
             b.arithmetic("Mul", dim, b.ints(stride))
             for dim, stride in ((rows, w.stride[0]), (columns, w.stride[1]))
         )
-        corner = self.corner_grid(b, rows, columns, width, w)
+        hits = self.pair_hits(node, b) or self.place_hits(node, b, w, width)
         lines = []
         for i in range(w.kernel[0]):
             places = []
             for j in range(w.kernel[1]):
-                ahead = b.arithmetic("Add", b.arithmetic("Mul", width, b.ints(i)), b.ints(j))
-                place = b.op("Add", corner, b.op("Cast", ahead, to=6)) if i or j else corner
-                hit = b.op("Equal", index, place)
-                placed = b.op("Where", hit, x, b.const(np.float32(0)))
+                placed = b.op("Where", hits[i, j], x, b.const(np.float32(0)))
                 places.append(b.op("Unsqueeze", placed, b.ints(4)))
             joined = b.op("Concat", *places, axis=4)
             lines.append(b.op("Reshape", joined, b.join(n, c, rows, wide)))
@@ -261,6 +257,34 @@ class MaxUnpooling(LayerType[U]):
         # A switch of the clipped last window could name a place that lies outside: none does.
         ends = b.join(height, width)
         b.op("Slice", full, b.ints(0, 0), ends, b.ints(2, 3), out=node.outputs[0])
+
+    def pair_hits(self, node: Node[U], b: OnnxBuilder) -> dict[tuple[int, int], str] | None:
+        """For each place of a 2×2 window whether the switch means it, by what the pool found."""
+        found = b.pairs.get(id(node.inputs[1]))
+        if found is None:
+            return None
+        lower, right = found
+        upper, left = b.op("Not", lower), b.op("Not", right)
+        return {
+            (i, j): b.op("And", row, column)
+            for i, row in enumerate((upper, lower))
+            for j, column in enumerate((left, right))
+        }
+
+    def place_hits(
+        self, node: Node[U], b: OnnxBuilder, w: Windows, width: str
+    ) -> dict[tuple[int, int], str]:
+        """The same for windows of any size, by the mask's indices in a plane of `width`."""
+        x, mask = node.inputs
+        index = b.op("Cast", mask, to=6)
+        corner = self.corner_grid(b, b.dim(x, 2), b.dim(x, 3), width, w)
+        hits = {}
+        for i in range(w.kernel[0]):
+            for j in range(w.kernel[1]):
+                ahead = b.arithmetic("Add", b.arithmetic("Mul", width, b.ints(i)), b.ints(j))
+                place = b.op("Add", corner, b.op("Cast", ahead, to=6)) if i or j else corner
+                hits[i, j] = b.op("Equal", index, place)
+        return hits
 
     def corner_grid(self, b: OnnxBuilder, rows: str, columns: str, width: str, w: Windows) -> str:
         """The index of each window's first place in a plane of `width`, h×w, int32."""
