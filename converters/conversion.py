@@ -28,7 +28,7 @@ from .errors import MissingBlob, NeedsShape
 from .families import KnownNetwork, recognise
 from .graph import Graph, Shape
 from .preprocessing import check_foldable, cropped_shapes, stated
-from .registry import load_plugin
+from .registry import find, load_plugin
 from .stored_shapes import stored_shapes
 from .targets import DEFAULT_TARGET
 
@@ -312,6 +312,7 @@ def convert(
         preprocessing=how,
         channels=first[1] if len(first) == 4 and first[1] in (1, 3) else None,
         known=known,
+        apart=images_apart(graph),
         digest=digest,
     )
     return Conversion(
@@ -327,6 +328,16 @@ def convert(
         split,
         external_data,
     )
+
+
+def images_apart(graph: Graph) -> bool:
+    """Whether what is made of an image depends on nothing else in the batch, whose size is open."""
+    ends = [*graph.inputs, *graph.outputs]
+    sizes = {value.shape[0] if value.shape else None for value in ends}
+    if len(sizes) != 1 or not isinstance(sizes.pop(), str):
+        return False
+    kinds = [(find(node.type), node) for node in graph.nodes]
+    return all(kind is not None and kind.each_image(node) for kind, node in kinds)
 
 
 def as_at_test(

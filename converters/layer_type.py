@@ -191,6 +191,10 @@ class LayerType(Generic[P]):
         """
         return []
 
+    def each_image(self, node: Node[P]) -> bool:
+        """Whether what it makes of an image depends on nothing else in the batch."""
+        return False
+
     def likely_batches(self, params: P) -> list[int]:
         """Numbers of images that the network's input may need, as its parameters suggest."""
         return []

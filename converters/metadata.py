@@ -35,12 +35,14 @@ def describe(
     preprocessing: Preprocessing,
     channels: int | None,
     known: KnownNetwork | None = None,
+    apart: bool = False,
     digest: Callable[[], str] | None = None,
 ) -> dict[str, str]:
     """The properties of a model about to be written. Reads the files to take their digests.
 
     `weights` is the caffemodel, if it is a file; without `trained` fillers drew. `channels` are
-    those of the images that it takes, None where it takes none. `digest` gives that of the weights,
+    those of the images that it takes, None where it takes none; `apart` tells that the images of a
+    batch have nothing to do with one another. `digest` gives that of the weights,
     where it is being taken already.
     """
     found = {
@@ -54,6 +56,8 @@ def describe(
     if weights is not None:
         found["caffe.weights"] = weights.name
         found["caffe.weights.sha256"] = digest() if digest is not None else sha256(weights)
+    if apart:
+        found["zoo.images"] = "apart"
     if known is not None:
         found["zoo.arch"] = known.arch
         found["zoo.task"] = known.task

@@ -37,9 +37,6 @@ class OnnxBuilder:
         self.graph, self.form, self.opset = graph, form, opset
         self.flat: dict[int, str] = {}
         """Mask value id -> ONNX's own flat indices of the same switches, where a pool made them."""
-        self.pairs: dict[int, tuple[str, str]] = {}
-        """Mask value id -> whether each switch is in the lower row, and in the right column, of its
-        2×2 window, where a pool made them."""
         self._nodes: list[onnx.NodeProto] = []
         self._tensors: dict[str, onnx.TensorProto] = {}
         self._large: dict[str, np.ndarray] = {}  # the numbers of tensors that have none yet

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,11 @@ PROVIDERS = {
 
 _OPTIONS: dict[str, dict[str, str]] = {"cuda": {"use_tf32": "0"}}
 """Float32 throughout: TF32 keeps 10 bits of 23, with which switches turn."""
+
+PARTS = 4
+"""Into how many parts a thread's share of a batch is cut."""
+MOST_TWICE = 64 << 20
+"""Bytes of a model whose weights may be held twice, so that images run apart."""
 
 _TYPES = {
     "tensor(float)": np.float32,
@@ -58,12 +65,20 @@ class Model:
         note: str,
         source: str,
         content: str | Path | bytes | None = None,
+        alone: Callable[[], Any] | None = None,
+        threads: int = 1,
     ) -> None:
+        """`alone` opens the model once more, for one thread, where its images may be run apart."""
         self._session, self._content = session, content
+        self._alone, self._threads = alone, threads
+        self._single: Any = None
+        self._workers: ThreadPoolExecutor | None = None
         self.provider, self.note, self.source = provider, note, source
         self.inputs = [spec(i) for i in session.get_inputs()]
         self.outputs = [spec(o) for o in session.get_outputs()]
         self.metadata: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
+        if self.metadata.get("zoo.images") != "apart":
+            self._alone = None
 
     def initializer(self, name: str) -> np.ndarray | None:
         """The numbers of a constant of the file; None where it has none of this name."""
@@ -111,10 +126,34 @@ class Model:
                 remedy=f"it takes {', '.join(checked) or 'nothing'}",
             )
         try:
-            found = self._session.run(wanted, checked)
+            found = self._parts(wanted, checked) or self._session.run(wanted, checked)
         except Exception as error:
             raise InferenceError(first_line(error), subject=self.source) from error
         return dict(zip(wanted, found, strict=True))
+
+    def _parts(self, wanted: list[str], feeds: Mapping[str, np.ndarray]) -> list[np.ndarray] | None:
+        """The batch in parts of a few images, each on one thread; None where that is no use.
+
+        Small layers do not fill several threads, and few images stay in the processor's caches:
+        1.1 to 1.3 times as fast. Only of a model whose images have nothing to do with one another.
+        """
+        sizes = {len(array) if array.ndim else 0 for array in feeds.values()}
+        threads = self._threads
+        size = max(sizes, default=0)
+        if self._alone is None or threads < 2 or len(sizes) != 1 or size < 2 * threads:
+            return None
+        if self._workers is None:
+            self._workers = ThreadPoolExecutor(threads, thread_name_prefix="images")
+            self._single = self._alone()
+        step = -(-size // (PARTS * threads))
+        single = self._single
+
+        def run(start: int) -> list[np.ndarray]:
+            part = {name: array[start : start + step] for name, array in feeds.items()}
+            return list(single.run(wanted, part))
+
+        parts = list(self._workers.map(run, range(0, size, step)))
+        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
     def _check(self, wanted: IOSpec, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
         if wanted.name not in feeds:
@@ -177,17 +216,18 @@ def load(model: str | Path | bytes, provider: str = "auto", threads: int | None 
             remedy="pip uninstall onnxruntime onnxruntime-gpu, "
             "then pip install the one that you want",
         )
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    # A thread that waits by spinning takes its core from whoever works: from its own main thread
-    # where two processors are one core, from others where the machine is shared. Measured on two
-    # processors: 5 to 15 % faster without, up to twice as fast when something else runs, too.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if threads is not None:
-        options.intra_op_num_threads = threads
     data = model if isinstance(model, bytes) else str(model)
 
-    def session(name: str) -> Any:
+    def session(name: str, threads: int | None) -> Any:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        # A thread that waits by spinning takes its core from whoever works: from its own main
+        # thread where two processors are one core, from others where the machine is shared.
+        # Measured on two processors: 5 to 15 % faster without, up to twice as fast when something
+        # else runs, too.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if threads is not None:
+            options.intra_op_num_threads = threads
         chain = [(PROVIDERS[n], _OPTIONS.get(n, {})) for n in dict.fromkeys((name, "cpu"))]
         try:
             with silenced():
@@ -204,7 +244,7 @@ def load(model: str | Path | bytes, provider: str = "auto", threads: int | None 
     note = ""
     if wanted != "cpu":
         if PROVIDERS[wanted] in available and device_is_there():
-            opened = session(wanted)
+            opened = session(wanted, threads)
             if PROVIDERS[wanted] in opened.get_providers():
                 return Model(opened, wanted, "", source, model)
         if provider != "auto":
@@ -214,7 +254,17 @@ def load(model: str | Path | bytes, provider: str = "auto", threads: int | None 
                 remedy=Sentence("use ", Argument("provider"), " cpu or auto"),
             )
         note = "no usable CUDA device: running on the CPU"
-    return Model(session("cpu"), "cpu", note, source, model)
+    size = len(model) if isinstance(model, bytes) else Path(model).stat().st_size
+    alone = functools.partial(session, "cpu", 1) if size <= MOST_TWICE else None
+    return Model(session("cpu", threads), "cpu", note, source, model, alone, threads or cores())
+
+
+def cores() -> int:
+    """The processors that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this system
+        return os.cpu_count() or 1
 
 
 def device_is_there() -> bool:

@@ -28,6 +28,9 @@ class Elementwise(LayerType[P]):
 
     keeps_grid = True
 
+    def each_image(self, node: Node[P]) -> bool:
+        return True
+
     def shapes(self, node: Node[P]) -> list[Shape]:
         return [node.inputs[0].shape]
 

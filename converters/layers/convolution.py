@@ -101,6 +101,9 @@ class Convolutional(LayerType[C]):
         if p.group == 0 or p.num_output % p.group:
             raise node.error(f"num_output {p.num_output} is not divisible by group {p.group}")
 
+    def each_image(self, node: Node[C]) -> bool:
+        return self.axis(node) == 1
+
     def axis(self, node: Node[C]) -> int:
         rank, axis = len(node.inputs[0].shape), node.params.axis
         if not -rank <= axis < rank:

@@ -45,6 +45,9 @@ class Eltwise(LayerType[EltwiseParams]):
     Params = EltwiseParams
     keeps_grid = True
 
+    def each_image(self, node: Node[EltwiseParams]) -> bool:
+        return True
+
     def prepare(self, node: Node[EltwiseParams]) -> None:
         p = node.params
         if p.coeff and len(p.coeff) != len(node.inputs):

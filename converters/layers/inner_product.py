@@ -67,6 +67,9 @@ class Product(LayerType[R]):
         if not -rank <= axis < rank:
             raise node.error(f"axis {axis} is outside a {text(node.inputs[0].shape)} input")
 
+    def each_image(self, node: Node[R]) -> bool:
+        return self.axis(node) > 0
+
     def axis(self, node: Node[R]) -> int:
         return int(node.params.axis % len(node.inputs[0].shape))
 

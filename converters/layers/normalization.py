@@ -138,6 +138,9 @@ class BatchNorm(Elementwise[BatchNormParams]):
         shape = node.inputs[0].shape
         return known(shape[1]) if len(shape) > 1 else 1
 
+    def each_image(self, node: Node[BatchNormParams]) -> bool:
+        return self.stored(node)
+
     def shapes(self, node: Node[BatchNormParams]) -> list[Shape]:
         self.channels(node)
         return [node.inputs[0].shape]
@@ -261,6 +264,10 @@ class Broadcast(LayerType[B]):
             is_fixed(a, b) and a != b for a, b in zip(span, other, strict=True)
         ):
             raise node.error(f"{text(other)} does not span {text(shape)} from axis {axis}")
+
+    def each_image(self, node: Node[B]) -> bool:
+        start = node.params.axis % max(len(node.inputs[0].shape), 1)
+        return (start > 0) == (len(node.inputs) == 1)
 
     def shapes(self, node: Node[B]) -> list[Shape]:
         self.operand_shape(node)

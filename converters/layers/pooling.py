@@ -170,6 +170,9 @@ class Pooling(LayerType[PoolingParams]):
     def dtypes(self, node: Node[PoolingParams]) -> list[str]:
         return ["float32", "int64"][: len(node.outputs)]
 
+    def each_image(self, node: Node[PoolingParams]) -> bool:
+        return True
+
     def windows(self, node: Node[PoolingParams]) -> Windows:
         """The geometry; OpenDimension for a global pool of open size."""
         p = node.params
@@ -326,7 +329,6 @@ class Pooling(LayerType[PoolingParams]):
         first = b.op("MaxPool", x, kernel_shape=(1, 1), **both)
         lower, other, right = (b.op("Less", part, y) for part in (upper, first, left))
         column = b.op("And", other, b.op("Or", b.op("Not", lower), right))
-        b.pairs[id(mask)] = lower, column
         # Half the memory of int64, and any plane's index fits.
         width = b.op("Cast", b.size(x, 3), to=6)
         place = b.op("Mul", b.op("Cast", lower, to=6), width)

@@ -52,6 +52,9 @@ class Concat(LayerType[ConcatParams]):
         param = layer.param("concat_param")
         return "FusedConcat" if param and param.last("per_fla_fuse") else layer.type
 
+    def each_image(self, node: Node[ConcatParams]) -> bool:
+        return self.axis(node) > 0
+
     def axis(self, node: Node[ConcatParams]) -> int:
         p = node.params
         return canonical(node, p.axis if p.concat_dim is None else p.concat_dim)
@@ -129,6 +132,9 @@ class Slice(LayerType[SliceParams]):
             return []
         return [2 * ends[-1] - ends[-2]]
 
+    def each_image(self, node: Node[SliceParams]) -> bool:
+        return self.axis(node) > 0
+
     def axis(self, node: Node[SliceParams]) -> int:
         p = node.params
         return canonical(node, p.axis if p.slice_dim is None else p.slice_dim)
@@ -187,6 +193,9 @@ class Split(LayerType[NoParams]):
     passes_values = True
     keeps_grid = True
 
+    def each_image(self, node: Node[NoParams]) -> bool:
+        return True
+
     def is_identity(self, node: Node[NoParams]) -> bool:
         return True
 
@@ -235,6 +244,9 @@ class Flatten(LayerType[FlattenParams]):
 
     Params = FlattenParams
     passes_values = True
+
+    def each_image(self, node: Node[FlattenParams]) -> bool:
+        return self.span(node)[0] > 0
 
     def span(self, node: Node[FlattenParams]) -> tuple[int, int]:
         start, end = canonical(node, node.params.axis), canonical(node, node.params.end_axis)

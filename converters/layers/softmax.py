@@ -34,6 +34,9 @@ class Softmax(LayerType[SoftmaxParams]):
     Params = SoftmaxParams
     keeps_grid = True
 
+    def each_image(self, node: Node[SoftmaxParams]) -> bool:
+        return node.params.axis % len(node.inputs[0].shape) > 0
+
     def shapes(self, node: Node[SoftmaxParams]) -> list[Shape]:
         rank, axis = len(node.inputs[0].shape), node.params.axis
         if not -rank <= axis < rank:

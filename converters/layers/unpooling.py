@@ -92,6 +92,9 @@ class MaxUnpooling(LayerType[U]):
         made = producer is not None and isinstance(find(producer.type), Pooling)
         return producer if made else None
 
+    def each_image(self, node: Node[U]) -> bool:
+        return True
+
     def stated(self, node: Node[U]) -> tuple[Dim, Dim]:
         """The plane that the prototxt states."""
         return node.params.size()
@@ -239,7 +242,7 @@ class MaxUnpooling(LayerType[U]):
             b.arithmetic("Mul", dim, b.ints(stride))
             for dim, stride in ((rows, w.stride[0]), (columns, w.stride[1]))
         )
-        hits = self.pair_hits(node, b) or self.place_hits(node, b, w, width)
+        hits = self.hits(node, b, w, width)
         lines = []
         for i in range(w.kernel[0]):
             places = []
@@ -258,23 +261,10 @@ class MaxUnpooling(LayerType[U]):
         ends = b.join(height, width)
         b.op("Slice", full, b.ints(0, 0), ends, b.ints(2, 3), out=node.outputs[0])
 
-    def pair_hits(self, node: Node[U], b: OnnxBuilder) -> dict[tuple[int, int], str] | None:
-        """For each place of a 2×2 window whether the switch means it, by what the pool found."""
-        found = b.pairs.get(id(node.inputs[1]))
-        if found is None:
-            return None
-        lower, right = found
-        upper, left = b.op("Not", lower), b.op("Not", right)
-        return {
-            (i, j): b.op("And", row, column)
-            for i, row in enumerate((upper, lower))
-            for j, column in enumerate((left, right))
-        }
-
-    def place_hits(
+    def hits(
         self, node: Node[U], b: OnnxBuilder, w: Windows, width: str
     ) -> dict[tuple[int, int], str]:
-        """The same for windows of any size, by the mask's indices in a plane of `width`."""
+        """For each place of a window whether the switch means it, in a plane of `width`."""
         x, mask = node.inputs
         index = b.op("Cast", mask, to=6)
         corner = self.corner_grid(b, b.dim(x, 2), b.dim(x, 3), width, w)

@@ -57,6 +57,9 @@ class Dropout(LayerType[DropoutParams]):
     passes_values = True
     keeps_grid = True
 
+    def each_image(self, node: Node[DropoutParams]) -> bool:
+        return True
+
     def prepare(self, node: Node[DropoutParams]) -> None:
         if not 0 <= node.params.dropout_ratio < 1:
             raise node.error(f"dropout_ratio {node.params.dropout_ratio} is not in [0, 1)")

@@ -53,6 +53,29 @@ def plain_onnx_runtime(spec: dict[str, Any]) -> Call:
     return lambda: session.run(wanted, given)[0]
 
 
+def openvino(spec: dict[str, Any]) -> Call:
+    """`model`, written for every runtime, in OpenVINO on the CPU, in float32."""
+    import openvino as ov
+
+    core = ov.Core()
+    settings = {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": spec["threads"],
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    net = core.read_model(spec["model"])
+    net.reshape(spec["shape"])
+    compiled = core.compile_model(net, "CPU", settings)
+    place = [output.get_any_name() for output in compiled.outputs].index(spec["output"])
+    request, image = compiled.create_infer_request(), feeds(spec["shape"])
+
+    def call() -> np.ndarray:
+        request.infer([image])
+        return np.asarray(request.get_output_tensor(place).data)
+
+    return call
+
+
 def bound(model: Any, image: np.ndarray) -> Call:
     """Runs without copies between host and device; gives the first output when it is asked."""
     import onnxruntime
@@ -224,6 +247,7 @@ def plain_training(spec: dict[str, Any]) -> Call:
 KINDS: dict[str, Callable[[dict[str, Any]], Call]] = {
     "onnxruntime": onnx_runtime,
     "plain onnxruntime": plain_onnx_runtime,
+    "openvino": openvino,
     "torch": torch_module,
     "opencv": opencv,
     "matrices": matrices,

@@ -10,17 +10,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from runtime.session import cores
+
 __all__ = ["cores", "describe", "peak_rss"]
 
 PACKAGES = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "torch")
-
-
-def cores() -> int:
-    """The processors that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on this system
-        return os.cpu_count() or 1
 
 
 def describe() -> dict[str, Any]:

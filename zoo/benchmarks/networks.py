@@ -15,7 +15,16 @@ from prototxt.wire import encoded
 if TYPE_CHECKING:
     from converters import Graph
 
-__all__ = ["Files", "arches", "caffenet", "classifier", "drawn_caffemodel", "tunnel", "vgg16"]
+__all__ = [
+    "Files",
+    "arches",
+    "caffenet",
+    "classifier",
+    "convert",
+    "drawn_caffemodel",
+    "tunnel",
+    "vgg16",
+]
 
 VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 CHUNK = 1 << 22
@@ -100,6 +109,7 @@ class Files:
     def __init__(self, folder: Path, name: str) -> None:
         self.net, self.caffemodel = folder / f"{name}.prototxt", folder / f"{name}.caffemodel"
         self.onnx, self.naive = folder / f"{name}.onnx", folder / f"{name}.naive.onnx"
+        self.portable = folder / f"{name}.portable.onnx"
 
 
 def classifier(folder: Path, name: str, text: str) -> Files:
@@ -182,11 +192,19 @@ def arches() -> list[str]:
     )
 
 
+def convert(files: Files, target: str) -> None:
+    """Ours in ONNX, for a target and for every runtime."""
+    import converters
+
+    for name, path in ((target, files.onnx), ("portable", files.portable)):
+        converters.convert(files.net, files.caffemodel, target=name).save(path)
+
+
 def tunnel(arch: str, side: int, folder: Path, target: str = "cpu") -> Files:
     """A network of the paper with the weights of the model that comes with the package.
 
     Written to `folder`: its definition, caffemodel, ours in ONNX for a target of
-    `converters.FORMS`, and a naive export.
+    `converters.TARGETS` and for every runtime, and a naive export.
     """
     import onnx
 
@@ -204,7 +222,7 @@ def tunnel(arch: str, side: int, folder: Path, target: str = "cpu") -> Files:
     types = {node.name: node.type for node in graph.nodes}
     blobs = {node.name: node.blobs for node in graph.nodes if node.blobs}
     prototxt.write_weights(files.caffemodel, blobs, types, arch)
-    converters.convert(files.net, files.caffemodel, target=target).save(files.onnx)
+    convert(files, target)
     onnx.save(naive_export(graph), files.naive)
     return files
 

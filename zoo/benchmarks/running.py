@@ -13,7 +13,7 @@ import numpy as np
 from prototxt.errors import ZooError
 
 from .crew import Measurement, compete
-from .networks import Files, caffenet, classifier, tunnel
+from .networks import Files, caffenet, classifier, convert, tunnel
 
 __all__ = ["OURS", "Settings", "macs", "rows", "run"]
 
@@ -75,12 +75,6 @@ def run(
     return result
 
 
-def convert(files: Files, target: str) -> None:
-    import converters
-
-    converters.convert(files.net, files.caffemodel, target=target).save(files.onnx)
-
-
 def contestants(
     files: Files, output: str, shape: list[int], settings: Settings
 ) -> dict[str, dict[str, Any]]:
@@ -96,6 +90,10 @@ def contestants(
     if files.naive.exists():
         specs["ONNX Runtime, naive export"] = {
             **common, "kind": "plain onnxruntime", "model": str(files.naive)
+        }  # fmt: skip
+    if settings.provider == "cpu":
+        specs["OpenVINO, zoo convert"] = {
+            **common, "kind": "openvino", "model": str(files.portable), "output": output
         }  # fmt: skip
     specs["torch, eager"] = torch
     if settings.compiled:

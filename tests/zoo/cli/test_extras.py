@@ -84,7 +84,7 @@ ROOMS = {
     "markupsafe": ("zoo/gallery/",),
     "lmdb": ("prototxt/", "zoo/data/"),
     "h5py": ("prototxt/", "zoo/data/"),
-    "openvino": ("zoo/checking/runtimes.py",),
+    "openvino": ("zoo/checking/runtimes.py", "zoo/benchmarks/contestants.py"),
 }
 """Where a package of an extra may be imported."""
 
