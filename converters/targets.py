@@ -47,22 +47,22 @@ class Target:
     proof: str
 
 
-RUN, READ = "run", "read"
+RUN = "run: tests/runtimes, tests/gpu"
 TARGETS = {
     target.name: target
     for target in (
         Target("portable", PORTABLE, "every runtime", RUN),
-        Target("cpu", CPU, "ONNX Runtime on a CPU", RUN),
-        Target("cuda", CUDA, "ONNX Runtime's CUDA provider", RUN),
-        Target("opencv", PORTABLE, "OpenCV 5 (cv2.dnn)", RUN),
-        Target("openvino", PORTABLE, "OpenVINO", RUN),
-        Target("webgpu", PORTABLE, "onnxruntime-web", RUN),
-        Target("tensorrt", PORTABLE, "TensorRT", READ),
-        Target("coreml", PORTABLE, "Core ML, by ONNX Runtime's provider", READ),
+        Target("cpu", CPU, "ONNX Runtime on a CPU", "run: every test"),
+        Target("cuda", CUDA, "ONNX Runtime's CUDA provider", "run: tests/gpu"),
+        Target("opencv", PORTABLE, "OpenCV 5 (cv2.dnn)", "run: tests/runtimes"),
+        Target("openvino", PORTABLE, "OpenVINO", "run: tests/runtimes"),
+        Target("webgpu", PORTABLE, "onnxruntime-web", "read: its webgpu-operators.md"),
+        Target("tensorrt", PORTABLE, "TensorRT", "read: onnx-tensorrt's operators.md, 8.4"),
+        Target("coreml", PORTABLE, "Core ML, by ONNX Runtime's provider", "by the form alone"),
     )
 }
-"""By name. `proof` is ``run`` where tests or benchmarks ran models there, ``read`` where its list
-of operators says that it has what the form uses.
+"""By name. `proof` says whether models were run there, and by what; or in which list of operators
+it was read that the runtime has what the form uses; what WebGPU lacks, its host runs on the CPU.
 """
 DEFAULT_TARGET = PORTABLE.name
 """What a model is written for where no runtime is named: right in every one."""

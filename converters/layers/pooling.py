@@ -429,7 +429,9 @@ class Pooling(LayerType[PoolingParams]):
                 parts.append(b.op("Unsqueeze", part, b.ints(4)))
         stacked = b.op("Concat", *parts, axis=4)
         place = b.op("ArgMax", stacked, axis=4, keepdims=0, select_last_index=0)
-        row, column = (b.op(kind, place, b.ints(w.kernel[1])) for kind in ("Div", "Mod"))
+        row = b.op("Div", place, b.ints(w.kernel[1]))
+        # Not Mod, which TensorRT 8 has not.
+        column = b.op("Sub", place, b.op("Mul", row, b.ints(w.kernel[1])))
         rows = b.op("Add", row, self.starts(b, out[0], w, 0))
         columns = b.op("Add", column, self.starts(b, out[1], w, 1))
         b.op("Add", b.op("Mul", rows, b.dim(x, 3)), columns, out=mask)
