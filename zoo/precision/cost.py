@@ -121,7 +121,9 @@ def measure(
                 numbers[name] += array.size
                 magnitude[name] = max(magnitude[name], float(np.abs(array).max()))
         if scores is not None:
-            best = [found[scores].reshape(len(found[scores]), -1).argmax(1) for found in (wanted, found)]
+            best = [
+                found[scores].reshape(len(found[scores]), -1).argmax(1) for found in (wanted, found)
+            ]
             agreed += int((best[0] == best[1]).sum())
             judged += len(best[0])
     rmse = None

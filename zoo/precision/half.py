@@ -22,7 +22,7 @@ SUMS = frozenset(
     "ReduceL1 ReduceL2 ReduceSumSquare ReduceLogSumExp ReduceProd Pow Exp CumSum "
     "RNN LSTM GRU".split()
 )
-"""Operators that stay float32: inside, they make sums and powers that half precision cannot hold."""
+"""Operators that stay float32: their sums and powers are beyond half precision."""
 
 
 def stay_wide(model: onnx.ModelProto, too_large: Collection[str] = ()) -> set[str]:
@@ -131,7 +131,9 @@ def halved(model: onnx.ModelProto, wide: Collection[str]) -> onnx.ModelProto:
                 for name in node.output
                 if name in floats and name in wanted
             ]
-    stay = [tensor for tensor in weights.values() if tensor.name in wanted or tensor.name not in halves]
+    stay = [
+        tensor for tensor in weights.values() if tensor.name in wanted or tensor.name not in halves
+    ]
     for field, content in ((graph.node, nodes), (graph.initializer, [*stay, *added])):
         del field[:]
         field.extend(content)

@@ -34,7 +34,7 @@ def quantized(model: onnx.ModelProto, wide: Collection[str], feeds: Feeds) -> on
     """The model with all layers but those named in `wide` in int8.
 
     Weights are int8, one scale for each output channel; what passes between layers is uint8, its
-    range that over `feeds`. Inputs and outputs stay float32, and so does whatever `wide` nodes read.
+    range that over `feeds`. Inputs and outputs stay float32, and so does what `wide` nodes read.
     """
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static

@@ -3,8 +3,8 @@
 Two rules on the ONNX graph, by names of nodes:
 
 - all that a switch depends on stays float32, back to the input: one rounded number may turn it;
-- what computes whole numbers and truth values of floats (a comparison, an ArgMax, the suppression of
-  boxes), what feeds it, and what is made of it stay float32, back and on to the next layer with
+- what computes whole numbers and truth values of floats (a comparison, an ArgMax, the suppression
+  of boxes), what feeds it, and what is made of it stay float32, back and on to the next layer with
   weights: places and boxes have more digits than half precision.
 """
 

@@ -63,7 +63,5 @@ def drawn(conversion: Conversion, model: Model) -> tuple[Sample, list[str]]:
     feeds = [probe("random", shapes, legal, seed, 1) for seed in range(4)]
     names = [spec.name for spec in model.inputs]
     feeds = [{name: feed[name] for name in names} for feed in feeds]
-    note = Sentence(
-        "the network takes something else than one image: measured on drawn input"
-    )
+    note = Sentence("the network takes something else than one image: measured on drawn input")
     return Sample(feeds, [], None, (1, 1), "drawn input"), [note]

@@ -1,6 +1,6 @@
 """The front door: a conversion -> a model in float16 or int8, written, and what that costs.
 
-    zoo.precision.saving.save(converters.convert(net, weights), "net.onnx", "float16")
+zoo.precision.saving.save(converters.convert(net, weights), "net.onnx", "float16")
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = ["PRECISIONS", "Saved", "save"]
 
-PRECISIONS = ("float16", "int8")
+PRECISIONS = ("float32", "float16", "int8")
 
 ALLOWED = 0.0004
-"""How much more RMSE int8 may cost a network that rebuilds its image before layers return to
-float32."""
+"""How far int8 may move the RMSE of a network that rebuilds its image, either way, before layers
+return to float32."""
 
 FEW = 16
 """Images on which layers are tried one by one."""
@@ -38,7 +38,8 @@ class Saved:
     """What was written, and what it cost."""
 
     written: tuple[WrittenModel, ...]
-    cost: Cost
+    cost: Cost | None
+    """None in float32."""
     notes: tuple[str, ...]
     """What a person should know of how it was made."""
 
@@ -46,19 +47,19 @@ class Saved:
 def save(
     conversion: Conversion,
     path: str | Path,
-    precision: str,
+    precision: str = "float32",
     calibrate: str | Path | None = None,
     provider: str = "cpu",
 ) -> Saved:
-    """Write a model in fewer bits, and measure what that costs.
+    """Write a model in float32, or in fewer bits and measure what that costs.
 
-    Its inputs and outputs are those of the float32 model. What switches depend on stays float32, so
-    that every one of them is the same.
+    Inputs and outputs are float32 in any case. What switches depend on stays float32, so that every
+    one of them is the same.
 
     Args:
-        conversion: what to write; less than 1.8 GB, and not split.
+        conversion: what to write; in fewer bits less than 1.8 GB, and not split.
         path: where to write; made anew or replaced.
-        precision: ``float16``, or ``int8``: static quantization by ONNX Runtime.
+        precision: ``float32``, ``float16``, or ``int8``: static quantization by ONNX Runtime.
         calibrate: a folder of images, or one image, of which int8 takes the ranges of its numbers
             and on which the cost is measured; without it float16 is measured on sample photographs.
         provider: on which both are run; as `runtime.load` has it.
@@ -68,16 +69,20 @@ def save(
         InferenceError: no images, or a network that takes something else than one image.
         ConversionError: a network of which no layer can be written in fewer bits.
     """
+    check(conversion, precision, calibrate)
+    if precision == "float32":
+        return Saved(tuple(conversion.save(path)), None, ())
     import runtime
     from converters.conversion import WrittenModel
     from prototxt.files import atomic_write
     from zoo.precision.kept import LEARNED
 
-    check(conversion, precision, calibrate)
     model = whole(conversion)
     loaded = runtime.load(model.SerializeToString(), provider)
     sample, notes = sampled(conversion, loaded, None if calibrate is None else Path(calibrate))
-    switches = [value.name for value in conversion.parts["whole"].values() if value.dtype == "int64"]
+    switches = [
+        value.name for value in conversion.parts["whole"].values() if value.dtype == "int64"
+    ]
     lowered, wide, told = lower(model, precision, switches, sample, loaded)
     lowered.metadata_props.add(key="zoo.precision", value=precision)
     content = lowered.SerializeToString()
@@ -105,6 +110,13 @@ def check(conversion: Conversion, precision: str, calibrate: str | Path | None) 
             f"unknown precision {precision!r}", remedy=f"one of {', '.join(PRECISIONS)}"
         )
     asked = Argument("precision", precision)
+    if precision == "float32":
+        if calibrate is None:
+            return
+        raise UsageError(
+            Sentence(Argument("calibrate"), " is for fewer bits than float32"),
+            remedy=Sentence("add ", Argument("precision", "int8"), ", or leave it out"),
+        )
     if precision == "int8" and calibrate is None:
         raise UsageError(
             "needs images to take the range of each layer's numbers of",
@@ -116,9 +128,7 @@ def check(conversion: Conversion, precision: str, calibrate: str | Path | None) 
         ("external_data", conversion.external_data, "writes one file"),
     ):
         if given:
-            raise UsageError(
-                why, subject=asked, remedy=Sentence("leave ", Argument(name), " out")
-            )
+            raise UsageError(why, subject=asked, remedy=Sentence("leave ", Argument(name), " out"))
 
 
 def whole(conversion: Conversion) -> onnx.ModelProto:
@@ -196,9 +206,9 @@ def returned(
     sample: Sample,
     loaded: object,
 ) -> list[str]:
-    """Which layers return to float32 so that int8 adds no more than `ALLOWED` to the RMSE.
+    """Which layers return to float32 so that int8 moves the RMSE by no more than `ALLOWED`.
 
-    None of a network that does not rebuild its image. They are tried one by one: those that cost
+    None of a network that does not rebuild its image. They are tried one by one: those that move it
     most alone return first.
     """
     import runtime
@@ -208,23 +218,23 @@ def returned(
     if not rebuilds(loaded) or not sample.images:
         return []
 
-    def added(proto: onnx.ModelProto, over: Sample, wanted: float) -> float:
-        return rebuilt(runtime.load(proto.SerializeToString(), "cpu"), over) - wanted
+    def moved(proto: onnx.ModelProto, over: Sample, wanted: float) -> float:
+        return abs(rebuilt(runtime.load(proto.SerializeToString(), "cpu"), over) - wanted)
 
-    if added(first, sample, rebuilt(loaded, sample)) <= ALLOWED:
+    if moved(first, sample, rebuilt(loaded, sample)) <= ALLOWED:
         return []
     step = -(-len(sample.images) // FEW)
     few = Sample(sample.feeds[::step], sample.images[::step], sample.mean, sample.size, "")
     wanted, layers = rebuilt(loaded, few), learned(model, wide)
     alone = {
-        name: added(quantized(model, wide | {*layers} - {name}, few.feeds), few, wanted)
+        name: moved(quantized(model, wide | {*layers} - {name}, few.feeds), few, wanted)
         for name in layers
     }
     order = sorted(layers, key=lambda name: -alone[name])
     whole_wanted = rebuilt(loaded, sample)
     for count in range(1, len(order)):
         proto = quantized(model, wide | {*order[:count]}, sample.feeds)
-        if added(proto, sample, whole_wanted) <= ALLOWED:
+        if moved(proto, sample, whole_wanted) <= ALLOWED:
             return order[:count]
     return order
 
@@ -250,8 +260,9 @@ def too_large(model: onnx.ModelProto, sample: Sample) -> list[str]:
     found: dict[str, None] = {}
     for feeds in sample.feeds[:FEW]:
         for name, array in {**feeds, **loaded.run(feeds)}.items():
-            if array.dtype == np.float32 and array.size:
-                # Twice as large on another image is no surprise.
-                if not np.abs(array).max() <= LARGEST / 2:
-                    found[name] = None
+            if array.dtype != np.float32 or not array.size:
+                continue
+            # Twice as large on another image is no surprise; NaN is not below anything.
+            if not np.abs(array).max() <= LARGEST / 2:
+                found[name] = None
     return list(found)
