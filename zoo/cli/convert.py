@@ -204,6 +204,7 @@ def _cost(cost: Cost) -> list[tuple[str, Any]]:
     slow, fast = cost.milliseconds
     apart = [
         f"{one.output} {one.largest:.3g} at most, {one.mean:.3g} on average, of {one.magnitude:.3g}"
+        + (f"; another shape in {one.reshaped} of {cost.images}" if one.reshaped else "")
         for one in cost.outputs
     ]
     pairs: list[tuple[str, Any]] = [

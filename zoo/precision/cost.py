@@ -47,6 +47,8 @@ class Difference:
     """The mean absolute difference."""
     magnitude: float
     """The greatest magnitude of float32's output."""
+    reshaped: int = 0
+    """Batches in which it has another shape, as detections come and go; these are not compared."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ def measure(
     floats = [spec.name for spec in before.outputs if spec.dtype == "float32"]
     largest, total, count = dict.fromkeys(floats, 0.0), dict.fromkeys(floats, 0.0), 0
     magnitude, numbers = dict.fromkeys(floats, 0.0), dict.fromkeys(floats, 0)
+    reshaped = dict.fromkeys(floats, 0)
     switches = flipped = agreed = judged = 0
     scores = next((name for name in floats if classifies(before, name)), None)
     for feeds in sample.feeds:
@@ -114,7 +117,9 @@ def measure(
             if name not in floats:
                 switches += array.size
                 flipped += int((array != other).sum()) if array.shape == other.shape else array.size
-            elif array.size and array.shape == other.shape:
+            elif array.shape != other.shape:
+                reshaped[name] += 1
+            elif array.size:
                 apart = np.abs(other.astype(np.float64) - array)
                 largest[name] = max(largest[name], float(apart.max()))
                 total[name] += float(apart.sum())
@@ -127,14 +132,15 @@ def measure(
             agreed += int((best[0] == best[1]).sum())
             judged += len(best[0])
     rmse = None
-    if rebuilds(before) and sample.images:
+    if rebuilds(before, sample):
         rmse = rebuilt(before, sample), rebuilt(after, sample)
     return Cost(
         precision,
         sample.name,
         count,
         tuple(
-            Difference(n, largest[n], total[n] / max(1, numbers[n]), magnitude[n]) for n in floats
+            Difference(n, largest[n], total[n] / max(1, numbers[n]), magnitude[n], reshaped[n])
+            for n in floats
         ),
         switches,
         flipped,
@@ -156,14 +162,18 @@ def classifies(model: Model, output: str) -> bool:
     return len(shape) >= 2 and plane and isinstance(dims[0], int) and dims[0] > 1
 
 
-def rebuilds(model: Model) -> bool:
-    """Whether an output is an image like the input."""
-    from runtime import InferenceError, image_output
+def rebuilds(model: Model, sample: Sample) -> bool:
+    """Whether an output is an image like the input, and as large as it."""
+    from runtime import Feeder, InferenceError, image_output
 
+    if not sample.images:
+        return False
     try:
-        return bool(image_output(model))
+        name = image_output(model)
     except InferenceError:
         return False
+    wanted = Feeder(model, sample.mean, sample.size).blob(sample.images[0]).shape
+    return bool(model.run(sample.feeds[0], [name])[name].shape[1:] == wanted)
 
 
 def rebuilt(model: Model, sample: Sample) -> float:

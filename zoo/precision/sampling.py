@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from prototxt.errors import Argument, Sentence
+from prototxt.preprocessing import Preprocessing
 from zoo.precision.cost import Sample
 
 if TYPE_CHECKING:
@@ -28,8 +29,14 @@ def photographs(model: Model, folder: Path | None) -> tuple[Sample, list[str]]:
     import runtime
 
     fixed = runtime.fixed_size(model)
-    how, size, notes = runtime.resolve(model.metadata, fixed=fixed)
-    mean = how.mean_values(1 if (runtime.image_shape(model) or (0, 0))[1] == 1 else 3)
+    channels = 1 if (runtime.image_shape(model) or (0, 0))[1] == 1 else 3
+    own = Preprocessing.from_metadata(model.metadata)
+    # Nobody's habit is known for grey images.
+    none = "0" if channels == 1 and own.mean is None and not own.in_model else None
+    how, size, notes = runtime.resolve(model.metadata, mean=none, fixed=fixed)
+    mean = how.mean_values(channels)
+    if none is not None:
+        notes = [*notes, "the model of grey images states no mean: none is subtracted"]
     if folder is None:
         images = [image for _, image in runtime.sample_images()]
         name = f"{len(images)} sample photographs"

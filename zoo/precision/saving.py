@@ -123,12 +123,12 @@ def check(conversion: Conversion, precision: str, calibrate: str | Path | None) 
             subject=asked,
             remedy=Sentence("give a folder with ", Argument("calibrate"), " DIR"),
         )
-    for name, given, why in (
-        ("split", conversion.split, "writes the whole network: its encoder stays float32"),
-        ("external_data", conversion.external_data, "writes one file"),
+    for given, argument, why in (
+        (conversion.split, Argument("split"), "writes the whole: its encoder stays float32"),
+        (conversion.external_data, Argument("external_data"), "writes one file"),
     ):
         if given:
-            raise UsageError(why, subject=asked, remedy=Sentence("leave ", Argument(name), " out"))
+            raise UsageError(why, subject=asked, remedy=Sentence("leave ", argument, " out"))
 
 
 def whole(conversion: Conversion) -> onnx.ModelProto:
@@ -215,7 +215,7 @@ def returned(
     from zoo.precision.int8 import learned, quantized
 
     assert isinstance(loaded, runtime.Model)
-    if not rebuilds(loaded) or not sample.images:
+    if not rebuilds(loaded, sample):
         return []
 
     def moved(proto: onnx.ModelProto, over: Sample, wanted: float) -> float:

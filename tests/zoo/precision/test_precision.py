@@ -15,6 +15,7 @@ import runtime
 from zoo.benchmarks import networks
 from zoo.paper import architectures
 from zoo.precision import half, kept, saving
+from zoo.precision.cost import Sample, measure
 from zoo.precision.int8 import quantized
 
 FEWER = [name for name in saving.PRECISIONS if name != "float32"]
@@ -149,6 +150,37 @@ def test_nothing_is_rounded_before_a_switch(tunnel):
         made = {node.name: node for node in lowered.graph.node}
         assert not {"QuantizeLinear", "DequantizeLinear"} & {made[n].op_type for n in before}
         assert not any(name.endswith("/half") for n in before for name in made[n].input)
+
+
+@pytest.mark.parametrize("precision", FEWER)
+def test_grey_images_and_images_of_another_size(precision, photos, tmp_path):
+    """A network of grey images that enlarges: no RMSE, and no mean where none is stated."""
+    net = """
+    layer { name: "data" type: "Input" top: "data"
+      input_param { shape { dim: 1 dim: 1 dim: 8 dim: 8 } } }
+    layer { name: "up" type: "Deconvolution" bottom: "data" top: "up"
+      convolution_param { num_output: 1 kernel_size: 2 stride: 2
+        weight_filler { type: "xavier" } } }
+    """
+    conversion = converters.convert(prototxt.parse_net(net))
+    saved = saving.save(conversion, tmp_path / "m.onnx", precision, photos)
+    assert saved.cost is not None and saved.cost.rmse is None and saved.cost.top1 is None
+    assert "the model of grey images states no mean: none is subtracted" in saved.notes
+
+
+def test_what_has_another_shape_is_counted():
+    """A detector that finds one box fewer is not passed over."""
+    model, other = (
+        onnx.parser.parse_model(
+            f'<ir_version: 8, opset_import: ["": 18]> g (float[1,3,8,8] x) => (float[n] y) '
+            f"<int64[1] k = {{{rows}}}> {{ f = Flatten(x) s = Squeeze(f) y, i = TopK(s, k) }}"
+        )
+        for rows in (3, 2)
+    )
+    before, after = (runtime.load(m.SerializeToString(), "cpu") for m in (model, other))
+    sample = Sample([{"x": np.ones((1, 3, 8, 8), np.float32)}], [], None, (8, 8), "ones")
+    found = measure(before, after, sample, precision="int8", sizes=(1, 1), kept=[], layers=1)
+    assert found.outputs[0].reshaped == 1
 
 
 def test_a_network_of_switches_alone_is_refused(tmp_path):
