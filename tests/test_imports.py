@@ -113,6 +113,7 @@ ROOMS = {
 ZOO_ROOMS = {
     "data": {"numpy"},
     "checking": {"numpy"},
+    "precision": {"numpy"},
     "inspection": set(),
     "hub": set(),
     "training": {"numpy", "torch", "converters", "runtime"},

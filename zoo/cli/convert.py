@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoo.cli import mistakes, options
-from zoo.cli.options import Target
+from zoo.cli.options import Precision, Target
+from zoo.cli.spelling import spelled
 
 if TYPE_CHECKING:
     from converters.conversion import WrittenModel
+    from zoo.precision.cost import Cost
 
 
 def convert(
@@ -44,6 +46,22 @@ def convert(
         bool,
         typer.Option("--split", help="Write OUT.encoder.onnx and OUT.decoder.onnx instead."),
     ] = False,
+    precision: Annotated[
+        Precision,
+        typer.Option(
+            "--precision",
+            help="float16 or int8; inputs and outputs stay float32, switches exact. Prints what it "
+            "cost.",
+        ),
+    ] = Precision.float32,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibrate",
+            metavar="DIR",
+            help="Images that int8 takes its ranges of, and on which the cost is measured.",
+        ),
+    ] = None,
     phase: options.PhaseOption = None,
     stage: options.Stages = None,
     shape: options.Shapes = None,
@@ -96,6 +114,7 @@ def convert(
 
     import converters
     from zoo.cli.console import Printer
+    from zoo.precision import saving
 
     say = Printer(json, quiet)
     conversion = converters.convert(
@@ -118,19 +137,22 @@ def convert(
         lenient=lenient,
         warn=say.warn,
     )
-    written = conversion.save(output)
+    saved = saving.save(conversion, output, precision.value, calibrate)
     _report(
         say,
         {
-            "files": [_file(model) for model in written],
+            "files": [_file(model) for model in saved.written],
             "arch": conversion.known.arch if conversion.known else None,
             "target": target.value,
             "opset": converters.DEFAULT_OPSET if opset is None else opset,
             "weights": str(weights) if weights else None,
-            "notes": conversion.notes,
+            "precision": precision.value,
+            "cost": saved.cost.as_dict() if saved.cost else None,
+            "notes": [*conversion.notes, *map(spelled, saved.notes)],
             "warnings": say.warnings,
             "seconds": round(time.perf_counter() - started, 3),
         },
+        saved.cost,
     )
 
 
@@ -153,7 +175,7 @@ def _names(file: dict[str, Any]) -> str:
     return " and ".join(filter(None, (file["path"], file["data"])))
 
 
-def _report(say: Any, data: dict[str, Any]) -> None:
+def _report(say: Any, data: dict[str, Any], cost: Cost | None) -> None:
     from zoo import formatting
 
     say.result(data)
@@ -167,6 +189,41 @@ def _report(say: Any, data: dict[str, Any]) -> None:
         ]
     if data["arch"]:
         pairs.append(("arch", f"{data['arch']}, of the paper"))
+    if cost is not None:
+        pairs += _cost(cost)
     say.fields([*pairs, ("time", f"{data['seconds']:.2f} s")])
     for note in data["notes"]:
         say.note(note)
+
+
+def _cost(cost: Cost) -> list[tuple[str, Any]]:
+    """What fewer bits cost, float32 first where there are two figures."""
+    from zoo import formatting
+
+    before, after = cost.bytes
+    slow, fast = cost.milliseconds
+    apart = [
+        f"{one.output} {one.largest:.3g} at most, {one.mean:.3g} on average, of {one.magnitude:.3g}"
+        + (f"; another shape in {one.reshaped} of {cost.images}" if one.reshaped else "")
+        for one in cost.outputs
+    ]
+    pairs: list[tuple[str, Any]] = [
+        (
+            "precision",
+            f"{cost.precision} in {cost.layers - len(cost.kept)} of {cost.layers} layers",
+        ),
+        ("measured on", cost.sample),
+        ("difference", apart),
+    ]
+    if cost.switches:
+        counted = formatting.count(cost.switches)
+        pairs.append(("switches", f"{formatting.count(cost.flipped)} of {counted} flipped"))
+    if cost.rmse is not None:
+        pairs.append(("RMSE", f"{cost.rmse[0]:.5f}, then {cost.rmse[1]:.5f}"))
+    if cost.top1 is not None:
+        pairs.append(("same class", f"in {cost.top1:.1%} of the images"))
+    return [
+        *pairs,
+        ("bytes", f"{formatting.size(before)}, then {formatting.size(after)}"),
+        ("a batch", f"{slow:.2f} ms, then {fast:.2f} ms (ONNX Runtime, {cost.provider})"),
+    ]

@@ -121,6 +121,14 @@ class ChannelOrder(StrEnum):
     rgb = "RGB"
 
 
+class Precision(StrEnum):
+    """The numbers that a model is written in, as `zoo.precision.saving.PRECISIONS` has them."""
+
+    float32 = "float32"
+    float16 = "float16"
+    int8 = "int8"
+
+
 class Target(StrEnum):
     """The runtime that a model is for, as `converters.TARGETS` has them."""
 

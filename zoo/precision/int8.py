@@ -1,0 +1,148 @@
+"""A model in int8: static quantization by ONNX Runtime, as QuantizeLinear and DequantizeLinear."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import tempfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zoo.precision.kept import LEARNED, types
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["learned", "quantized"]
+
+Feeds = Sequence[Mapping[str, np.ndarray]]
+
+FOLLOWING = frozenset("Relu Clip MaxPool AveragePool GlobalAveragePool Concat Add".split())
+"""Operators that are quantized as well: those that stand between layers with weights."""
+
+
+def learned(model: onnx.ModelProto, wide: Collection[str]) -> list[str]:
+    """The layers with weights that would be quantized, by the names of their nodes."""
+    nodes = model.graph.node
+    return [node.name for node in nodes if node.op_type in LEARNED and node.name not in wide]
+
+
+def quantized(model: onnx.ModelProto, wide: Collection[str], feeds: Feeds) -> onnx.ModelProto:
+    """The model with all layers but those named in `wide` in int8.
+
+    Weights are int8, one scale for each output channel; what passes between layers is uint8, its
+    range that over `feeds`. Inputs and outputs stay float32, and so does what `wide` nodes read.
+    """
+    import onnx
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    prepared = parted(model, wide)
+    prepared = onnx.shape_inference.infer_shapes(prepared)
+    # Otherwise ONNX Runtime advises to prepare the model: shapes are inferred, layers folded.
+    prepared.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        path = Path(folder) / "int8.onnx"
+        quantize_static(
+            prepared,
+            str(path),
+            Reader(feeds),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            activation_type=QuantType.QUInt8,
+            op_types_to_quantize=sorted(LEARNED | FOLLOWING),
+            nodes_to_exclude=sorted(wide),
+        )
+        result = onnx.load(path)
+    joined(result)
+    del result.metadata_props[:]
+    result.metadata_props.extend(model.metadata_props)
+    result.producer_name, result.producer_version = model.producer_name, model.producer_version
+    del result.graph.value_info[:]
+    return result
+
+
+class Reader:
+    """What ONNX Runtime calibrates with, one batch at a time (`CalibrationDataReader`)."""
+
+    def __init__(self, feeds: Feeds) -> None:
+        self.left = iter(feeds)
+
+    def get_next(self) -> Any:
+        """The next feeds; None after the last."""
+        found = next(self.left, None)
+        return None if found is None else dict(found)
+
+
+CROSSING = "/int8"
+
+
+def parted(model: onnx.ModelProto, wide: Collection[str]) -> onnx.ModelProto:
+    """The model with an Identity wherever a tensor passes from `wide` nodes to the others.
+
+    ONNX Runtime rounds a tensor for all of its readers; so only those that are quantized see it.
+    """
+    import onnx
+
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    graph, kinds = result.graph, types(model)
+    outside = {name for node in model.graph.node if node.name in wide for name in node.output}
+    outside |= {value.name for value in model.graph.input}
+    shared = {name for node in model.graph.node if node.name in wide for name in node.input}
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    nodes: list[onnx.NodeProto] = []
+    done: set[str] = set()
+    for node in graph.node:
+        if node.name not in wide:
+            for place, name in enumerate(node.input):
+                if kinds.get(name) != onnx.TensorProto.FLOAT:
+                    continue
+                new = name + CROSSING
+                if name in weights and name in shared:
+                    if name not in done:
+                        copy = graph.initializer.add()
+                        copy.CopyFrom(weights[name])
+                        copy.name = new
+                elif name in outside:
+                    if name not in done:
+                        nodes.append(onnx.helper.make_node("Identity", [name], [new], name=new))
+                else:
+                    continue
+                done.add(name)
+                node.input[place] = new
+        nodes.append(node)
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(copies)
+    return result
+
+
+def joined(model: onnx.ModelProto) -> None:
+    """Take the Identity nodes of `parted` out again."""
+    graph = model.graph
+    crossing = {
+        node.output[0]: node.input[0]
+        for node in graph.node
+        if node.op_type == "Identity" and node.output[0].endswith(CROSSING)
+    }
+    left = [node for node in graph.node if not (node.output and node.output[0] in crossing)]
+    for node in left:
+        node.input[:] = [crossing.get(name, name) for name in node.input]
+    copies = [type(node).FromString(node.SerializeToString()) for node in left]
+    del graph.node[:]
+    graph.node.extend(copies)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what the quantizer logs from the reader: it is meant for those who write models."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)

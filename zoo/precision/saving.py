@@ -1,0 +1,268 @@
+"""The front door: a conversion -> a model in float16 or int8, written, and what that costs.
+
+zoo.precision.saving.save(converters.convert(net, weights), "net.onnx", "float16")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prototxt.errors import Argument, Sentence, UsageError
+from zoo.precision.cost import Cost, Sample, measure, rebuilds, rebuilt
+
+if TYPE_CHECKING:
+    import onnx
+
+    from converters import Conversion
+    from converters.conversion import WrittenModel
+
+__all__ = ["PRECISIONS", "Saved", "save"]
+
+PRECISIONS = ("float32", "float16", "int8")
+
+ALLOWED = 0.0004
+"""How far int8 may move the RMSE of a network that rebuilds its image, either way, before layers
+return to float32."""
+
+FEW = 16
+"""Images on which layers are tried one by one."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What was written, and what it cost."""
+
+    written: tuple[WrittenModel, ...]
+    cost: Cost | None
+    """None in float32."""
+    notes: tuple[str, ...]
+    """What a person should know of how it was made."""
+
+
+def save(
+    conversion: Conversion,
+    path: str | Path,
+    precision: str = "float32",
+    calibrate: str | Path | None = None,
+    provider: str = "cpu",
+) -> Saved:
+    """Write a model in float32, or in fewer bits and measure what that costs.
+
+    Inputs and outputs are float32 in any case. What switches depend on stays float32, so that every
+    one of them is the same.
+
+    Args:
+        conversion: what to write; in fewer bits less than 1.8 GB, and not split.
+        path: where to write; made anew or replaced.
+        precision: ``float32``, ``float16``, or ``int8``: static quantization by ONNX Runtime.
+        calibrate: a folder of images, or one image, of which int8 takes the ranges of its numbers
+            and on which the cost is measured; without it float16 is measured on sample photographs.
+        provider: on which both are run; as `runtime.load` has it.
+
+    Raises:
+        UsageError: another precision, or arguments that contradict one another.
+        InferenceError: no images, or a network that takes something else than one image.
+        ConversionError: a network of which no layer can be written in fewer bits.
+    """
+    check(conversion, precision, calibrate)
+    if precision == "float32":
+        return Saved(tuple(conversion.save(path)), None, ())
+    import runtime
+    from converters.conversion import WrittenModel
+    from prototxt.files import atomic_write
+    from zoo.precision.kept import LEARNED
+
+    model = whole(conversion)
+    loaded = runtime.load(model.SerializeToString(), provider)
+    sample, notes = sampled(conversion, loaded, None if calibrate is None else Path(calibrate))
+    switches = [
+        value.name for value in conversion.parts["whole"].values() if value.dtype == "int64"
+    ]
+    lowered, wide, told = lower(model, precision, switches, sample, loaded)
+    lowered.metadata_props.add(key="zoo.precision", value=precision)
+    content = lowered.SerializeToString()
+    after = runtime.load(content, provider)
+    atomic_write(path, lambda file: file.write(content))
+    layers = [node.name for node in model.graph.node if node.op_type in LEARNED]
+    cost = measure(
+        loaded,
+        after,
+        sample,
+        precision=precision,
+        sizes=(model.ByteSize(), len(content)),
+        kept=[name for name in layers if name in wide],
+        layers=len(layers),
+    )
+    parameters = sum(b.size for n in conversion.parts["whole"].nodes for b in n.blobs)
+    written = WrittenModel("whole", Path(path), None, lowered, parameters)
+    return Saved((written,), cost, (*notes, *told))
+
+
+def check(conversion: Conversion, precision: str, calibrate: str | Path | None) -> None:
+    """UsageError where a conversion cannot be written so."""
+    if precision not in PRECISIONS:
+        raise UsageError(
+            f"unknown precision {precision!r}", remedy=f"one of {', '.join(PRECISIONS)}"
+        )
+    asked = Argument("precision", precision)
+    if precision == "float32":
+        if calibrate is None:
+            return
+        raise UsageError(
+            Sentence(Argument("calibrate"), " is for fewer bits than float32"),
+            remedy=Sentence("add ", Argument("precision", "int8"), ", or leave it out"),
+        )
+    if precision == "int8" and calibrate is None:
+        raise UsageError(
+            "needs images to take the range of each layer's numbers of",
+            subject=asked,
+            remedy=Sentence("give a folder with ", Argument("calibrate"), " DIR"),
+        )
+    for given, argument, why in (
+        (conversion.split, Argument("split"), "writes the whole: its encoder stays float32"),
+        (conversion.external_data, Argument("external_data"), "writes one file"),
+    ):
+        if given:
+            raise UsageError(why, subject=asked, remedy=Sentence("leave ", argument, " out"))
+
+
+def whole(conversion: Conversion) -> onnx.ModelProto:
+    """The float32 model, weights in it; UsageError where it is too large for one file."""
+    from converters.onnx_file import INLINE_LIMIT
+
+    file = conversion.onnx_file()
+    if file.nbytes > INLINE_LIMIT:
+        raise UsageError(
+            f"the weights take {file.nbytes / 1e9:.1f} GB, and fewer bits go up to 1.8 GB",
+            remedy=Sentence("leave ", Argument("precision"), " out"),
+        )
+    return file.whole()
+
+
+def sampled(conversion: Conversion, model: object, folder: Path | None) -> tuple[Sample, list[str]]:
+    """What to measure on."""
+    import runtime
+    from zoo.precision import sampling
+
+    assert isinstance(model, runtime.Model)
+    images = len(model.inputs) == 1 and runtime.image_shape(model) is not None
+    colours = (runtime.image_shape(model) or (0, 0))[1] if images else 0
+    if folder is None and colours not in (1, 3):
+        return sampling.drawn(conversion, model)
+    return sampling.photographs(model, folder)
+
+
+def lower(
+    model: onnx.ModelProto,
+    precision: str,
+    switches: Sequence[str],
+    sample: Sample,
+    loaded: object,
+) -> tuple[onnx.ModelProto, set[str], list[str]]:
+    """The model in fewer bits, the nodes that stayed float32, and notes.
+
+    ConversionError where no layer can be.
+    """
+    from converters import ConversionError
+    from zoo.precision.half import halved, stay_wide
+    from zoo.precision.int8 import learned, quantized
+    from zoo.precision.kept import kept
+
+    wide = kept(model, switches)
+    if precision == "float16":
+        wide |= stay_wide(model, too_large(model, sample))
+    if not learned(model, wide):
+        raise ConversionError(
+            f"no layer can be written in {precision}: its switches depend on all of them",
+            subject=model.graph.name,
+            remedy=Sentence("leave ", Argument("precision"), " out"),
+        )
+    if precision == "float16":
+        return halved(model, wide), wide, []
+    first = quantized(model, wide, sample.feeds)
+    back = returned(model, first, wide, sample, loaded)
+    if not back:
+        return first, wide, []
+    wide |= set(back)
+    note = f"stay float32, for int8 cost too much there: {', '.join(back)}"
+    if not learned(model, wide):
+        raise ConversionError(
+            "int8 costs too much in every layer",
+            subject=model.graph.name,
+            remedy=Sentence("take ", Argument("precision", "float16")),
+        )
+    return quantized(model, wide, sample.feeds), wide, [note]
+
+
+def returned(
+    model: onnx.ModelProto,
+    first: onnx.ModelProto,
+    wide: set[str],
+    sample: Sample,
+    loaded: object,
+) -> list[str]:
+    """Which layers return to float32 so that int8 moves the RMSE by no more than `ALLOWED`.
+
+    None of a network that does not rebuild its image. They are tried one by one: those that move it
+    most alone return first.
+    """
+    import runtime
+    from zoo.precision.int8 import learned, quantized
+
+    assert isinstance(loaded, runtime.Model)
+    if not rebuilds(loaded, sample):
+        return []
+
+    def moved(proto: onnx.ModelProto, over: Sample, wanted: float) -> float:
+        return abs(rebuilt(runtime.load(proto.SerializeToString(), "cpu"), over) - wanted)
+
+    if moved(first, sample, rebuilt(loaded, sample)) <= ALLOWED:
+        return []
+    step = -(-len(sample.images) // FEW)
+    few = Sample(sample.feeds[::step], sample.images[::step], sample.mean, sample.size, "")
+    wanted, layers = rebuilt(loaded, few), learned(model, wide)
+    alone = {
+        name: moved(quantized(model, wide | {*layers} - {name}, few.feeds), few, wanted)
+        for name in layers
+    }
+    order = sorted(layers, key=lambda name: -alone[name])
+    whole_wanted = rebuilt(loaded, sample)
+    for count in range(1, len(order)):
+        proto = quantized(model, wide | {*order[:count]}, sample.feeds)
+        if moved(proto, sample, whole_wanted) <= ALLOWED:
+            return order[:count]
+    return order
+
+
+def too_large(model: onnx.ModelProto, sample: Sample) -> list[str]:
+    """The tensors that leave float16's range on a sample, or are no numbers there."""
+    import onnx
+
+    import runtime
+    from zoo.precision.half import LARGEST
+    from zoo.precision.kept import types
+
+    kinds = types(model)
+    shown = onnx.ModelProto()
+    shown.CopyFrom(model)
+    known = {value.name for value in model.graph.output}
+    made = [name for node in model.graph.node for name in node.output]
+    inside = [n for n in made if kinds.get(n) == onnx.TensorProto.FLOAT and n not in known]
+    shown.graph.output.extend(
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in inside
+    )
+    loaded = runtime.load(shown.SerializeToString(), "cpu")
+    found: dict[str, None] = {}
+    for feeds in sample.feeds[:FEW]:
+        for name, array in {**feeds, **loaded.run(feeds)}.items():
+            if array.dtype != np.float32 or not array.size:
+                continue
+            # Twice as large on another image is no surprise; NaN is not below anything.
+            if not np.abs(array).max() <= LARGEST / 2:
+                found[name] = None
+    return list(found)
