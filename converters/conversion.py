@@ -23,6 +23,7 @@ from prototxt.net import NetDefinition, read_net
 from prototxt.preprocessing import Preprocessing
 
 from . import metadata
+from .batches import OPEN, Batch
 from .build import build_graph
 from .errors import MissingBlob, NeedsShape
 from .families import KnownNetwork, recognise
@@ -174,6 +175,7 @@ def convert(
     outputs: Sequence[str] | None = None,
     raw: bool = False,
     open_dims: bool = True,
+    batch: Batch = None,
     seed: int = 0,
     preprocessing: Preprocessing | None = None,
     fold_preprocessing: bool = False,
@@ -199,6 +201,7 @@ def convert(
         outputs: the blobs to give out; default: those that no layer reads, and every mask.
         raw: stop before the layer that makes detections: its bottoms are outputs instead.
         open_dims: leave batch, height and width open as far as the network allows.
+        batch: of the images: a number, or ``open``, which is an error where it cannot be.
         seed: of the fillers.
         preprocessing: what is known of how images become the input; overrides what the data layers
             state.
@@ -262,6 +265,7 @@ def convert(
         outputs=outputs,
         raw=raw,
         open_dims=open_dims,
+        batch=batch,
         seed=seed,
         lenient=lenient,
         warn=warn,
@@ -279,6 +283,7 @@ def convert(
             shapes=shapes,
             outputs=outputs,
             open_dims=open_dims,
+            batch=batch,
             seed=seed,
             preprocessing=preprocessing,
             fold_preprocessing=fold_preprocessing,
@@ -356,12 +361,15 @@ def build_known(
     shapes: Mapping[str, Shape] | None,
     *,
     open_dims: bool,
+    batch: Batch,
     **how: Any,
 ) -> Graph:
     """The graph; where nothing in the files fixes the input's size, a known network's usual one."""
 
     def build(given: Mapping[str, Shape] | None, assume: bool = False) -> Graph:
-        return build_graph(net, weights, shapes=given, open_dims=open_dims, assume=assume, **how)
+        return build_graph(
+            net, weights, shapes=given, open_dims=open_dims, batch=batch, assume=assume, **how
+        )
 
     if known is None:
         return build(shapes, assume=True)
@@ -371,7 +379,9 @@ def build_known(
         if shapes:
             raise
         side = known.size
-        graph = build({error.blob: ("batch" if open_dims else 1, 3, side, side)})
+        images = batch if isinstance(batch, int) else 1
+        stays = batch == OPEN or (open_dims and batch is None)
+        graph = build({error.blob: ("batch" if stays else images, 3, side, side)})
         note = f"input {error.blob} 3x{side}x{side}: nothing fixes it, but this is {known.title}"
         graph.notes.insert(0, note)
         return graph

@@ -47,6 +47,15 @@ def convert(
     phase: options.PhaseOption = None,
     stage: options.Stages = None,
     shape: options.Shapes = None,
+    batch: Annotated[
+        str | None,
+        typer.Option(
+            "--batch",
+            metavar="N|open",
+            help="How many images at a time; open: any number, or an error. Default: open where "
+            "the network allows it.",
+        ),
+    ] = None,
     blobs: Annotated[
         list[str] | None,
         typer.Option("--output", metavar="BLOB", help="A blob to give out; repeat for more."),
@@ -104,6 +113,7 @@ def convert(
         phase=phase.value if phase else None,
         stages=stage or (),
         shapes=options.parse_shapes(shape),
+        batch=options.parse_batch(batch),
         outputs=blobs,
         raw=raw,
         seed=seed,

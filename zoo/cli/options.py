@@ -11,6 +11,7 @@ from prototxt.errors import UsageError
 from prototxt.shapes import size_from_text
 
 if TYPE_CHECKING:
+    from converters.batches import Batch as BatchOrOpen
     from prototxt.preprocessing import Preprocessing
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -182,6 +183,17 @@ def parse_shapes(texts: Iterable[str] | None) -> dict[str, tuple[int | str, ...]
             raise UsageError(f"--shape names {name!r} twice")
         shapes[name] = tuple(int(part) if part.isdecimal() else part for part in parts)
     return shapes or None
+
+
+def parse_batch(text: str | None) -> "BatchOrOpen":
+    """`8` as 8; `open` and None as they are."""
+    if text is None:
+        return None
+    if text == "open":
+        return "open"
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"--batch {text!r} is neither a number nor open")
+    return int(text)
 
 
 def _is_dim(part: str) -> bool:

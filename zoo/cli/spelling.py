@@ -13,6 +13,7 @@ from prototxt.shapes import shape_text
 OPTIONS = {
     "against": "--against",
     "arch": "--arch",
+    "batch": "--batch",
     "caffemodels": "--caffemodels",
     "data": "--data",
     "demo": "--demo",

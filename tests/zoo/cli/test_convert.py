@@ -284,3 +284,12 @@ def test_stages_choose_layers(zoo, tmp_path):
         assert zoo("convert", "n.prototxt", *given).status == 0
         assert zoo("verify", "n.prototxt", "n.onnx", *given).status == 0
     assert zoo("verify", "n.prototxt", "n.onnx").status == 1
+
+
+def test_batch(zoo, small):
+    for given, first in ((4, 4), ("open", "batch")):
+        data = zoo("convert", small, "--batch", given, "--json").json
+        assert data["files"][0]["inputs"][0]["shape"] == [first, 3, "height", "width"]
+    run = zoo("convert", small, "--batch", "4", "--shape", "data=5x3x32x32")
+    assert run.err == "--batch 4: contradicts --shape data=5x3x32x32; leave one of them out\n"
+    assert zoo("convert", small, "--batch", "0").err == "--batch '0' is neither a number nor open\n"
