@@ -60,6 +60,24 @@ def convert(
         list[str] | None,
         typer.Option("--output", metavar="BLOB", help="A blob to give out; repeat for more."),
     ] = None,
+    input_name: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input-name",
+            metavar="[OLD=]NEW",
+            help="Call an input otherwise; OLD is needed where there are several. Repeat for more.",
+        ),
+    ] = None,
+    output_name: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--output-name", metavar="OLD=NEW", help="Call an output otherwise; repeat for more."
+        ),
+    ] = None,
+    nhwc: Annotated[
+        bool,
+        typer.Option("--nhwc", help="Let images at inputs and outputs be float N×H×W×C."),
+    ] = False,
     raw: Annotated[
         bool,
         typer.Option("--raw", help="Stop before the layer that makes detections (SSD, YOLO)."),
@@ -115,6 +133,9 @@ def convert(
         shapes=options.parse_shapes(shape),
         batch=options.parse_batch(batch),
         outputs=blobs,
+        input_names=options.parse_name(input_name),
+        output_names=options.parse_names(output_name, "--output-name"),
+        nhwc=nhwc,
         raw=raw,
         seed=seed,
         preprocessing=given,

@@ -196,6 +196,26 @@ def parse_batch(text: str | None) -> "BatchOrOpen":
     return int(text)
 
 
+def parse_names(texts: Iterable[str] | None, option: str) -> dict[str, str]:
+    """`prob=scores` as {"prob": "scores"}."""
+    names: dict[str, str] = {}
+    for text in texts or ():
+        old, equals, new = text.partition("=")
+        if not (old and equals and new):
+            raise UsageError(f"{option} {text!r} is not of the form OLD=NEW")
+        if old in names:
+            raise UsageError(f"{option} names {old!r} twice")
+        names[old] = new
+    return names
+
+
+def parse_name(texts: Sequence[str] | None) -> str | dict[str, str]:
+    """As `parse_names`; `image` alone is the name of the only input."""
+    if texts and len(texts) == 1 and texts[0] and "=" not in texts[0]:
+        return texts[0]
+    return parse_names(texts, "--input-name")
+
+
 def _is_dim(part: str) -> bool:
     return int(part) > 0 if part.isdecimal() else part.isidentifier()
 
