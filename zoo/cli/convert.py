@@ -82,7 +82,9 @@ def convert(
         bool,
         typer.Option("--raw", help="Stop before the layer that makes detections (SSD, YOLO)."),
     ] = False,
-    opset: Annotated[int | None, typer.Option("--opset", help="ONNX opset; default 18.")] = None,
+    opset: Annotated[
+        int | None, typer.Option("--opset", help="ONNX opset, 13 to 26; default 18.")
+    ] = None,
     external_data: Annotated[
         bool,
         typer.Option(

@@ -34,6 +34,7 @@ OPTIONS = {
     "nhwc": "--nhwc",
     "offline": "--offline",
     "opencv": "--opencv",
+    "opset": "--opset",
     "output": "-o",
     "output_names": "--output-name",
     "outputs": "--output",
