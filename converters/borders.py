@@ -171,7 +171,7 @@ def rename(file: OnnxFile, names: Mapping[str, str]) -> None:
     if not names:
         return
     model = file.model.graph
-    for item in (*model.input, *model.output, *file.tensors):
+    for item in (*model.input, *model.output, *model.value_info, *file.tensors):
         item.name = names.get(item.name, item.name)
     file.arrays = {names.get(name, name): array for name, array in file.arrays.items()}
     rename_nodes(model.node, names)

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from prototxt.errors import Argument, Position, Sentence
 
-from . import opsets
+from . import constants, opsets
 from .errors import ConversionError
 from .graph import Dim, Graph, Node, Shape, Value, unique_name
 from .onnx_file import LARGE, OnnxFile
@@ -29,6 +29,9 @@ Operand = str | Value | np.ndarray | np.generic
 
 
 ZERO = np.float32(0)
+
+UNINFERRED = {"MaxUnpool"}
+"""Operators whose output's shape ONNX does not infer though it is stated: the model then tells."""
 
 
 class OnnxBuilder:
@@ -48,6 +51,7 @@ class OnnxBuilder:
         self._arrays: list[np.ndarray] = []  # keeps ids in _weights alive
         self._cache: dict[tuple[Any, ...], str] = {}
         self._sources: dict[int, onnx.ValueInfoProto] = {}
+        self._told: list[Value] = []
         self._layer = ""
         self._subject: str | None = None
         self._position: Position | None = None
@@ -98,14 +102,19 @@ class OnnxBuilder:
         `out` names its output(s); without it one new tensor is made. Attributes that are None are
         left out.
         """
+        given = {k: v for k, v in attributes.items() if v is not None}
+        operands = [self.name(i) if not isinstance(i, str) else i for i in inputs]
         if out is None:
+            known = constants.folded(op_type, [self._whole(i) for i in operands], given)
+            if op_type == "Shape" and isinstance(inputs[0], Value):
+                known = constants.fixed_dims(inputs[0].shape, given)
+            if known is not None:
+                return self.const(known)
             targets: list[str] = [self.fresh(f"{self._layer}/{op_type}")]
         elif isinstance(out, (str, Value)):
             targets = [self.name(out)]
         else:
             targets = [self.name(t) for t in out]
-        given = {k: v for k, v in attributes.items() if v is not None}
-        operands = [self.name(i) if not isinstance(i, str) else i for i in inputs]
         emitted = opsets.as_of(self, opsets.Emitted(op_type, operands, given))
         self._check(emitted)
         label = self._layer if self._layer not in self._node_names else None
@@ -113,6 +122,8 @@ class OnnxBuilder:
         label = label or f"{self._layer}/{op_type}_{len(self._nodes)}"
         self._node_names.add(label)
         self._nodes.append(helper.make_node(op_type, operands, targets, name=label, **given))
+        if op_type in UNINFERRED and isinstance(out, Value):
+            self._told.append(out)
         return targets[0]
 
     def _check(self, emitted: opsets.Emitted) -> None:
@@ -211,6 +222,10 @@ class OnnxBuilder:
             return None
         return np.asarray(onnx.numpy_helper.to_array(tensor))
 
+    def _whole(self, name: str) -> np.ndarray | None:
+        """The numbers of an initializer that is no weight, long ones too."""
+        return self._large[name] if name in self._large else self.number(name)
+
     def dim(self, value: Value, axis: int) -> str:
         """One dimension of a value as a 1-element int64 tensor, read at run time where open."""
         size = value.shape[axis]
@@ -279,6 +294,9 @@ class OnnxBuilder:
                 self.graph.name or "caffe",
                 [self._sources.get(id(v)) or self._info(v, v.name) for v in self.graph.inputs],
                 outputs,
+                value_info=[
+                    self._info(v, self.name(v)) for v in self._told if v not in self.graph.outputs
+                ],
             ),
             opset_imports=[helper.make_opsetid("", self.opset)],
             ir_version=opsets.ir_version(self.opset),

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
-
-if TYPE_CHECKING:
-    from .onnx_builder import OnnxBuilder
 
 __all__ = ["OPSETS", "Emitted", "as_of", "axes_are_input", "ir_version", "lacking", "run_until"]
 
@@ -37,10 +34,25 @@ class Emitted:
     attributes: dict[str, Any]
 
 
-Rewrite = Callable[["OnnxBuilder", Emitted], Emitted]
+class Builder(Protocol):
+    """What a rewrite needs of `OnnxBuilder`."""
+
+    opset: int
+
+    def op(self, op_type: str, *inputs: str) -> str:
+        """Emit a node; the name of what it gives."""
+
+    def ints(self, *numbers: int) -> str:
+        """A 1-D int64 initializer."""
+
+    def number(self, name: str) -> np.ndarray | None:
+        """A small initializer's numbers; None of any other tensor."""
 
 
-def shape_part(b: OnnxBuilder, node: Emitted) -> Emitted:
+Rewrite = Callable[[Builder, Emitted], Emitted]
+
+
+def shape_part(b: Builder, node: Emitted) -> Emitted:
     """Some dimensions of a shape, by a Slice: Shape has no start and end."""
     if not node.attributes.keys() & {"start", "end"}:
         return node
@@ -49,7 +61,7 @@ def shape_part(b: OnnxBuilder, node: Emitted) -> Emitted:
     return Emitted("Slice", [whole, b.ints(start), b.ints(end), b.ints(0)], {})
 
 
-def axes_attribute(b: OnnxBuilder, node: Emitted) -> Emitted:
+def axes_attribute(b: Builder, node: Emitted) -> Emitted:
     """The axes of a reduction as an attribute, where they are numbers."""
     axes = b.number(node.inputs[1]) if len(node.inputs) > 1 else None
     if axes is None:
@@ -57,7 +69,7 @@ def axes_attribute(b: OnnxBuilder, node: Emitted) -> Emitted:
     return Emitted(node.op_type, node.inputs[:1], {**node.attributes, "axes": axes.tolist()})
 
 
-def equal_parts(b: OnnxBuilder, node: Emitted) -> Emitted:
+def equal_parts(b: Builder, node: Emitted) -> Emitted:
     """Split into equal parts, as many as there are outputs: num_outputs is not stated."""
     return Emitted(
         "Split", node.inputs, {k: v for k, v in node.attributes.items() if k != "num_outputs"}
@@ -89,7 +101,7 @@ RUN_UNTIL = {"MaxRoiPool": 21}
 """The last opset whose operator ONNX Runtime runs, where it lacks the next one (seen at 1.31)."""
 
 
-def as_of(b: OnnxBuilder, node: Emitted) -> Emitted:
+def as_of(b: Builder, node: Emitted) -> Emitted:
     """The node as the builder's opset has it."""
     since, rewrite = REWRITES.get(node.op_type, (0, None))
     return node if rewrite is None or b.opset >= since else rewrite(b, node)
