@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from prototxt.errors import Argument, Sentence
 from prototxt.net import LayerDefinition, NetDefinition
 from prototxt.unknown import UnknownField
 
+from .batches import OPEN, Batch, check_batch, counting, needs_batch, with_batch
 from .blobs import attach_blobs
 from .errors import ConversionError
 from .graph import Graph, Node, Shape, Value
@@ -100,6 +101,7 @@ def build_graph(
     outputs: Sequence[str] | None = None,
     raw: bool = False,
     open_dims: bool = True,
+    batch: Batch = None,
     assume: bool = False,
     lenient: bool = False,
     warn: Warn | None = None,
@@ -116,6 +118,7 @@ def build_graph(
         raw: give out what the layers that make detections read, in place of what they write.
         open_dims: leave batch, height and width of the other inputs open as far as the network
             allows.
+        batch: of the images: a number, or ``open``, which is an error where it cannot be.
         assume: channels, height and width that nothing fixes are taken to be as usual, with a
             note; otherwise they are asked for.
         lenient: fields that are unknown are told to `warn` instead of being errors.
@@ -131,6 +134,8 @@ def build_graph(
     params = read_all(records, lenient, warn, passed)
     given = dict(shapes or {})
     check_given(given, records, net)
+    unbatched = unbatched_inputs(records)
+    check_batch(batch, given, unbatched)
     notes = [
         f"{name} of {passed.count(name)} layers is passed over: {PASSED_OVER[name]}"
         if name in PASSED_OVER
@@ -158,14 +163,23 @@ def build_graph(
         elif not sizes.take_placeholders(own, error) and not sizes.take_fitting(own, build, notes):
             raise
         _, nominal = infer(own, None)
-    graph = None
-    unbatched = unbatched_inputs(records)
-    for batch, spatial in OPENINGS if open_dims else ():
+    if isinstance(batch, int):
+        own = with_batch(own, batch, unbatched)
+        _, nominal = infer(own, None)
+    graph = needed = None
+    for batched, spatial in openings(open_dims, batch):
+        shapes_now = opened(own, given, batched, spatial, unbatched)
+        if isinstance(batch, int) and batched:
+            fixed_too = [blob for blob in counting(own, unbatched) if blob not in given]
+            shapes_now |= {blob: (batch, *shapes_now[blob][1:]) for blob in fixed_too}
         try:
-            graph, _ = infer(opened(own, given, batch, spatial, unbatched), nominal)
+            graph, _ = infer(shapes_now, nominal)
             break
-        except OpenDimension:
-            continue
+        except OpenDimension as symbol:
+            needed = symbol
+    if graph is None and batch == OPEN:
+        assert needed is not None
+        raise needs_batch(needed, net.path) from None
     if graph is None:
         graph, _ = infer({k: closed(given.get(k), v) for k, v in own.items()}, nominal)
     for node in graph.nodes:
@@ -178,6 +192,14 @@ def build_graph(
     graph.notes = notes
     attach_blobs(graph, weights, seed, lenient, warn)
     return graph
+
+
+def openings(open_dims: bool, batch: Batch) -> Iterator[tuple[bool, bool]]:
+    """Those of OPENINGS that are to be tried."""
+    if open_dims:
+        yield from (each for each in OPENINGS if each[0] or batch != OPEN)
+    elif batch == OPEN:
+        yield True, False
 
 
 def read_all(
@@ -341,6 +363,7 @@ def infer_shapes(
             shapes = kind.shapes(node)
         except OpenDimension as symbol:
             if any(not is_fixed(*shape) for shape in inputs.values()):
+                symbol.node = node
                 raise
             raise node.error(f"needs to know {symbol}, which only the run tells") from None
         check_positive(node, shapes)

@@ -23,6 +23,8 @@ from prototxt.net import NetDefinition, read_net
 from prototxt.preprocessing import Preprocessing
 
 from . import metadata
+from .batches import OPEN, Batch
+from .borders import Asked
 from .build import build_graph
 from .errors import MissingBlob, NeedsShape
 from .families import KnownNetwork, recognise
@@ -92,6 +94,8 @@ class Conversion:
     """Whether encoder and decoder are written, instead of the whole."""
     external_data: bool = False
     """Whether the weights go into a file beside the model, however small."""
+    borders: Asked = field(default_factory=Asked)
+    """What is otherwise at its inputs and outputs than in the definition: names, N×H×W×C."""
 
     @functools.cached_property
     def parts(self) -> dict[str, Graph]:
@@ -117,13 +121,14 @@ class Conversion:
         if part == DECODER:
             properties.pop("zoo.input", None)
         in_model = self.preprocessing.in_model and part != DECODER
-        return to_onnx_file(
+        file = to_onnx_file(
             self.parts[part],
             self.target,
             DEFAULT_OPSET if self.opset is None else self.opset,
             properties,
             preprocessing=self.preprocessing if in_model else None,
         )
+        return self.borders.applied(file, self.parts[part], list(self.parts.values()))
 
     def to_onnx(self, part: str = WHOLE) -> onnx.ModelProto:
         """A part as a model with its weights in it (less than 2 GB)."""
@@ -172,8 +177,12 @@ def convert(
     stages: Sequence[str] = (),
     shapes: Mapping[str, Shape] | None = None,
     outputs: Sequence[str] | None = None,
+    input_names: Mapping[str, str] | str | None = None,
+    output_names: Mapping[str, str] | None = None,
+    nhwc: bool = False,
     raw: bool = False,
     open_dims: bool = True,
+    batch: Batch = None,
     seed: int = 0,
     preprocessing: Preprocessing | None = None,
     fold_preprocessing: bool = False,
@@ -197,8 +206,12 @@ def convert(
         stages: those that layers may ask for, besides the definition's own.
         shapes: inputs by blob name, as N×C×H×W; a text in place of a number leaves it open.
         outputs: the blobs to give out; default: those that no layer reads, and every mask.
+        input_names: what inputs are called in the model, by blob; a text is that of the only one.
+        output_names: what outputs are called in the model, by blob.
+        nhwc: let images at the model's inputs and outputs be float N×H×W×C.
         raw: stop before the layer that makes detections: its bottoms are outputs instead.
         open_dims: leave batch, height and width open as far as the network allows.
+        batch: of the images: a number, or ``open``, which is an error where it cannot be.
         seed: of the fillers.
         preprocessing: what is known of how images become the input; overrides what the data layers
             state.
@@ -235,6 +248,12 @@ def convert(
                 ": training crops at random",
             )
         )
+    if nhwc and fold_preprocessing:
+        raise UsageError(
+            Sentence(Argument("fold_preprocessing"), " takes N×H×W×C already"),
+            subject=Argument("nhwc"),
+            remedy="leave one of them out",
+        )
     if raw and outputs:
         raise UsageError(
             Sentence(Argument("raw"), " says what is given out: leave out ", Argument("outputs"))
@@ -262,6 +281,7 @@ def convert(
         outputs=outputs,
         raw=raw,
         open_dims=open_dims,
+        batch=batch,
         seed=seed,
         lenient=lenient,
         warn=warn,
@@ -278,7 +298,11 @@ def convert(
             weights,
             shapes=shapes,
             outputs=outputs,
+            input_names=input_names,
+            output_names=output_names,
+            nhwc=nhwc,
             open_dims=open_dims,
+            batch=batch,
             seed=seed,
             preprocessing=preprocessing,
             fold_preprocessing=fold_preprocessing,
@@ -327,6 +351,7 @@ def convert(
         fold,
         split,
         external_data,
+        Asked(input_names or {}, output_names or {}, nhwc),
     )
 
 
@@ -367,12 +392,15 @@ def build_known(
     shapes: Mapping[str, Shape] | None,
     *,
     open_dims: bool,
+    batch: Batch,
     **how: Any,
 ) -> Graph:
     """The graph; where nothing in the files fixes the input's size, a known network's usual one."""
 
     def build(given: Mapping[str, Shape] | None, assume: bool = False) -> Graph:
-        return build_graph(net, weights, shapes=given, open_dims=open_dims, assume=assume, **how)
+        return build_graph(
+            net, weights, shapes=given, open_dims=open_dims, batch=batch, assume=assume, **how
+        )
 
     if known is None:
         return build(shapes, assume=True)
@@ -382,7 +410,9 @@ def build_known(
         if shapes:
             raise
         side = known.size
-        graph = build({error.blob: ("batch" if open_dims else 1, 3, side, side)})
+        images = batch if isinstance(batch, int) else 1
+        stays = batch == OPEN or (open_dims and batch is None)
+        graph = build({error.blob: ("batch" if stays else images, 3, side, side)})
         note = f"input {error.blob} 3x{side}x{side}: nothing fixes it, but this is {known.title}"
         graph.notes.insert(0, note)
         return graph

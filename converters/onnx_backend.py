@@ -12,6 +12,7 @@ from .errors import ConversionError
 from .graph import Graph
 from .onnx_builder import OnnxBuilder
 from .onnx_file import OnnxFile
+from .opsets import OPSETS
 from .preprocessing import emit, image_input
 from .registry import find
 from .targets import DEFAULT_TARGET, TARGETS
@@ -20,7 +21,6 @@ __all__ = ["DEFAULT_OPSET", "to_onnx", "to_onnx_file"]
 
 DEFAULT_OPSET = 18
 """The opset of a model where no other is asked for."""
-OPSETS = range(18, 23)
 
 
 def to_onnx(
@@ -39,7 +39,7 @@ def to_onnx(
             numbers in every runtime; ``cpu`` is a tenth to a quarter faster in ONNX Runtime on
             CPUs, ``cuda`` on its CUDA provider. There, a model for CPUs is slow, and where several
             numbers of overlapping windows are the greatest, its switch is another than Caffe's.
-        opset: of ONNX, 18 to 22.
+        opset: of ONNX, one of `opsets.OPSETS`: 13 to 26.
         metadata: properties of the model.
         producer: name and version of who writes it.
         preprocessing: let the input take uint8 images; the model's first nodes do this to them.

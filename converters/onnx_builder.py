@@ -9,14 +9,15 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from prototxt.errors import Argument, Position, Sentence
+
+from . import constants, opsets
+from .errors import ConversionError
 from .graph import Dim, Graph, Node, Shape, Value, unique_name
 from .onnx_file import LARGE, OnnxFile
 from .targets import Form
 
-__all__ = ["IR_VERSION", "OnnxBuilder", "Operand"]
-
-IR_VERSION = 8
-"""What ONNX 1.13, the first with opset 18, wrote: every runtime of the last years reads it."""
+__all__ = ["OnnxBuilder", "Operand"]
 
 _DTYPES = {
     "float32": TensorProto.FLOAT,
@@ -28,6 +29,9 @@ Operand = str | Value | np.ndarray | np.generic
 
 
 ZERO = np.float32(0)
+
+UNINFERRED = {"MaxUnpool"}
+"""Operators whose output's shape ONNX does not infer though it is stated: the model then tells."""
 
 
 class OnnxBuilder:
@@ -47,13 +51,17 @@ class OnnxBuilder:
         self._arrays: list[np.ndarray] = []  # keeps ids in _weights alive
         self._cache: dict[tuple[Any, ...], str] = {}
         self._sources: dict[int, onnx.ValueInfoProto] = {}
+        self._told: list[Value] = []
         self._layer = ""
+        self._subject: str | None = None
+        self._position: Position | None = None
         self._blob_names: Sequence[str] = ()
         self._node_names: set[str] = set()
 
     def begin(self, node: Node[Any], blobs: Sequence[str] = ()) -> None:
         """What is emitted from here on belongs to `node`, whose blobs are called so."""
         self._layer, self._blob_names = node.name, blobs
+        self._subject, self._position = node.subject, node.position
         self._made.extend(node.outputs)
 
     def source(self, value: Value, shape: Shape, dtype: str) -> str:
@@ -94,19 +102,52 @@ class OnnxBuilder:
         `out` names its output(s); without it one new tensor is made. Attributes that are None are
         left out.
         """
+        given = {k: v for k, v in attributes.items() if v is not None}
+        operands = [self.name(i) if not isinstance(i, str) else i for i in inputs]
         if out is None:
+            known = constants.folded(op_type, [self._whole(i) for i in operands], given)
+            if op_type == "Shape" and isinstance(inputs[0], Value):
+                known = constants.fixed_dims(inputs[0].shape, given)
+            if known is not None:
+                return self.const(known)
             targets: list[str] = [self.fresh(f"{self._layer}/{op_type}")]
         elif isinstance(out, (str, Value)):
             targets = [self.name(out)]
         else:
             targets = [self.name(t) for t in out]
-        given = {k: v for k, v in attributes.items() if v is not None}
+        emitted = opsets.as_of(self, opsets.Emitted(op_type, operands, given))
+        self._check(emitted)
         label = self._layer if self._layer not in self._node_names else None
+        op_type, operands, given = emitted.op_type, emitted.inputs, emitted.attributes
         label = label or f"{self._layer}/{op_type}_{len(self._nodes)}"
         self._node_names.add(label)
-        operands = [self.name(i) if not isinstance(i, str) else i for i in inputs]
         self._nodes.append(helper.make_node(op_type, operands, targets, name=label, **given))
+        if op_type in UNINFERRED and isinstance(out, Value):
+            self._told.append(out)
         return targets[0]
+
+    def _check(self, emitted: opsets.Emitted) -> None:
+        """ConversionError where the opset has no such operator, or ONNX Runtime not that of it."""
+        last = opsets.run_until(emitted, self.opset)
+        if last is not None:
+            raise ConversionError(
+                f"ONNX Runtime has {emitted.op_type} up to opset {last}, not at {self.opset}",
+                subject=self._subject,
+                position=self._position,
+                remedy=Sentence("give ", Argument("opset", last), " or below"),
+            )
+        lacks = opsets.lacking(emitted, self.opset)
+        if lacks is None:
+            return
+        later, what = lacks
+        if later is None:
+            raise ConversionError(f"ONNX has no {what}", subject=self._subject)
+        raise ConversionError(
+            f"needs opset {later} of ONNX ({what}), not {self.opset}",
+            subject=self._subject,
+            position=self._position,
+            remedy=Sentence("give ", Argument("opset", later), " or above"),
+        )
 
     def node(self, op_type: str, node: Node[Any], *more: Operand, **attributes: Any) -> str:
         """Emit one ONNX node from all inputs of `node` (and `more`) to its first output."""
@@ -174,12 +215,16 @@ class OnnxBuilder:
             self._large[name] = array
         self._tensors[name] = tensor
 
-    def _number(self, name: str) -> np.ndarray | None:
+    def number(self, name: str) -> np.ndarray | None:
         """A small initializer's numbers; None of any other tensor."""
         tensor = self._tensors.get(name)
         if tensor is None or name in self._large:
             return None
         return np.asarray(onnx.numpy_helper.to_array(tensor))
+
+    def _whole(self, name: str) -> np.ndarray | None:
+        """The numbers of an initializer that is no weight, long ones too."""
+        return self._large[name] if name in self._large else self.number(name)
 
     def dim(self, value: Value, axis: int) -> str:
         """One dimension of a value as a 1-element int64 tensor, read at run time where open."""
@@ -214,14 +259,14 @@ class OnnxBuilder:
 
     def join(self, *parts: str) -> str:
         """Concatenate 1-D tensors; numbers alone become one initializer."""
-        arrays = [self._number(part) for part in parts]
+        arrays = [self.number(part) for part in parts]
         if all(a is not None for a in arrays):
             return self.const(np.concatenate([a for a in arrays if a is not None]))
         return self.op("Concat", *parts, axis=0)
 
     def arithmetic(self, op_type: str, left: str, right: str) -> str:
         """Add, Sub, Mul or Div of two int64 tensors, done here where both are numbers."""
-        a, b = self._number(left), self._number(right)
+        a, b = self.number(left), self.number(right)
         if a is None or b is None:
             return self.op(op_type, left, right)
         function = {
@@ -249,9 +294,12 @@ class OnnxBuilder:
                 self.graph.name or "caffe",
                 [self._sources.get(id(v)) or self._info(v, v.name) for v in self.graph.inputs],
                 outputs,
+                value_info=[
+                    self._info(v, self.name(v)) for v in self._told if v not in self.graph.outputs
+                ],
             ),
             opset_imports=[helper.make_opsetid("", self.opset)],
-            ir_version=IR_VERSION,
+            ir_version=opsets.ir_version(self.opset),
             producer_name=producer[0],
             producer_version=producer[1],
         )

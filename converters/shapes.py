@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from prototxt.shapes import shape_text
 
@@ -33,6 +34,9 @@ __all__ = [
 
 class OpenDimension(Exception):
     """A layer needs a number where the dimension was left open; the builder then fixes it."""
+
+    node: Any = None
+    """The layer."""
 
 
 def text(shape: Shape) -> str:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from prototxt.borders import Borders
 from prototxt.errors import Argument, Sentence
 from prototxt.files import read_bytes
 
@@ -238,6 +239,7 @@ class Signature:
             return IOSpec(item.name, dims, helper.tensor_dtype_to_np_dtype(kind.elem_type).name)
 
         self.source = source
+        self.metadata = {item.key: item.value for item in model.metadata_props}
         given = {t.name for t in model.graph.initializer}
         self.inputs = [spec(i) for i in model.graph.input if i.name not in given]
         self.outputs = [spec(o) for o in model.graph.output]
@@ -252,6 +254,12 @@ class Signature:
                 f"takes {self.inputs[0].dtype} pixels, not the blob that they make",
                 subject=source,
                 remedy=Sentence("convert it without ", Argument("fold_preprocessing")),
+            )
+        if Borders.from_metadata(self.metadata).nhwc:
+            raise InferenceError(
+                "takes and gives N×H×W×C",
+                subject=source,
+                remedy=Sentence("convert it without ", Argument("nhwc")),
             )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from prototxt.errors import ZooError
 
 from .errors import InferenceError
-from .feeding import Feeder, blob_shape
+from .feeding import Feeder, blob_shape, planes, planes_shape
 from .images import read_image, resize
 from .metrics import RMSE
 from .session import Model
@@ -45,12 +45,13 @@ def pixels(item: Item) -> np.ndarray:
 def image_output(model: Model, output: str | None = None) -> str:
     """The output that is an image like the input: rank 4 and as many channels."""
     source = blob_shape(model) or ()
+    shapes = {o.name: planes_shape(model, o) for o in model.outputs if o.dtype == "float32"}
     fitting = [
-        o.name
-        for o in model.outputs
-        if len(o.shape) == len(source) and o.dtype == "float32" and o.shape[1] == source[1]
+        name
+        for name, shape in shapes.items()
+        if len(shape) == len(source) and shape[1] == source[1]
         and all(a == b or not (isinstance(a, int) and isinstance(b, int))
-                for a, b in zip(o.shape[2:], source[2:], strict=True))
+                for a, b in zip(shape[2:], source[2:], strict=True))
     ]  # fmt: skip
     if output is not None:
         if output not in [o.name for o in model.outputs]:
@@ -121,10 +122,11 @@ def evaluate(
 
     def run(group: list[np.ndarray]) -> None:
         wanted = np.stack([feeder.blob(image) for image in group])
-        data = np.stack([feeder.feed(image) for image in group]) if feeder.pixels else wanted
+        other = feeder.pixels or feeder.nhwc
+        data = np.stack([feeder.feed(image) for image in group]) if other else wanted
         if isinstance(fixed, int) and len(group) < fixed:
             data = np.concatenate([data, np.repeat(data[-1:], fixed - len(group), 0)])
-        found = model.run({model.inputs[0].name: data}, [name])[name]
+        found = planes(model, name, model.run({model.inputs[0].name: data}, [name])[name])
         measure.add(found[: len(group)] / feeder.scale, wanted / feeder.scale)
         if on_progress:
             for done in range(len(measure.per_image) - len(group), len(measure.per_image)):

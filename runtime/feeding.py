@@ -2,6 +2,7 @@
 
 A model takes either blobs, float32 N×C×H×W that Caffe's data layer would have made, or pixels,
 uint8 N×H×W×C of an RGB image, and then makes the blob itself (`zoo convert --fold-preprocessing`).
+Blobs may be N×H×W×C as well (`zoo convert --nhwc`).
 What it was asked to rebuild is the blob, in both cases.
 """
 
@@ -11,12 +12,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from prototxt.borders import Borders
 from prototxt.errors import Argument, Note, Sentence, UsageError
 from prototxt.preprocessing import Preprocessing, Size
 
 from .errors import InferenceError
 from .images import deprocess, fitted, resize
-from .session import Model
+from .session import IOSpec, Model
 
 __all__ = ["IMAGENET_MEAN", "Feeder", "fixed_size", "image_shape", "resolve"]
 
@@ -32,10 +34,25 @@ def image_shape(model: Model) -> tuple[int | str, ...] | None:
     spec = model.inputs[0]
     if len(spec.shape) != 4:
         return None
-    if spec.dtype != "uint8":
+    return planes_shape(model, spec)
+
+
+def planes_shape(model: Model, spec: IOSpec) -> tuple[int | str, ...]:
+    """The shape of an input or output, as N×C×H×W of one that is N×H×W×C."""
+    if spec.dtype != "uint8" and not is_nhwc(model, spec.name):
         return spec.shape
     batch, height, width, channels = spec.shape
     return batch, channels, height, width
+
+
+def is_nhwc(model: Model, name: str) -> bool:
+    """Whether a float input or output is N×H×W×C."""
+    return name in Borders.from_metadata(model.metadata).nhwc
+
+
+def planes(model: Model, name: str, array: np.ndarray) -> np.ndarray:
+    """What a model gave as output `name`, as N×C×H×W."""
+    return array.transpose(0, 3, 1, 2) if is_nhwc(model, name) else array
 
 
 def blob_shape(model: Model) -> tuple[int | str, ...] | None:
@@ -146,6 +163,7 @@ class Feeder:
         how = Preprocessing.from_metadata(model.metadata)
         self.size = size
         self.pixels = model.inputs[0].dtype == "uint8"
+        self.nhwc = is_nhwc(model, model.inputs[0].name)
         self.scale = float(how.factor)
         self.rgb = how.channel_order == "RGB"
         self.crop = how.crop
@@ -176,7 +194,8 @@ class Feeder:
     def feed(self, image: np.ndarray) -> np.ndarray:
         """H×W×3 uint8 BGR -> what the model takes for one image."""
         if not self.pixels:
-            return self.blob(image)
+            blob = self.blob(image)
+            return np.ascontiguousarray(blob.transpose(1, 2, 0)) if self.nhwc else blob
         found = self.resized(image)
         return np.ascontiguousarray(found if self.grey or self.rgb else found[..., ::-1])
 

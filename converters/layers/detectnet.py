@@ -12,6 +12,7 @@ from prototxt.schema import decode
 
 from ..graph import Node, Shape
 from ..legal import Interval, Legal
+from ..opsets import axes_are_input
 from ..registry import register
 from ..shapes import is_fixed, known, text
 from .detector_training import TrainingOnly
@@ -252,7 +253,9 @@ def spread(b: OnnxBuilder, alike: str) -> Any:
         constant("most", [np.iinfo(np.int64).max], integer, []),
         op("Unsqueeze", ["old", "axis"], "row"),
         op("Where", [alike, "row", "most"], "near"),
-        op("ReduceMin", ["near", "one"], "least", keepdims=0),
+        op("ReduceMin", ["near", "one"], "least", keepdims=0)
+        if axes_are_input("ReduceMin", b.opset)
+        else op("ReduceMin", ["near"], "least", axes=[1], keepdims=0),
         op("Gather", ["least", "least"], "new"),
         op("Sub", ["old", "new"], "moved"),
         op("ReduceSum", ["moved"], "changes", keepdims=0),

@@ -61,8 +61,8 @@ def lattice(b: OnnxBuilder, features: list[str], images: str, points: str) -> La
     """
     last = b.arithmetic("Sub", points, b.ints(-LANES + 1))
     last = b.arithmetic("Mul", b.arithmetic("Div", last, b.ints(LANES)), b.ints(LANES))
-    pads = b.join(b.ints(0), b.arithmetic("Sub", last, points))
-    filled = [b.op("Pad", f, pads, "", b.ints(2)) for f in features]
+    pads = b.join(b.ints(0, 0, 0, 0, 0), b.arithmetic("Sub", last, points))
+    filled = [b.op("Pad", f, pads) for f in features]
     size = len(features) + 1
     corner, rank, inside = simplex(b, filled)
     shares = barycentric(b, rank, inside, size)

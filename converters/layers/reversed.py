@@ -233,7 +233,10 @@ class PadAxis(Reversed[PadAxisParams]):
 
     def onnx(self, node: Node[PadAxisParams], b: OnnxBuilder) -> None:
         p = node.params
-        b.node("Pad", node, b.ints(p.before, p.behind), "", b.ints(p.axis))
+        rank = len(node.inputs[0].shape)
+        pads = [0] * (2 * rank)
+        pads[p.axis % rank], pads[rank + p.axis % rank] = p.before, p.behind
+        b.node("Pad", node, b.ints(*pads))
 
     def torch(self, node: Node[PadAxisParams]) -> nn.Module:
         from .torch import reversed

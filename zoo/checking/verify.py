@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from prototxt.errors import Argument, Sentence, UsageError, ZooError
 from zoo import extras
-from zoo.checking import comparison, feeds, probes, witness
+from zoo.checking import as_converted, comparison, feeds, probes, witness
 from zoo.checking.pixel_probes import pixel_feed
 from zoo.checking.rounding import WITNESSES
 from zoo.checking.verification import Row, Verifier
@@ -111,12 +111,11 @@ def verify(
     """
     import converters
     import prototxt
-    import runtime
     from converters.preprocessing import stated
 
     check_witness(against, opencv)
     limit = comparison.TOLERANCE if tolerance is None else tolerance
-    loaded = runtime.load(model, provider)
+    loaded = as_converted.load(model, provider)
     for path in plugins:
         converters.load_plugin(path)
     written = prototxt.read_net(net, lenient=lenient, warn=warn)

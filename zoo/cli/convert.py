@@ -65,15 +65,44 @@ def convert(
     phase: options.PhaseOption = None,
     stage: options.Stages = None,
     shape: options.Shapes = None,
+    batch: Annotated[
+        str | None,
+        typer.Option(
+            "--batch",
+            metavar="N|open",
+            help="How many images at a time; open: any number, or an error. Default: open where "
+            "the network allows it.",
+        ),
+    ] = None,
     blobs: Annotated[
         list[str] | None,
         typer.Option("--output", metavar="BLOB", help="A blob to give out; repeat for more."),
     ] = None,
+    input_name: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input-name",
+            metavar="[OLD=]NEW",
+            help="Call an input otherwise; OLD is needed where there are several. Repeat for more.",
+        ),
+    ] = None,
+    output_name: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--output-name", metavar="OLD=NEW", help="Call an output otherwise; repeat for more."
+        ),
+    ] = None,
+    nhwc: Annotated[
+        bool,
+        typer.Option("--nhwc", help="Let images at inputs and outputs be float N×H×W×C."),
+    ] = False,
     raw: Annotated[
         bool,
         typer.Option("--raw", help="Stop before the layer that makes detections (SSD, YOLO)."),
     ] = False,
-    opset: Annotated[int | None, typer.Option("--opset", help="ONNX opset; default 18.")] = None,
+    opset: Annotated[
+        int | None, typer.Option("--opset", help="ONNX opset, 13 to 26; default 18.")
+    ] = None,
     external_data: Annotated[
         bool,
         typer.Option(
@@ -123,7 +152,11 @@ def convert(
         phase=phase.value if phase else None,
         stages=stage or (),
         shapes=options.parse_shapes(shape),
+        batch=options.parse_batch(batch),
         outputs=blobs,
+        input_names=options.parse_name(input_name),
+        output_names=options.parse_names(output_name, "--output-name"),
+        nhwc=nhwc,
         raw=raw,
         seed=seed,
         preprocessing=given,

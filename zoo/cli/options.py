@@ -11,6 +11,7 @@ from prototxt.errors import UsageError
 from prototxt.shapes import size_from_text
 
 if TYPE_CHECKING:
+    from converters.batches import Batch as BatchOrOpen
     from prototxt.preprocessing import Preprocessing
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -190,6 +191,37 @@ def parse_shapes(texts: Iterable[str] | None) -> dict[str, tuple[int | str, ...]
             raise UsageError(f"--shape names {name!r} twice")
         shapes[name] = tuple(int(part) if part.isdecimal() else part for part in parts)
     return shapes or None
+
+
+def parse_batch(text: str | None) -> "BatchOrOpen":
+    """`8` as 8; `open` and None as they are."""
+    if text is None:
+        return None
+    if text == "open":
+        return "open"
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"--batch {text!r} is neither a number nor open")
+    return int(text)
+
+
+def parse_names(texts: Iterable[str] | None, option: str) -> dict[str, str]:
+    """`prob=scores` as {"prob": "scores"}."""
+    names: dict[str, str] = {}
+    for text in texts or ():
+        old, equals, new = text.partition("=")
+        if not (old and equals and new):
+            raise UsageError(f"{option} {text!r} is not of the form OLD=NEW")
+        if old in names:
+            raise UsageError(f"{option} names {old!r} twice")
+        names[old] = new
+    return names
+
+
+def parse_name(texts: Sequence[str] | None) -> str | dict[str, str]:
+    """As `parse_names`; `image` alone is the name of the only input."""
+    if texts and len(texts) == 1 and texts[0] and "=" not in texts[0]:
+        return texts[0]
+    return parse_names(texts, "--input-name")
 
 
 def _is_dim(part: str) -> bool:

@@ -33,11 +33,13 @@ def reconstruct(
     The RMSE is taken before the result is rounded and clipped to a picture, as the paper does.
     """
     import runtime
+    from runtime.feeding import planes
 
     feeder = runtime.Feeder(model, mean, size)
     blob = feeder.blob(image)
     name = runtime.image_output(model)
-    result = model.run({model.inputs[0].name: feeder.feed(image)[None]}, [name])[name][0]
+    made = model.run({model.inputs[0].name: feeder.feed(image)[None]}, [name])[name]
+    result = planes(model, name, made)[0]
     measure = runtime.RMSE()
     measure.add(result[None] / feeder.scale, blob[None] / feeder.scale)
     return Reconstruction(feeder.picture(blob), feeder.picture(result), measure.value)

@@ -243,7 +243,7 @@ def test_a_folder_without_permission(zoo, small, tmp_path):
             ["--shape", "other=1x2"],
             "small.prototxt: --shape names 'other', which is not an input; the inputs are data",
         ),
-        (["--opset", "99"], "opset 99 is not supported; one of 18 to 22"),
+        (["--opset", "99"], "opset 99 is not supported; one of 13 to 26"),
         (["--plugin", "none.py"], "none.py: not a Python file; --plugin takes FILE.py"),
         (["--mean", "none.npy"], "none.npy: no such file"),
         (["--mean", "1,2"], "mean 1,2: give 3 numbers; as in 104,117,123"),

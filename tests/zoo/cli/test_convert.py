@@ -284,3 +284,35 @@ def test_stages_choose_layers(zoo, tmp_path):
         assert zoo("convert", "n.prototxt", *given).status == 0
         assert zoo("verify", "n.prototxt", "n.onnx", *given).status == 0
     assert zoo("verify", "n.prototxt", "n.onnx").status == 1
+
+
+def test_batch(zoo, small):
+    for given, first in ((4, 4), ("open", "batch")):
+        data = zoo("convert", small, "--batch", given, "--json").json
+        assert data["files"][0]["inputs"][0]["shape"] == [first, 3, "height", "width"]
+    run = zoo("convert", small, "--batch", "4", "--shape", "data=5x3x32x32")
+    assert run.err == "--batch 4: contradicts --shape data=5x3x32x32; leave one of them out\n"
+    assert zoo("convert", small, "--batch", "0").err == "--batch '0' is neither a number nor open\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--input-name", "a=b"], "--input-name a=b: no input is called 'a'; the inputs are data"),
+        (
+            ["--output-name", "deconv1_2=data"],
+            "--output-name deconv1_2=data: 'data' is the name of another tensor already; "
+            "give another name",
+        ),
+        (["--output-name", "x"], "--output-name 'x' is not of the form OLD=NEW"),
+        (["--output-name", "a=b", "--output-name", "a=c"], "--output-name names 'a' twice"),
+        (
+            ["--nhwc", "--fold-preprocessing"],
+            "--nhwc: --fold-preprocessing takes N×H×W×C already; leave one of them out",
+        ),
+    ],
+)
+def test_borders_that_cannot_be(zoo, small, tmp_path, flags, said):
+    run = zoo("convert", small, *flags)
+    assert run.status in (1, 2) and run.err.strip() == said
+    assert os.listdir(tmp_path) == ["small.prototxt"]
