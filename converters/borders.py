@@ -115,9 +115,16 @@ def transpose(given: str, made: str, perm: list[int]) -> onnx.NodeProto:
     return helper.make_node("Transpose", [given], [made], name=name, perm=perm)
 
 
+def argument(side: str, renamed: Mapping[str, str]) -> Argument:
+    """What asks for new names of inputs or of outputs."""
+    if side == "input":
+        return Argument("input_names", renamed)
+    return Argument("output_names", renamed)
+
+
 def check_known(renamed: Mapping[str, str], side: str, there: Sequence[str]) -> None:
     for old, new in renamed.items():
-        subject = Argument(f"{side}_names", {old: new})
+        subject = argument(side, {old: new})
         if old not in there:
             raise ConversionError(
                 f"no {side} is called {old!r}",
@@ -137,7 +144,7 @@ def check_free(file: OnnxFile, borders: Borders) -> None:
             if new in taken:
                 raise ConversionError(
                     f"{new!r} is the name of another tensor already",
-                    subject=Argument(f"{side}_names", {old: new}),
+                    subject=argument(side, {old: new}),
                     remedy="give another name",
                 )
             taken.add(new)

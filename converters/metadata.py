@@ -7,7 +7,7 @@ zoo.version                             the version of this tool
 zoo.weights                             "caffemodel", or "fillers, seed N" where none was given
 zoo.arch, zoo.task                      n1_n2_n3, and reconstruct or classify, if recognised
 zoo.part                                encoder or decoder, of a model that was split
-zoo.images                              apart, where images of a batch have nothing to do with each other
+zoo.images                              apart, where those of a batch do not depend on one another
 zoo.precision                           float16 or int8, of a model that is not in float32
 zoo.names, zoo.nhwc                     see `prototxt.borders`
 

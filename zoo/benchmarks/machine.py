@@ -10,11 +10,16 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from runtime.session import cores
-
 __all__ = ["cores", "describe", "peak_rss"]
 
 PACKAGES = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "torch")
+
+
+def cores() -> int:
+    """The processors that this process may use."""
+    from runtime import session
+
+    return session.cores()
 
 
 def describe() -> dict[str, Any]:

@@ -13,8 +13,9 @@ from zoo.cli.options import Precision, Target
 from zoo.cli.spelling import spelled
 
 if TYPE_CHECKING:
-    from converters.conversion import WrittenModel
+    from converters.conversion import Conversion, WrittenModel
     from zoo.precision.cost import Cost
+    from zoo.precision.saving import Saved
 
 
 def convert(
@@ -171,22 +172,28 @@ def convert(
         warn=say.warn,
     )
     saved = saving.save(conversion, output, precision.value, calibrate)
-    _report(
-        say,
-        {
-            "files": [_file(model) for model in saved.written],
-            "arch": conversion.known.arch if conversion.known else None,
-            "target": target.value,
-            "opset": converters.DEFAULT_OPSET if opset is None else opset,
-            "weights": str(weights) if weights else None,
-            "precision": precision.value,
-            "cost": saved.cost.as_dict() if saved.cost else None,
-            "notes": [*conversion.notes, *map(spelled, saved.notes)],
-            "warnings": say.warnings,
-            "seconds": round(time.perf_counter() - started, 3),
-        },
-        saved.cost,
-    )
+    data = _data(conversion, saved) | {
+        "weights": str(weights) if weights else None,
+        "precision": precision.value,
+        "warnings": say.warnings,
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+    _report(say, data, saved.cost)
+
+
+def _data(conversion: Conversion, saved: Saved) -> dict[str, Any]:
+    """What was converted and written, as `--json` prints it."""
+    import converters
+
+    opset = conversion.opset
+    return {
+        "files": [_file(model) for model in saved.written],
+        "arch": conversion.known.arch if conversion.known else None,
+        "target": conversion.target,
+        "opset": converters.DEFAULT_OPSET if opset is None else opset,
+        "cost": saved.cost.as_dict() if saved.cost else None,
+        "notes": [*conversion.notes, *map(spelled, saved.notes)],
+    }
 
 
 def _file(model: WrittenModel) -> dict[str, Any]:

@@ -63,6 +63,7 @@ def test_metadata(zoo, small, tmp_path):
         "caffe.phase": "test",
         "zoo.version": package.__version__,
         "zoo.weights": "fillers, seed 7",
+        "zoo.images": "apart",
         "zoo.channel_order": "BGR",
         "zoo.arch": "2_3_4",
         "zoo.task": "reconstruct",

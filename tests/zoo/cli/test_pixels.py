@@ -95,6 +95,7 @@ def test_a_data_layers_own_words(zoo, tmp_path):
     del said["zoo.version"]
     assert said == {
         "zoo.weights": "fillers, seed 0",
+        "zoo.images": "apart",
         "zoo.input": "uint8 RGB",
         "zoo.channel_order": "BGR",
         "zoo.input_size": "8x8",
