@@ -38,14 +38,15 @@ def summary(path: Path) -> dict[str, Any]:
     counted: set[str] = set()
     nodes: list[dict[str, Any]] = []
     memory = 0
+    # These are shapes, axes and places, and single numbers are arithmetic: not what was learned.
+    places = (onnx.TensorProto.INT32, onnx.TensorProto.INT64, onnx.TensorProto.BOOL)
     for node in model.graph.node:
-        # Int64 constants are shapes and axes, single numbers are arithmetic: not what was learned.
         mine = [
             stored[name]
             for name in node.input
             if name in stored
             and name not in counted
-            and stored[name].data_type != onnx.TensorProto.INT64
+            and stored[name].data_type not in places
             and stored[name].dims
         ]
         counted.update(tensor.name for tensor in mine)
