@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import re
 import sys
 import time
@@ -103,7 +104,8 @@ def without_names(text: str) -> str:
 def survey(folder: Path, processes: int = 2) -> Iterator[Outcome]:
     """Try every definition below a folder, some at a time; in their order."""
     paths = definitions(folder)
-    with ProcessPoolExecutor(processes) as pool:
+    # Not forked: who forks a process with threads may wait for what they hold, for ever.
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
         yield from pool.map(try_to_convert, paths, [folder] * len(paths))
 
 
