@@ -298,6 +298,7 @@ def convert(
             weights,
             shapes=shapes,
             outputs=outputs,
+            raw=raw,
             input_names=input_names,
             output_names=output_names,
             nhwc=nhwc,

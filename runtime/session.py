@@ -71,8 +71,7 @@ class Model:
         """`alone` opens the model once more, for one thread, where its images may be run apart."""
         self._session, self._content = session, content
         self._alone, self._threads = alone, threads
-        self._single: Any = None
-        self._workers: ThreadPoolExecutor | None = None
+        self._single: tuple[Any, ThreadPoolExecutor] | None = None
         self.provider, self.note, self.source = provider, note, source
         self.inputs = [spec(i) for i in session.get_inputs()]
         self.outputs = [spec(o) for o in session.get_outputs()]
@@ -142,17 +141,17 @@ class Model:
         size = max(sizes, default=0)
         if self._alone is None or threads < 2 or len(sizes) != 1 or size < 2 * threads:
             return None
-        if self._workers is None:
-            self._workers = ThreadPoolExecutor(threads, thread_name_prefix="images")
-            self._single = self._alone()
+        if self._single is None:
+            # Both at once: another thread may run the model meanwhile.
+            self._single = self._alone(), ThreadPoolExecutor(threads, thread_name_prefix="images")
+        single, workers = self._single
         step = -(-size // (PARTS * threads))
-        single = self._single
 
         def run(start: int) -> list[np.ndarray]:
             part = {name: array[start : start + step] for name, array in feeds.items()}
             return list(single.run(wanted, part))
 
-        parts = list(self._workers.map(run, range(0, size, step)))
+        parts = list(workers.map(run, range(0, size, step)))
         return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
     def _check(self, wanted: IOSpec, feeds: Mapping[str, np.ndarray]) -> np.ndarray:

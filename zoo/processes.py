@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import subprocess
 from pathlib import Path
 
 import zoo
 
-__all__ = ["environment"]
+__all__ = ["end", "environment"]
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Kill a process, wait for it, and close the pipes to it."""
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
 
 
 def environment(threads: int | None = None, path: str | None = None) -> dict[str, str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prototxt.errors import ZooError
-from zoo.processes import environment
+from zoo.processes import end, environment
 
 from .timing import Timing, calls_per_turn, interleave
 
@@ -63,11 +63,9 @@ class Worker:
     def ask(self, line: str) -> dict[str, Any]:
         """Send a line (a number of calls, or ``end``) and wait for the answer to it."""
         assert self.process.stdin is not None
-        try:
+        with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(f"{line}\n")
             self.process.stdin.flush()
-        except BrokenPipeError:
-            pass
         return self.answer()
 
     def calibrate(self, turn: float) -> None:
@@ -87,12 +85,7 @@ class Worker:
         peak = None
         if self.process.poll() is None and self.absent is None:
             peak = self.ask("end").get("peak_rss")
-        self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        end(self.process)
         return peak
 
 

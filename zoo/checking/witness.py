@@ -23,7 +23,7 @@ from prototxt.errors import Argument, Sentence, UsageError, ZooError
 from prototxt.net import NetDefinition, parse_net, write_net
 from prototxt.text import quote
 from zoo.checking.comparison import Blobs
-from zoo.processes import environment
+from zoo.processes import end, environment
 
 if TYPE_CHECKING:
     from converters import Graph
@@ -146,12 +146,7 @@ class Witness:
 
     def close(self) -> None:
         """End the process."""
-        self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        end(self.process)
         self.folder.cleanup()
 
 
