@@ -194,3 +194,16 @@ def test_inspect_shows_train_layers_where_the_test_phase_has_no_data(
     found = zoo("inspect", path, "--json").json
     assert found["outputs"] and "its TRAIN layers" in found["notes"][0]
     assert "outputs" not in zoo("inspect", path, "--json", "--phase", "test").json
+
+
+def test_train_layers_that_stand_in_stop_before_detections_too() -> None:
+    text = data(message="data_param { source: 'x' } transform_param { crop_size: 16 }")
+    text = text.replace("type:", "include { phase: TRAIN } type:") + CONV.replace(
+        "num_output: 2", "num_output: 7"
+    )
+    params = "num_classes: 2 num_box: 1 mask_group_num: 1 mask: 0 "
+    params += "biases: 16 biases: 16 anchors_scale: 32"
+    params = f"yolov3_detection_output_param {{ {params} }}"
+    text += layer("Yolov3DetectionOutput", "c", params, "y", "y")
+    assert [value.name for value in convert(text).graph.outputs] == ["y"]
+    assert [value.name for value in convert(text, raw=True).graph.outputs] == ["c"]
