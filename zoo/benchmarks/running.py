@@ -92,6 +92,11 @@ def contestants(
             **common, "kind": "plain onnxruntime", "model": str(files.naive)
         }  # fmt: skip
     if settings.provider == "cpu":
+        plain = {**common, "kind": "plain onnxruntime"}
+        specs["ONNX Runtime, opened without us"] = {**plain, "model": str(files.onnx)}
+        specs["ONNX Runtime, portable"] = {
+            **common, "kind": "onnxruntime", "model": str(files.portable)
+        }  # fmt: skip
         specs["OpenVINO, zoo convert"] = {
             **common, "kind": "openvino", "model": str(files.portable), "output": output
         }  # fmt: skip
