@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from .fillers import fill
 from .graph import Graph, Node
 from .layer_type import BlobSpec
 from .registry import find
-from .shapes import text
+from .shapes import MOST, TOO_LARGE, text
 
 __all__ = ["attach_blobs", "fits"]
 
@@ -39,6 +40,9 @@ def attach_blobs(
         if stored:
             kind.given_blobs(node, len(stored))
         wanted = kind.blobs(node)
+        for spec in wanted:
+            if math.prod(spec.shape) > MOST:
+                raise node.error(f"its {spec.name}, {text(spec.shape)}, {TOO_LARGE}")
         node.specs = [*node.specs, *(ParamSpec() for _ in wanted)][: max(len(wanted), 0)]
         if not wanted:
             continue

@@ -16,14 +16,14 @@ from prototxt.unknown import UnknownField
 
 from .batches import OPEN, Batch, check_batch, counting, needs_batch, with_batch
 from .blobs import attach_blobs
-from .errors import ConversionError
+from .errors import ConversionError, layer_error
 from .graph import Graph, Node, Shape, Value
 from .input_shapes import Sizes, own_shapes
 from .layer_type import LayerType
 from .layers.inputs import DataLayer, UnknownData
 from .registry import find, load_plugin
 from .resolve import Record, Version, resolve
-from .shapes import OpenDimension, is_fixed, text
+from .shapes import MOST, TOO_LARGE, OpenDimension, is_fixed, known_product, text
 
 __all__ = ["build_graph", "load_graph"]
 
@@ -352,6 +352,7 @@ def infer_shapes(
         if record.is_input:
             for version in record.outputs:
                 if version.blob in inputs:
+                    check_input(record.layer, version.blob, inputs[version.blob])
                     add(version, Value(version.blob, inputs[version.blob]))
                     graph.inputs.append(values[id(version)])
             continue
@@ -366,7 +367,7 @@ def infer_shapes(
                 symbol.node = node
                 raise
             raise node.error(f"needs to know {symbol}, which only the run tells") from None
-        check_positive(node, shapes)
+        check_sizes(node, shapes)
         for version, value, shape, dtype in zip(
             record.outputs, node.outputs, shapes, kind.dtypes(node), strict=True
         ):
@@ -376,6 +377,12 @@ def infer_shapes(
     graph.outputs = [values[id(v)] for v in wanted]
     rename_versions(graph)
     return graph.without_dead_nodes(), found
+
+
+def check_input(layer: LayerDefinition, blob: str, shape: Shape) -> None:
+    if fault := size_fault(shape):
+        remedy = Sentence("give ", Argument("shapes", {blob: (1, 3, 224, 224)}))
+        raise layer_error(layer, f"its {blob!r}, {text(shape)}, {fault}", remedy)
 
 
 def make_node(
@@ -394,11 +401,18 @@ def make_node(
     )
 
 
-def check_positive(node: Node[Any], shapes: Sequence[Shape]) -> None:
+def check_sizes(node: Node[Any], shapes: Sequence[Shape]) -> None:
     for shape in shapes:
-        if any(isinstance(d, int) and d <= 0 for d in shape):
+        if fault := size_fault(shape):
             size = text(node.inputs[0].shape) if node.inputs else "()"
-            raise node.error(f"a {size} input gives an empty {text(shape)} output")
+            raise node.error(f"of a {size} input its output, {text(shape)}, {fault}")
+
+
+def size_fault(shape: Shape) -> str | None:
+    """Why Caffe has no blob of this shape."""
+    if any(isinstance(d, int) and d <= 0 for d in shape):
+        return "is empty"
+    return TOO_LARGE if known_product(shape) > MOST else None
 
 
 def rename_versions(graph: Graph) -> None:

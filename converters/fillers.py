@@ -47,6 +47,10 @@ class Diagonal(Filler):
 
 def fill(filler: Filler, shape: tuple[int, ...], seed: int, layer: str, index: int) -> np.ndarray:
     """A float32 array of `shape`; ValueError (one line) for a filler that Caffe would refuse."""
+    for name in ("value", "min", "max", "mean", "std"):
+        number = getattr(filler, name)
+        if not abs(number) <= np.finfo(np.float32).max:
+            raise ValueError(f"{name} of the filler is {number:g}, which is no float32 number")
     rng = np.random.default_rng([seed, zlib.crc32(layer.encode()), index])
     count = math.prod(shape)
     legacy = shape if len(shape) <= 4 else (*shape[:2], math.prod(shape[2:]))

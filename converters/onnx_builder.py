@@ -30,6 +30,9 @@ Operand = str | Value | np.ndarray | np.generic
 
 ZERO = np.float32(0)
 
+MOST_NODES = 200_000
+"""Operators of a model; ONNX Runtime takes minutes to load so many."""
+
 UNINFERRED = {"MaxUnpool"}
 """Operators whose output's shape ONNX does not infer though it is stated: the model then tells."""
 
@@ -121,6 +124,13 @@ class OnnxBuilder:
         op_type, operands, given = emitted.op_type, emitted.inputs, emitted.attributes
         label = label or f"{self._layer}/{op_type}_{len(self._nodes)}"
         self._node_names.add(label)
+        if len(self._nodes) >= MOST_NODES:
+            raise ConversionError(
+                f"takes more than {MOST_NODES:,} operators",
+                subject=self._subject,
+                position=self._position,
+                remedy=Sentence("give smaller ", Argument("shapes")),
+            )
         self._nodes.append(helper.make_node(op_type, operands, targets, name=label, **given))
         if op_type in UNINFERRED and isinstance(out, Value):
             self._told.append(out)

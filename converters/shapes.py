@@ -16,6 +16,8 @@ from prototxt.shapes import shape_text
 from .graph import Dim, Shape
 
 __all__ = [
+    "MOST",
+    "TOO_LARGE",
     "OpenDimension",
     "added",
     "convolved",
@@ -30,6 +32,11 @@ __all__ = [
     "product",
     "text",
 ]
+
+
+MOST = 2**31 - 1
+"""Numbers of a blob; Caffe refuses more, too (blob.cpp)."""
+TOO_LARGE = "holds more than 2^31-1 numbers, Caffe's most"
 
 
 class OpenDimension(Exception):

@@ -75,8 +75,13 @@ def identifier(name: str) -> str:
 
 
 def parts(name: str) -> list[str]:
-    """The attributes that a layer's name makes; one that is a word of Python's ends in ``_``."""
-    return [f"{part}_" if iskeyword(part) else part or "_" for part in name.split(".")]
+    """The attributes that a layer's name makes; one that is a word of Python's ends in ``_``.
+
+    torch.fx writes them into the code that it compiles, between double quotes and as they are: what
+    could end such a text is replaced, or a layer's name would be run.
+    """
+    clean = "".join(c if c.isprintable() and c not in '"\\' else "_" for c in name)
+    return [f"{part}_" if iskeyword(part) else part or "_" for part in clean.split(".")]
 
 
 def attach(root: nn.Module, name: str, module: nn.Module) -> str:

@@ -75,6 +75,10 @@ RAW_TYPES = ("<f8", "<f4", "<f2")
 """Of NVIDIA's Caffe: DOUBLE, FLOAT and FLOAT16 (opencv-caffe.proto's Type); INT and UINT follow."""
 
 
+MOST_AXES, MOST_LONG = 32, 2**31 - 1
+"""Of a blob (blob.hpp, blob.cpp)."""
+
+
 class NotPacked(Exception):
     """A blob's numbers are not one packed run: the exact schema has to read the file."""
 
@@ -207,6 +211,13 @@ def array_of(blob: Any, where: str, runs: Runs | None) -> np.ndarray:
     if any(d < 0 for d in shape):
         raise FormatError(
             f"negative dimension in its shape {shape_text(shape, '()')}", subject=where
+        )
+    if len(shape) > MOST_AXES or any(d > MOST_LONG for d in shape):
+        raise FormatError(
+            f"a shape of {len(shape)} axes, up to {max(shape)} long; Caffe has at most "
+            f"{MOST_AXES}, below 2^31",
+            subject=where,
+            remedy="the file is damaged",
         )
     count = math.prod(shape)
     if blob.HasField("raw_data"):

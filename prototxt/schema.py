@@ -162,8 +162,8 @@ def integer(text: str, unsigned: bool) -> int:
         raise ValueError("must not be negative")
     if not -(2**63) <= number < 2**63:
         raise ValueError("must fit 64 bits")
-    if unsigned and number >= 2**32:
-        raise ValueError("must fit 32 bits")
+    if unsigned and number >= 2**31:
+        raise ValueError("must fit 31 bits, as Caffe's layers keep it in an int")
     return number
 
 

@@ -26,10 +26,11 @@ class Run:
 
     @property
     def refusal(self) -> str:
-        """The one line of a command that refused its input."""
+        """What follows `error: ` on the one line of a command that refused its input."""
         assert self.status == 1, (self.status, self.out, self.err)
         assert isinstance(self.exception, SystemExit)  # not whatever was raised inside
         assert self.out == ""
         assert self.err.endswith("\n") and self.err.count("\n") == 1, self.err
         assert "Traceback" not in self.err and "internal error" not in self.err, self.err
-        return self.err.strip()
+        assert self.err.startswith("error: "), self.err
+        return self.err.removeprefix("error: ").strip()

@@ -18,7 +18,7 @@ from ..graph import Node, Shape
 from ..layer_type import BlobSpec, LayerType
 from ..legal import Integers, Legal
 from ..registry import register
-from ..shapes import known, known_product, product, text
+from ..shapes import is_fixed, known, known_product, product, text
 
 if TYPE_CHECKING:
     from torch import nn
@@ -60,6 +60,8 @@ class Recurrent(LayerType[RecurrentParams]):
         x, cont = (value.shape for value in node.inputs[:2])
         if len(x) < 2 or len(cont) != 2:
             raise node.error(f"its bottoms are {text(x)} and {text(cont)}, not TxNx... and TxN")
+        if is_fixed(*x[:2], *cont) and x[:2] != cont:
+            raise node.error(f"its bottoms are {text(x)} and {text(cont)}, of other times or sequences")
 
     def static(self, node: Node[RecurrentParams]) -> bool:
         """Whether the third bottom is an input that every step sees."""

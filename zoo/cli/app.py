@@ -110,4 +110,7 @@ def _zoo(
 
 def main() -> None:
     """The entry point of the `zoo` script."""
+    from zoo.cli import console
+
+    console.open_streams()
     app(prog_name="zoo")

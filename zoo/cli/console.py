@@ -8,6 +8,7 @@ Results go to stdout. Errors, warnings and progress go to stderr, progress only 
 
 import contextlib
 import functools
+import io
 import json
 import math
 import os
@@ -65,7 +66,7 @@ class Printer:
     def line(self, text: str = "") -> None:
         """One line on stdout, for people; options in it are spelled as on the command line."""
         if self.for_people:
-            print(spelled(text), flush=True)
+            print(printable(spelled(text)), flush=True)
 
     def note(self, text: str) -> None:
         """Something a person should know about the result."""
@@ -93,7 +94,7 @@ class Printer:
         text = spelled(text)
         self.warnings.append(text)
         if not self.quiet:
-            print(f"warning: {text}", file=sys.stderr, flush=True)
+            print(f"warning: {printable(text)}", file=sys.stderr, flush=True)
 
     def fields(self, pairs: Sequence[tuple[str, Any]]) -> None:
         """Names and values, one pair a line; a list gives a line for each of its items."""
@@ -103,8 +104,8 @@ class Printer:
         for name, value in pairs:
             values = value if isinstance(value, list | tuple) else [value]
             for number, item in enumerate(values):
-                shown = spelled(item) if isinstance(item, str) else item
-                print(f"{name if number == 0 else '':<{width}}  {shown}")
+                shown = spelled(item) if isinstance(item, str) else str(item)
+                print(f"{name if number == 0 else '':<{width}}  {printable(shown)}")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """A table; columns whose every value is a number are set to the right."""
@@ -149,13 +150,35 @@ def text(content: str, output: Path | None = None) -> None:
 
         atomic_write(output, content)
         return
-    sys.stdout.write(spelled(content))
+    sys.stdout.write("\n".join(map(printable, spelled(content).split("\n"))))
     sys.stdout.flush()
 
 
 def error(message: str) -> None:
-    """The one line that says why a command failed."""
-    print(message, file=sys.stderr, flush=True)
+    """The one line that says why a command failed; lines of a library's message are joined."""
+    joined = " ".join(part.strip() for part in message.splitlines() if part.strip())
+    print(f"error: {printable(joined)}", file=sys.stderr, flush=True)
+
+
+def printable(text: str) -> str:
+    """A line as a terminal may have it.
+
+    Names come from files that anybody may have written: characters that drive a terminal, reorder
+    text, begin a line or are no text at all are shown by their escapes. Everything that this
+    module prints comes through here.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )
+
+
+def open_streams() -> None:
+    """Let stdout and stderr show any text, whatever the locale: what it lacks is escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def traceback(exception: BaseException) -> None:
@@ -180,7 +203,7 @@ def _cell(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return formatting.count(value)
-    return spelled(value) if isinstance(value, str) else str(value)
+    return printable(spelled(value) if isinstance(value, str) else str(value))
 
 
 def _plain(value: Any) -> Any:

@@ -12,6 +12,7 @@
 
 import functools
 import os
+import re
 from collections.abc import Callable
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
@@ -51,33 +52,33 @@ def _not_installed(error: BaseException) -> str:
     return extras.remedy(error) or _internal(error)
 
 
+NO_MEMORY = "out of memory; give a smaller --shape, --size or --batch"
+ALLOCATION = re.compile("(can't|cannot|failed to) allocate|insufficient memory|bad_alloc", re.I)
+"""How libraries tell that memory does not suffice, which have no type of error for it."""
+
+
+def _library(error: BaseException) -> str:
+    return NO_MEMORY if ALLOCATION.search(str(error)) else _internal(error)
+
+
 # First match wins, so the narrower type stands first.
 TABLE: tuple[tuple[type[BaseException], Callable[[BaseException], str], int], ...] = (
     (UsageError, _ours, USAGE),
     (ZooError, _ours, FAILED),
     (OSError, _os_error, FAILED),
-    (
-        MemoryError,
-        lambda error: "out of memory; give a smaller --shape, --size or --batch",
-        FAILED,
-    ),
+    (MemoryError, lambda error: NO_MEMORY, FAILED),
     (KeyboardInterrupt, lambda error: "interrupted", INTERRUPTED),
     (ModuleNotFoundError, _not_installed, FAILED),
-    (Exception, _internal, FAILED),
+    (Exception, _library, FAILED),
 )
 
 
 def explain(error: BaseException) -> tuple[str, int]:
-    """The one line that a person reads, and the exit status; control characters are escaped."""
+    """What a person reads, and the exit status."""
     for kind, message, status in TABLE:
         if isinstance(error, kind):
-            return _one_line(message(error)), status
+            return message(error), status
     raise error
-
-
-def _one_line(text: str) -> str:
-    joined = " ".join(part.strip() for part in text.splitlines() if part.strip())
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in joined)
 
 
 def _stop(error: BaseException, name: str) -> NoReturn:
