@@ -80,7 +80,7 @@ class Asked:
                 subject=Argument("nhwc"),
                 remedy="leave it out",
             )
-        model, names = file.model.graph, set(tensor_names(file))
+        model, names = file.model.graph, dict.fromkeys(tensor_names(file), 1)
         before, after = [], []
         inner: dict[str, str] = {}
         for value in graph.inputs:

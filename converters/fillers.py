@@ -49,7 +49,7 @@ def fill(filler: Filler, shape: tuple[int, ...], seed: int, layer: str, index: i
     """A float32 array of `shape`; ValueError (one line) for a filler that Caffe would refuse."""
     for name in ("value", "min", "max", "mean", "std"):
         number = getattr(filler, name)
-        if not abs(number) <= np.finfo(np.float32).max:
+        if not abs(number) <= float(np.finfo(np.float32).max):
             raise ValueError(f"{name} of the filler is {number:g}, which is no float32 number")
     rng = np.random.default_rng([seed, zlib.crc32(layer.encode()), index])
     count = math.prod(shape)

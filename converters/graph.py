@@ -147,11 +147,17 @@ class Graph:
         return self
 
 
-def unique_name(wish: str, taken: set[str]) -> str:
-    """`wish`, or `wish_2` and so on where it is taken; it is taken from now on."""
-    name, count = wish, 1
+def unique_name(wish: str, taken: dict[str, int]) -> str:
+    """`wish`, or `wish_2` and so on where it is taken; it is taken from now on.
+
+    Args:
+        wish: the name that is wanted.
+        taken: of each name the last number that was tried behind it; at first 1.
+    """
+    name, count = wish, taken.get(wish, 0)
     while name in taken:
         count += 1
         name = f"{wish}_{count}"
-    taken.add(name)
+    taken[wish] = max(count, 1)
+    taken[name] = taken.get(name, 1)
     return name

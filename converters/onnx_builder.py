@@ -48,7 +48,7 @@ class OnnxBuilder:
         self._tensors: dict[str, onnx.TensorProto] = {}
         self._large: dict[str, np.ndarray] = {}  # the numbers of tensors that have none yet
         self._names: dict[int, str] = {id(v): v.name for v in graph.values()}
-        self._used: set[str] = set(self._names.values())
+        self._used = dict.fromkeys(self._names.values(), 1)
         self._made: list[Value] = list(graph.inputs)
         self._weights: dict[int, str] = {}
         self._arrays: list[np.ndarray] = []  # keeps ids in _weights alive
@@ -129,7 +129,7 @@ class OnnxBuilder:
                 f"takes more than {MOST_NODES:,} operators",
                 subject=self._subject,
                 position=self._position,
-                remedy=Sentence("give smaller ", Argument("shapes")),
+                remedy=Sentence("give a smaller ", Argument("shapes")),
             )
         self._nodes.append(helper.make_node(op_type, operands, targets, name=label, **given))
         if op_type in UNINFERRED and isinstance(out, Value):

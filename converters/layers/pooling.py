@@ -17,6 +17,7 @@ from ..registry import register
 from ..reversal import Reverser, Tops, first_top
 from ..shapes import OpenDimension, is_fixed, known, overhang, pooled, text
 from .convolution import Engine
+from .switches import pair_switches, window_switches
 
 if TYPE_CHECKING:
     from torch import nn
@@ -263,7 +264,7 @@ class Pooling(LayerType[PoolingParams]):
         elif p.pool is Method.AVE:
             self.average(node, b)
         elif masked and self.pairs(node):
-            self.pair_mask(node, b)
+            pair_switches(node, b, self.windows(node), *self.pads(node))
         elif masked and b.form.switches == "ArgMax" and p.global_pooling:
             y, mask = node.outputs
             b.op("GlobalMaxPool", node.inputs[0], out=y)
@@ -272,7 +273,7 @@ class Pooling(LayerType[PoolingParams]):
             b.op("Unsqueeze", place, b.ints(3), out=mask)
         elif masked and b.form.switches == "ArgMax":
             # The CUDA provider's MaxPool gives of several maxima the first by columns.
-            self.portable_mask(node, b)
+            window_switches(node, b, self.windows(node), *self.pads(node))
         else:
             self.maximum(node, b)
 
@@ -305,42 +306,6 @@ class Pooling(LayerType[PoolingParams]):
         w, size = self.windows(node), node.inputs[0].shape[2:]
         whole = w.ceil or (is_fixed(*size) and not any(known(d) % 2 for d in size))
         return whole and (w.kernel, w.stride, w.pad) == ((2, 2), (2, 2), (0, 0))
-
-    def pair_mask(self, node: Node[PoolingParams], b: OnnxBuilder) -> None:
-        """The switches from four maxima without indices.
-
-        ONNX Runtime's providers have each of them fast: of the window, its upper pair, its left
-        pair, its first place.
-
-        The upper pair reaches the maximum: the switch is there, in the first place if that reaches
-        it, as Caffe's first maximum wins. Otherwise the first place that can is below, on the left
-        if the left pair reaches it. Nothing is rounded. A window of -inf has its first place
-        (Caffe: -1, no place at all); what a window with NaN has is not defined.
-        """
-        x = node.inputs[0]
-        y, mask = node.outputs
-        pads, ceil = self.pads(node)
-        both: dict[str, Any] = dict(strides=(2, 2))
-        b.op("MaxPool", x, out=y, kernel_shape=(2, 2), pads=pads, ceil_mode=int(ceil), **both)
-        # Padding by one rounds up: with ceil_mode, a kernel of 1 gives one window too many at even
-        # sizes in ONNX Runtime 1.20.
-        upper = b.op("MaxPool", x, kernel_shape=(1, 2), pads=(0, 0, 0, 1), **both)
-        left = b.op("MaxPool", x, kernel_shape=(2, 1), pads=(0, 0, 1, 0), **both)
-        first = b.op("MaxPool", x, kernel_shape=(1, 1), **both)
-        lower, other, right = (b.op("Less", part, y) for part in (upper, first, left))
-        column = b.op("And", other, b.op("Or", b.op("Not", lower), right))
-        # Half the memory of int64, and any plane's index fits.
-        width = b.op("Cast", b.size(x, 3), to=6)
-        place = b.op("Mul", b.op("Cast", lower, to=6), width)
-        place = b.op("Add", place, b.op("Cast", column, to=6))
-        place = b.op("Add", place, b.op("Cast", self.corners(node, b), to=6))
-        b.op("Cast", place, to=7, out=mask)
-
-    def corners(self, node: Node[PoolingParams], b: OnnxBuilder) -> str:
-        """The index of each window's first place in its plane, H×W."""
-        x, y, w = node.inputs[0], node.outputs[0], self.windows(node)
-        rows = b.op("Mul", self.starts(b, b.dim(y, 2), w, 0), b.size(x, 3))
-        return b.op("Add", rows, self.starts(b, b.dim(y, 3), w, 1))
 
     def average(self, node: Node[PoolingParams], b: OnnxBuilder) -> None:
         """Caffe divides by the window with its padding, less what hangs over H + pad."""
@@ -399,51 +364,6 @@ class Pooling(LayerType[PoolingParams]):
         """The divisor of each window along one axis."""
         start = np.arange(out) * w.stride[axis] - w.pad[axis]
         return np.minimum(start + w.kernel[axis], size + w.pad[axis]) - start
-
-    def portable_mask(self, node: Node[PoolingParams], b: OnnxBuilder) -> None:
-        """The switches by ArgMax over the window's positions: no MaxPool with indices needed."""
-        w = self.windows(node)
-        x = node.inputs[0]
-        y, mask = node.outputs
-        attributes: dict[str, Any] = dict(kernel_shape=w.kernel, strides=w.stride)
-        pads, ceil = self.pads(node)
-        b.op("MaxPool", x, out=y, pads=pads, ceil_mode=int(ceil), **attributes)
-        before, after = w.pad, [w.pad[i] + w.stride[i] - 1 for i in (0, 1)]
-        padded: Operand = x
-        if any(before) or any(after):
-            padded = b.op(
-                "Pad", x, b.ints(0, 0, *before, 0, 0, *after), b.const(np.float32(-np.inf))
-            )
-        out = [b.op("Shape", y, start=2 + i, end=3 + i) for i in (0, 1)]
-        if is_fixed(*y.shape[2:]):
-            out = [b.dim(y, 2), b.dim(y, 3)]
-        reach = [b.arithmetic("Mul", out[i], b.ints(w.stride[i])) for i in (0, 1)]
-        parts = []
-        for i in range(w.kernel[0]):
-            for j in range(w.kernel[1]):
-                ends = b.join(
-                    b.arithmetic("Add", reach[0], b.ints(i)),
-                    b.arithmetic("Add", reach[1], b.ints(j)),
-                )
-                part = b.op("Slice", padded, b.ints(i, j), ends, b.ints(2, 3), b.ints(*w.stride))
-                parts.append(b.op("Unsqueeze", part, b.ints(4)))
-        stacked = b.op("Concat", *parts, axis=4)
-        place = b.op("ArgMax", stacked, axis=4, keepdims=0, select_last_index=0)
-        row = b.op("Div", place, b.ints(w.kernel[1]))
-        # Not Mod, which TensorRT 8 has not.
-        column = b.op("Sub", place, b.op("Mul", row, b.ints(w.kernel[1])))
-        rows = b.op("Add", row, self.starts(b, out[0], w, 0))
-        columns = b.op("Add", column, self.starts(b, out[1], w, 1))
-        b.op("Add", b.op("Mul", rows, b.dim(x, 3)), columns, out=mask)
-
-    def starts(self, b: OnnxBuilder, count: str, w: Windows, axis: int) -> str:
-        """The first row (or column) of each window, shaped to add to N×C×H×W."""
-        zero, one = b.const(np.array(0, np.int64)), b.const(np.array(1, np.int64))
-        numbers = b.op("Range", zero, b.op("Squeeze", count, b.ints(0)), one)
-        numbers = b.op("Mul", numbers, b.ints(w.stride[axis]))
-        if w.pad[axis]:
-            numbers = b.op("Sub", numbers, b.ints(w.pad[axis]))
-        return b.op("Unsqueeze", numbers, b.ints(1)) if axis == 0 else numbers
 
     def torch(self, node: Node[PoolingParams]) -> nn.Module:
         from .torch import pooling

@@ -61,7 +61,7 @@ class Recurrent(LayerType[RecurrentParams]):
         if len(x) < 2 or len(cont) != 2:
             raise node.error(f"its bottoms are {text(x)} and {text(cont)}, not TxNx... and TxN")
         if is_fixed(*x[:2], *cont) and x[:2] != cont:
-            raise node.error(f"its bottoms are {text(x)} and {text(cont)}, of other times or sequences")
+            raise node.error(f"its bottoms are {text(x)} and {text(cont)}, not of the same steps")
 
     def static(self, node: Node[RecurrentParams]) -> bool:
         """Whether the third bottom is an input that every step sees."""

@@ -15,6 +15,7 @@ from ..shapes import is_fixed, known
 from .activations import scalar
 from .pooling import UnpoolSumParams, UnpoolWindowsParams, Windows
 from .reversed import Reversed, fixed_spatial_size, spatial_size
+from .switches import starts
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,7 +58,7 @@ class UnpoolSum(Reversed[UnpoolSumParams]):
         channels, places = known(p.shape[1]), w.kernel[0] * w.kernel[1]
         height, width = spatial_size(node, b)
         rows, columns = b.dim(p, 2), b.dim(p, 3)
-        top, left = (self.starts(b, n, w, i) for i, n in enumerate((rows, columns)))
+        top, left = (starts(b, n, w, i) for i, n in enumerate((rows, columns)))
         offset = np.indices(w.kernel, np.int64).reshape(2, places, 1, 1)
         row, column = b.op("Add", top, offset[0]), b.op("Add", left, offset[1])
         index = b.op("Add", b.op("Mul", row, width), column)

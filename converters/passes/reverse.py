@@ -166,7 +166,7 @@ class ReversePass(Reverser):
 
     def __init__(self, forward: Graph, end: Value, rules: Rules) -> None:
         self.forward, self.end, self.rules = forward, end, rules
-        self.value_names = {v.name for v in forward.values()}
+        self.value_names = {v.name: 1 for v in forward.values()}
         self.node_names = {n.name for n in forward.nodes}
         self.nodes: list[Node[Any]] = []
         self.parts: dict[int, list[Value]] = {}

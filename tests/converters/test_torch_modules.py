@@ -49,6 +49,23 @@ def rebuilt(name: str) -> Rebuilt:
     return converters.to_torch(graph).eval(), inputs
 
 
+def test_no_name_of_a_layer_is_run(capsys) -> None:
+    """torch.fx writes names into the code that it compiles, between quotes and as they are."""
+    text = 'input: "y0" input_shape { dim: 1 dim: 3 dim: 8 dim: 8 }\n'
+    names = ['x", print("ran")) or getattr(self, "x', 'a"b', "a\\b", "two\nlines", "\r", "\u2028"]
+    for number, name in enumerate(names):
+        quoted = name.encode("unicode_escape").decode().replace('"', '\\"')
+        quoted = quoted.replace("\\u2028", "\u2028")
+        text += (
+            f'layer {{ name: "{quoted}" type: "ReLU" bottom: "y{number}" top: "y{number + 1}" }}\n'
+        )
+    graph = converters.build_graph(prototxt.parse_net(text).select())
+    assert [node.name for node in graph.nodes] == names
+    image = torch.randn(1, 3, 8, 8)
+    assert torch.equal(converters.to_torch(graph)(image)["y6"], image.clamp(min=0))
+    assert capsys.readouterr().out == ""
+
+
 def saved(module: object) -> io.BytesIO:
     file = io.BytesIO()
     torch.save(module, file)

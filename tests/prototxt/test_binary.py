@@ -148,8 +148,13 @@ def test_v0_layer(tmp_path: Path) -> None:
         ),
         (
             layer(shape(2**31, 2**31) + field(5, floats(1))),
-            "layer 'c': blob 0: 1 numbers for a shape of 2147483648x2147483648 "
-            "(4611686018427387904); the file is damaged",
+            "layer 'c': blob 0: a shape of 2 axes, up to 2147483648 long; Caffe has at most 32, "
+            "below 2^31; the file is damaged",
+        ),
+        (
+            layer(shape(*[1] * 100) + field(5, floats(1))),
+            "layer 'c': blob 0: a shape of 100 axes, up to 1 long; Caffe has at most 32, "
+            "below 2^31; the file is damaged",
         ),
         (
             layer(shape(2) + field(5, b"123")),

@@ -68,7 +68,11 @@ def test_the_last_scalar_wins_and_messages_merge() -> None:
         ("zzz: 1", "n:1:1: unknown field 'zzz' in p"),
         ("size: -1", "n:1:1: size of p must not be negative, not -1"),
         ("size: 1.5", "n:1:1: size of p must be a whole number, not 1.5"),
-        ("size: 4294967296", "n:1:1: size of p must fit 31 bits, as Caffe's layers keep it in an int, not 4294967296"),
+        (
+            "size: 2147483648",
+            "n:1:1: size of p must fit 31 bits, as Caffe's layers keep it in an int, "
+            "not 2147483648",
+        ),
         ("rate: 'a'", 'n:1:1: rate of p must not be quoted: it is a float, not "a"'),
         ("on: maybe", "n:1:1: on of p must be true or false, not maybe"),
         ("label: abc", "n:1:1: label of p must be a quoted string, not abc"),

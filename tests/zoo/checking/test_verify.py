@@ -72,7 +72,7 @@ def test_a_model_that_departs_is_caught_at_its_first_blob(zoo, converted, tmp_pa
     data = json.loads(run.out)
     assert data["ok"] is False
     assert data["first_departure"]["blob"].startswith("deconv2_1")
-    assert run.err.startswith("small.onnx: blob 'deconv2_1")
+    assert run.err.startswith("error: small.onnx: blob 'deconv2_1")
     first = data["first_departure"]
     line = 1 + small_line(converted, "deconv2_1")
     assert first["layer"] == f"'deconv2_1' (Deconvolution), {converted}:{line}"

@@ -71,6 +71,48 @@ DEFINITIONS = {
         "net.prototxt:2:1: layer 'p' (Pooling): kernel 11x11 is larger than its 8x8 input "
         "padded by 0x0; give a larger --shape",
     ),
+    "more numbers than Caffe's blobs hold": (
+        HEAD + layer("t", "Tile", "x", "y", "tile_param { tiles: 2000000000 }"),
+        "net.prototxt:2:1: layer 't' (Tile): of a 1x3x8x8 input its output, 1x6000000000x8x8, "
+        "holds more than 2^31-1 numbers, Caffe's most",
+    ),
+    "more weights than Caffe's blobs hold": (
+        HEAD + layer("i", "InnerProduct", "x", "y", "inner_product_param { num_output: 11184811 }"),
+        "net.prototxt:2:1: layer 'i' (InnerProduct): its weight, 11184811x192, "
+        "holds more than 2^31-1 numbers, Caffe's most",
+    ),
+    "an empty input": (
+        HEAD.replace("dim: 3", "dim: 0") + layer("r", "ReLU", "x", "y"),
+        "net.prototxt:1:1: layer 'x' (Input): its 'x', 1x0x8x8, is empty; give --shape x=1x3x224x224",
+    ),
+    "a size that Caffe's int does not hold": (
+        HEAD + layer("n", "LRN", "x", "y", "lrn_param { local_size: 4294967295 }"),
+        "net.prototxt:2:64: local_size of lrn_param must fit 31 bits, "
+        "as Caffe's layers keep it in an int, not 4294967295",
+    ),
+    "a filler that no number fits": (
+        convolution('num_output: 2 kernel_size: 3 weight_filler { type: "uniform" max: 1e39 }'),
+        "net.prototxt:2:1: layer 'c' (Convolution): weight: max of the filler is 1e+39, "
+        "which is no float32 number",
+    ),
+    "a filler that is no number": (
+        convolution("num_output: 2 kernel_size: 3 weight_filler { value: nan }"),
+        "net.prototxt:2:1: layer 'c' (Convolution): weight: value of the filler is nan, "
+        "which is no float32 number",
+    ),
+    "a sequence of other steps than its marks": (
+        'input: "x" input_shape { dim: 5 dim: 2 dim: 3 }\n'
+        'input: "c" input_shape { dim: 4 dim: 2 }\n'
+        + layer("l", "LSTM", "x c", "y", "recurrent_param { num_output: 4 }"),
+        "net.prototxt:3:1: layer 'l' (LSTM): its bottoms, 5x2x3 and 4x2, are not of the same steps",
+    ),
+    "a sequence of more steps than a model can have": (
+        'input: "x" input_shape { dim: 100000 dim: 2 dim: 3 }\n'
+        'input: "c" input_shape { dim: 100000 dim: 2 }\n'
+        + layer("l", "RNN", "x c", "y", "recurrent_param { num_output: 4 }"),
+        "net.prototxt:3:1: layer 'l' (RNN): takes more than 200,000 operators; "
+        "give a smaller --shape",
+    ),
     "a message that is not closed": (
         HEAD + 'layer { name: "r"\n',
         "net.prototxt:3:1: expected '}' to close the '{' of line 2, found the end of the file",
@@ -166,8 +208,8 @@ CAFFEMODELS = {
     ),
     "a shape beyond any memory": (
         contradicting([2**40, 2**20], 1),
-        "w.caffemodel: layer 'conv1_1': blob 0: 1 numbers for a shape of "
-        "1099511627776x1048576 (1152921504606846976); the file is damaged",
+        "w.caffemodel: layer 'conv1_1': blob 0: a shape of 2 axes, up to 1099511627776 long; "
+        "Caffe has at most 32, below 2^31; the file is damaged",
     ),
 }
 

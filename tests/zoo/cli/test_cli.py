@@ -111,7 +111,7 @@ def test_a_refusal_is_one_line_and_status_1(tmp_path):
     run = process("convert", "missing.prototxt", cwd=tmp_path)
     assert run.returncode == 1
     assert run.stdout == ""
-    assert run.stderr.startswith("missing.prototxt: ") and run.stderr.count("\n") == 1
+    assert run.stderr.startswith("error: missing.prototxt: ") and run.stderr.count("\n") == 1
 
 
 def test_a_reader_that_leaves_early_is_no_error(tmp_path):

@@ -2,12 +2,15 @@
 
 import io
 import json
+import os
+import subprocess
 import sys
 
 import numpy as np
 import pytest
 
 from zoo import formatting
+from zoo.cli import console
 from zoo.cli.console import Printer
 from zoo.progress import counted
 
@@ -124,3 +127,48 @@ def test_images_left_out_are_named_up_to_a_number(capsys):
     ]
     say.left_out(skipped)
     assert len(say.warnings) == 7
+
+
+ODD = "a\x1b[31m\r\n\x07\u202e\u2028\ud800é"
+SHOWN = "a\\x1b[31m\\r\\n\\x07\\u202e\\u2028\\ud800é"
+
+
+def test_no_text_drives_the_terminal(capsys):
+    """Whatever a file calls its layers: one line stays one line, read from left to right."""
+    say = Printer()
+    say.line(ODD)
+    say.note(ODD)
+    say.fields([("name", ODD), ("list", [ODD, 1])])
+    say.warn(ODD)
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [
+        SHOWN,
+        f"note: {SHOWN}",
+        f"name  {SHOWN}",
+        f"list  {SHOWN}",
+        "      1",
+    ]
+    assert err == f"warning: {SHOWN}\n"
+    say.table([SHOWN], [[ODD]])
+    assert {line.strip() for line in capsys.readouterr().out.splitlines()} == {SHOWN}
+
+
+def test_an_error_is_one_line_and_a_document_keeps_its_own(capsys):
+    console.error(f"two\n  lines {ODD}")
+    console.text(f"name: {ODD!r}\n{ODD}\n")
+    out, err = capsys.readouterr()
+    assert err == "error: two lines a\\x1b[31m \\x07\\u202e \\ud800é\n"
+    assert out == f"name: {ODD!r}\na\\x1b[31m\\r\n\\x07\\u202e\\u2028\\ud800é\n"
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX", "C.UTF-8"])
+def test_any_locale_shows_any_name(tmp_path, locale):
+    (tmp_path / "net.prototxt").write_text('input: "网"\n', "utf-8")
+    run = subprocess.run(
+        [sys.executable, "-m", "zoo", "inspect", "net.prototxt"],
+        cwd=tmp_path,
+        env={**os.environ, "LC_ALL": locale, "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+        capture_output=True,
+    )
+    assert b"Traceback" not in run.stderr and b"internal error" not in run.stderr
+    assert ("网" if locale == "C.UTF-8" else "\\u7f51").encode() in run.stdout

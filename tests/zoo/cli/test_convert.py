@@ -292,8 +292,11 @@ def test_batch(zoo, small):
         data = zoo("convert", small, "--batch", given, "--json").json
         assert data["files"][0]["inputs"][0]["shape"] == [first, 3, "height", "width"]
     run = zoo("convert", small, "--batch", "4", "--shape", "data=5x3x32x32")
-    assert run.err == "--batch 4: contradicts --shape data=5x3x32x32; leave one of them out\n"
-    assert zoo("convert", small, "--batch", "0").err == "--batch '0' is neither a number nor open\n"
+    assert (
+        run.err == "error: --batch 4: contradicts --shape data=5x3x32x32; leave one of them out\n"
+    )
+    run = zoo("convert", small, "--batch", "0")
+    assert run.err == "error: --batch '0' is neither a number nor open\n"
 
 
 @pytest.mark.parametrize(
@@ -315,5 +318,5 @@ def test_batch(zoo, small):
 )
 def test_borders_that_cannot_be(zoo, small, tmp_path, flags, said):
     run = zoo("convert", small, *flags)
-    assert run.status in (1, 2) and run.err.strip() == said
+    assert run.status in (1, 2) and run.err == f"error: {said}\n"
     assert os.listdir(tmp_path) == ["small.prototxt"]

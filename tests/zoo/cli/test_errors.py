@@ -31,7 +31,11 @@ from zoo.errors import HubError
             "internal error: ValueError: odd; set ZOO_DEBUG=1 to see where, and report it",
             1,
         ),
-        (ZooError("two\nlines \x1b[31m"), "two lines \\x1b[31m", 1),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you asked for 8 bytes"),
+            "out of memory; give a smaller --shape, --size or --batch",
+            1,
+        ),
     ],
 )
 def test_the_table(error, line, status):
@@ -78,4 +82,4 @@ def test_debug_shows_the_traceback(zoo, monkeypatch):
     run = zoo("inspect", "missing.prototxt")
     assert run.status == 1
     assert "Traceback" in run.err
-    assert run.err.splitlines()[-1] == "missing.prototxt: no such file; check the path"
+    assert run.err.splitlines()[-1] == "error: missing.prototxt: no such file; check the path"

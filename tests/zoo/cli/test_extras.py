@@ -171,7 +171,7 @@ def test_what_is_missing_is_one_line(folder, module, command, arguments, package
     (folder / "index.json").write_text('{"schema": 1, "models": []}')
     run = without([module], [*command.split(), *arguments.split()], folder)
     expected = (
-        f"zoo {command}: needs {package}, which is not installed; "
+        f"error: zoo {command}: needs {package}, which is not installed; "
         f"pip install 'caffe-zoo[{extra}]'\n"
     )
     assert (run.stderr, run.stdout, run.returncode) == (expected, "", 1)
@@ -181,7 +181,8 @@ def test_what_is_missing_is_one_line(folder, module, command, arguments, package
 def test_a_package_of_the_base_is_named_as_well(folder):
     run = without(["onnxruntime"], ["eval", "--arch", "8_8_8"], folder)
     assert run.stderr == (
-        "zoo eval: needs onnxruntime-gpu, which is not installed; pip install onnxruntime-gpu\n"
+        "error: zoo eval: needs onnxruntime-gpu, which is not installed; "
+        "pip install onnxruntime-gpu\n"
     )
     assert run.returncode == 1
 
@@ -236,7 +237,7 @@ def test_given_outputs_are_verified_without_torch(folder):
 def test_given_inputs_alone_need_torch(folder):
     np.savez(folder / "in.npz", data=np.zeros((1, 3, 16, 16), np.float32))
     run = without(["torch"], ["verify", "net.prototxt", "net.onnx", "--inputs", "in.npz"], folder)
-    assert run.stderr.startswith("zoo verify: needs torch, which is not installed")
+    assert run.stderr.startswith("error: zoo verify: needs torch, which is not installed")
 
 
 def test_with_torch_nothing_is_noted(zoo, small):

@@ -173,7 +173,7 @@ USAGE = [
 def test_wrong_usage_is_one_line_with_a_remedy(zoo, files, line, said):
     before = sorted(Path().iterdir())
     run = zoo(*line.split())
-    assert (run.status, run.out, run.err) == (2, "", f"{said}\n")
+    assert (run.status, run.out, run.err) == (2, "", f"error: {said}\n")
     assert sorted(Path().iterdir()) == before
 
 

@@ -182,7 +182,9 @@ def test_spoilt_preprocessing_is_caught_before_any_layer(zoo, tmp_path, change):
     assert run.status == 1
     first = json.loads(run.out)["first_departure"]
     assert (first["blob"], first["left"], first["input"]) == ("data", "numpy", "random")
-    assert run.err.startswith("spoilt.onnx: blob 'data' departs, numpy against onnx, on random")
+    assert run.err.startswith(
+        "error: spoilt.onnx: blob 'data' departs, numpy against onnx, on random"
+    )
 
 
 def test_a_spoilt_mean_is_caught(zoo, tmp_path):

@@ -103,7 +103,7 @@ def test_an_arch_is_found_in_the_hub(zoo, published, photographs, tmp_path, monk
             f"no model '64_64_64' in the hub {published}{there}"
         )
     run = zoo("eval")
-    assert (run.status, run.err) == (2, "neither --arch nor --model is given\n")
+    assert (run.status, run.err) == (2, "error: neither --arch nor --model is given\n")
     # Without either, pictures are drawn by the network that rebuilds best.
     assert "no model '48_96_192'" in zoo("reconstruct", photographs, "-o", "other").refusal
     assert zoo("eval", "--arch", "2_3_4", "--pretrained").refusal == (

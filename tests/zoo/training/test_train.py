@@ -177,7 +177,7 @@ def test_refusals(zoo, tmp_path):
         ),
     ):
         run = zoo("train", *words, "-o", tmp_path / "out")
-        assert (run.status, run.err.strip()) == (1, message)
+        assert (run.status, run.err) == (1, f"error: {message}\n")
     assert not (tmp_path / "out").exists()
 
 
