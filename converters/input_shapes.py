@@ -346,7 +346,7 @@ def guess_channels(sizes: Sizes, record: Record, version: Version) -> tuple[int 
     params = sizes.params[id(record)]
     for reader in sizes.readers(version):
         stored = (sizes.weights or {}).get(reader.layer.name)
-        if reader.kind is None or not stored:
+        if reader.kind is None or not stored or stored[0].ndim < 2:
             continue
         channels = reader.kind.input_channels(sizes.params[id(reader)], stored)
         if channels is not None:
@@ -377,7 +377,7 @@ def weights_agree(graph: Graph, weights: Mapping[str, Sequence[np.ndarray]] | No
     """Whether every inner product finds as many inputs as its stored weights have."""
     for node in graph.nodes:
         kind, stored = find(node.type), (weights or {}).get(node.name)
-        if kind is None or not kind.fixes_input_size or not stored:
+        if kind is None or not kind.fixes_input_size or not stored or stored[0].ndim < 2:
             continue
         if not kind.agrees(node, stored):
             return False

@@ -49,7 +49,7 @@ def describe(
     where it is being taken already.
     """
     found = {
-        "caffe.prototxt": definition.name,
+        "caffe.prototxt": as_text(definition.name),
         "caffe.phase": phase,
         "zoo.version": __version__,
         "zoo.weights": "caffemodel" if trained else f"fillers, seed {seed}",
@@ -57,7 +57,7 @@ def describe(
     if definition.is_file():
         found["caffe.prototxt.sha256"] = sha256(definition)
     if weights is not None:
-        found["caffe.weights"] = weights.name
+        found["caffe.weights"] = as_text(weights.name)
         found["caffe.weights.sha256"] = digest() if digest is not None else sha256(weights)
     if apart:
         found["zoo.images"] = "apart"
@@ -65,6 +65,11 @@ def describe(
         found["zoo.arch"] = known.arch
         found["zoo.task"] = known.task
     return {**found, **preprocessing.to_metadata(channels)}
+
+
+def as_text(name: str) -> str:
+    """A file's name as UTF-8: bytes of it that are none, as escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def untrained(metadata: Mapping[str, str]) -> str | None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from prototxt.files import atomic_write
 
+from .processes import private_caches
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -16,6 +18,7 @@ __all__ = ["new_figure", "write_figure"]
 
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure of that size in inches, laid out so that nothing overlaps."""
+    private_caches()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

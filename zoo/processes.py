@@ -1,15 +1,33 @@
-"""Other Pythons that this one starts: what they find, and how many threads they use."""
+"""This process and those that it starts: what libraries find, and how many threads they use."""
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 import zoo
 
-__all__ = ["end", "environment"]
+__all__ = ["end", "environment", "private_caches"]
+
+CACHES = ("MPLCONFIGDIR", "TORCHINDUCTOR_CACHE_DIR")
+"""Where matplotlib keeps its list of fonts (0.1 s of work) and torch what it compiles (nothing)."""
+
+
+@functools.cache
+def private_caches() -> None:
+    """Let libraries write in a folder that goes with this process, not in home or beside others.
+
+    Before they are loaded; a variable that is set already stays.
+    """
+    folder = tempfile.TemporaryDirectory(prefix="zoo-", ignore_cleanup_errors=True)
+    atexit.register(folder.cleanup)
+    for name in CACHES:
+        os.environ.setdefault(name, folder.name)
 
 
 def end(process: subprocess.Popen[str]) -> None:

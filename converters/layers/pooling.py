@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from ..onnx_builder import OnnxBuilder, Operand
 
+MANY = 1024
+"""Places of a window beyond which its switch is found for each window by itself."""
 LOWEST = np.float32(np.finfo(np.float32).min)
 """Where Caffe's maximum starts, and what a window outside the image gives."""
 
@@ -196,7 +199,8 @@ class Pooling(LayerType[PoolingParams]):
                     f"padded by {text(w.pad)}",
                     Sentence("give a larger ", Argument("shapes")),
                 )
-            if isinstance(size, str) and not self.any_size(w):
+            many = len(node.outputs) == 2 and math.prod(w.kernel) > MANY
+            if isinstance(size, str) and (many or not self.any_size(w)):
                 raise OpenDimension(size)
         out = tuple(
             pooled(size, w.kernel[i], w.pad[i], w.stride[i], w.ceil, any(w.pad))

@@ -142,3 +142,16 @@ def test_convolution_and_deconvolution(
     params = f"convolution_param {{ num_output: {outputs} group: {group} {lists} }}"
     text = inputs(x=x.shape) + layer(kind, "x", params, name="c")
     compare(text, {"x": x}, {"y": y}, weights={"c": [weight, bias]})
+
+
+def test_few_large_windows():
+    """Their switches are found window by window, at fixed sizes: the model stays small."""
+    x = np.random.default_rng(0).integers(-2, 3, (2, 2, 43, 43)).astype(np.float32)
+    x[0] = -3  # all equal: the first place wins
+    pooling = "pooling_param { pool: MAX kernel_size: 33 stride: 5 pad: 1 }"
+    text = inputs(x=x.shape) + layer("Pooling", "x", pooling, "y m")
+    y, mask = windows.pool(x, (33, 33), (1, 1), (5, 5))
+    compare(text, {"x": x}, {"y": y, "m": mask})
+    graph = build(text, open_dims=True)
+    assert graph.outputs[0].shape[2:] == y.shape[2:]
+    assert len(converters.to_onnx(graph, target="portable").graph.node) < 60

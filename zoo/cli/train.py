@@ -128,10 +128,11 @@ def train(
     """
     if (solver is None) == (arch is None):
         raise UsageError("give either SOLVER.prototxt or --arch")
-    from zoo import extras
+    from zoo import extras, processes
     from zoo.cli.console import Printer
 
     extras.require("torch", "matplotlib")
+    processes.private_caches()
     say = Printer(json, quiet)
     how: dict[str, Any] = {"weights": weights, "resume": resume, "iterations": iterations}
     if solver is not None:

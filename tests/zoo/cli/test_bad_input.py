@@ -104,7 +104,7 @@ DEFINITIONS = {
         'input: "x" input_shape { dim: 5 dim: 2 dim: 3 }\n'
         'input: "c" input_shape { dim: 4 dim: 2 }\n'
         + layer("l", "LSTM", "x c", "y", "recurrent_param { num_output: 4 }"),
-        "net.prototxt:3:1: layer 'l' (LSTM): its bottoms, 5x2x3 and 4x2, are not of the same steps",
+        "net.prototxt:3:1: layer 'l' (LSTM): its bottoms are 5x2x3 and 4x2, not of the same steps",
     ),
     "a sequence of more steps than a model can have": (
         'input: "x" input_shape { dim: 100000 dim: 2 dim: 3 }\n'
@@ -232,6 +232,27 @@ def test_a_caffemodel_that_is_cut_short(zoo, small, weights, tmp_path, share):
     refusal = zoo("convert", small, "--weights", "w.caffemodel").refusal
     assert refusal.startswith("w.caffemodel: not a caffemodel, or cut short: ")
     assert not (tmp_path / "small.onnx").exists()
+
+
+@pytest.mark.parametrize("shape", [(), (12,)])
+def test_weights_of_too_few_axes(zoo, tmp_path, shape):
+    data = 'layer { name: "d" type: "Data" top: "x" }\n'
+    conv = layer("c", "Convolution", "x", "y", "convolution_param { num_output: 2 kernel_size: 3 }")
+    (tmp_path / "net.prototxt").write_text(data + conv)
+    blobs = [np.zeros(shape, np.float32), np.zeros(2, np.float32)]
+    prototxt.write_weights(tmp_path / "w.caffemodel", {"c": blobs})
+    refusal = zoo("convert", "net.prototxt", "--weights", "w.caffemodel").refusal
+    assert refusal.startswith("net.prototxt:2:1: layer 'c' (Convolution): weight is ")
+    assert not (tmp_path / "net.onnx").exists()
+
+
+def test_a_name_that_is_not_utf_8(zoo, small, tmp_path):
+    name = os.fsdecode(b"odd\xff.prototxt")
+    small.rename(tmp_path / name)
+    assert zoo("convert", name, "-o", "out.onnx").status == 0
+    assert zoo("inspect", "out.onnx", "--json").json["metadata"]["caffe.prototxt"] == (
+        "odd\\udcff.prototxt"
+    )
 
 
 def test_weights_of_another_network(zoo, small, weights, tmp_path):
