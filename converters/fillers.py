@@ -51,10 +51,12 @@ def fill(filler: Filler, shape: tuple[int, ...], seed: int, layer: str, index: i
         number = getattr(filler, name)
         if not abs(number) <= float(np.finfo(np.float32).max):
             raise ValueError(f"{name} of the filler is {number:g}, which is no float32 number")
+    if not shape:
+        return fill(filler, (1,), seed, layer, index).reshape(())
     rng = np.random.default_rng([seed, zlib.crc32(layer.encode()), index])
     count = math.prod(shape)
     legacy = shape if len(shape) <= 4 else (*shape[:2], math.prod(shape[2:]))
-    fan_in = count // max(legacy[0], 1) if legacy else 1
+    fan_in = count // max(legacy[0], 1)
     fan_out = count // max(legacy[1], 1) if len(legacy) > 1 else count
     norm = {
         VarianceNorm.FAN_IN: fan_in,

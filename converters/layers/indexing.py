@@ -15,7 +15,7 @@ from ..graph import Node, Shape
 from ..layer_type import BlobSpec, LayerType, NoParams
 from ..legal import Integers, Legal, rows
 from ..registry import register
-from ..shapes import OpenDimension, known, text
+from ..shapes import OpenDimension, is_fixed, known, text
 from .inputs import BlobShape
 
 if TYPE_CHECKING:
@@ -122,6 +122,11 @@ class Filter(LayerType[NoParams]):
                 raise OpenDimension(dim)
         if any(dim != 1 for dim in selector.shape[1:]):
             raise node.error(f"its selector is {text(selector.shape)}, not one number a row")
+        for value in data:
+            if is_fixed(value.shape[0], selector.shape[0]) and value.shape[0] != selector.shape[0]:
+                raise node.error(
+                    f"its selector is {text(selector.shape)}, {value.name!r} {text(value.shape)}"
+                )
 
     def shapes(self, node: Node[NoParams]) -> list[Shape]:
         return [(f"{node.name}_selected", *value.shape[1:]) for value in node.inputs[:-1]]

@@ -15,7 +15,7 @@ from ..graph import Node, Shape, Value
 from ..layer_type import BlobSpec, LayerType
 from ..registry import register
 from ..reversal import Reverser, Tops, first_top
-from ..shapes import fixed, is_fixed, known, text
+from ..shapes import MOST, TOO_LARGE, fixed, is_fixed, known, known_product, text
 from .activations import Elementwise, scalar
 from .convolution import Engine
 
@@ -81,8 +81,11 @@ class LRN(Elementwise[LRNParams]):
     def prepare(self, node: Node[LRNParams]) -> None:
         if node.params.local_size % 2 == 0:
             raise node.error(f"local_size {node.params.local_size} must be odd")
-        if len(node.inputs[0].shape) != 4:
-            raise node.error(f"needs a 4-D input, not {text(node.inputs[0].shape)}")
+        shape = node.inputs[0].shape
+        if len(shape) != 4:
+            raise node.error(f"needs a 4-D input, not {text(shape)}")
+        if known_product((shape[0], *shape[2:])) * node.params.local_size > MOST:
+            raise node.error(f"local_size {node.params.local_size}: its sums {TOO_LARGE}")
 
     def onnx(self, node: Node[LRNParams], b: OnnxBuilder) -> None:
         p = node.params

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 MANY = 1024
 """Places of a window beyond which its switch is found for each window by itself."""
+LARGEST_PLANE = 1 << 16
+"""Rows or columns; a window farther behind an image would take memory for all that lies between."""
 LOWEST = np.float32(np.finfo(np.float32).min)
 """Where Caffe's maximum starts, and what a window outside the image gives."""
 
@@ -165,6 +167,8 @@ class Pooling(LayerType[PoolingParams]):
         w = self.windows(node)
         if 0 in w.kernel or 0 in w.stride:
             raise node.error("kernel_size and stride must not be 0")
+        if max(w.stride) > LARGEST_PLANE:
+            raise node.error(f"stride {text(w.stride)} is larger than any image")
         if any(pad >= k for pad, k in zip(w.pad, w.kernel, strict=True)):
             raise node.error(f"pad {text(w.pad)} must be smaller than the kernel {text(w.kernel)}")
 

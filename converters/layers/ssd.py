@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -192,7 +193,7 @@ class PriorBoxParams:
         for index, size in enumerate(map(int, self.min_size)):
             found.append((size, size))
             if self.max_size:
-                found.append((float(np.sqrt(size * int(self.max_size[index]))),) * 2)
+                found.append((math.sqrt(size * int(self.max_size[index])),) * 2)
             found += [(size * r**0.5, size / r**0.5) for r in self.ratios() if abs(r - 1) >= 1e-6]
         return found
 

@@ -141,7 +141,7 @@ class MaxUnpooling(LayerType[U]):
             self.fill_windows(node, b)
         elif len(node.inputs) == 1:
             self.scatter(node, b, b.const(self.corners(node)))
-        elif b.form.unpooling == "MaxUnpool" and self.disjoint(node):
+        elif b.form.unpooling == "MaxUnpool" and self.disjoint(node) and self.grows(node):
             self.max_unpool(node, b)
         elif b.form.unpooling == "Where" and (windows := self.mask_windows(node)) is not None:
             self.compare(node, b, windows)
@@ -190,6 +190,11 @@ class MaxUnpooling(LayerType[U]):
         shape = b.join(n, c, height, width)
         b.op("MaxUnpool", x, flat, shape, out=node.outputs[0], kernel_shape=[1, 1], strides=[1, 1])
 
+    def grows(self, node: Node[U]) -> bool:
+        """Whether the plane is no smaller than the input, as ONNX Runtime's MaxUnpool wants it."""
+        pairs = zip(node.inputs[0].shape[2:], node.outputs[0].shape[2:], strict=True)
+        return all(not is_fixed(low, size) or known(low) <= known(size) for low, size in pairs)
+
     def moved(self, node: Node[U]) -> bool:
         """Whether the output's plane is another than the one that the switches were taken from."""
         pool = self.pool(node)
@@ -223,11 +228,24 @@ class MaxUnpooling(LayerType[U]):
         b.op("Reshape", flat, b.join(n, c, height, width), out=out)
 
     def mask_windows(self, node: Node[U]) -> Windows | None:
-        """The disjoint, gapless windows that the mask points into, where that is known."""
-        pool = self.pool(node)
-        windows = Pooling().windows(pool) if pool is not None else node.params.windows()
+        """The disjoint, gapless windows that the mask points into, where that is known.
+
+        A mask of whole numbers that no layer made is that of the pool in the encoder, from which
+        the graph was split; any other that is fed may point anywhere.
+        """
+        pool, (x, mask) = self.pool(node), node.inputs
+        if pool is not None:
+            windows, known_plane = Pooling().windows(pool), not self.moved(node)
+        else:
+            windows = node.params.windows()
+            pairs = zip(x.shape[2:], node.outputs[0].shape[2:], windows.stride, strict=True)
+            known_plane = mask.dtype == "int64" and all(
+                low == -(-size // stride)
+                for low, size, stride in pairs
+                if isinstance(low, int) and isinstance(size, int)
+            )
         plain = windows.kernel == windows.stride and windows.pad == (0, 0)
-        return windows if plain and not (pool is not None and self.moved(node)) else None
+        return windows if plain and known_plane else None
 
     def compare(self, node: Node[U], b: OnnxBuilder, w: Windows) -> None:
         """Without any scatter: each place of a window asks whether the switch means it.

@@ -252,7 +252,7 @@ def call(module: Any, graph: Graph, feeds: Blobs) -> Blobs:
 
     with torch.no_grad():
         out = module(*(torch.from_numpy(np.array(feeds[v.name])) for v in graph.inputs))
-    return {name: tensor.numpy() for name, tensor in out.items()}
+    return {name: tensor.detach().numpy() for name, tensor in out.items()}
 
 
 def opened(path: Path, provider: str, wanted: set[str]) -> Model:

@@ -50,7 +50,7 @@ class Recurrent(nn.Module):
 
     def forward(self, *bottoms: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
         x, cont = bottoms[:2]
-        terms = F.linear(x.flatten(2), self.weight_x, self.bias)
+        terms = F.linear(x.reshape(*x.shape[:2], -1), self.weight_x, self.bias)
         if self.static:
             terms = terms + F.linear(bottoms[2].flatten(1), self.weight_static)
         states = [bottoms[place][0] for place in self.first_states]

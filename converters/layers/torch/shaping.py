@@ -60,7 +60,7 @@ class Reshape(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         middle = [x.shape[self.start + i] if d == 0 else d for i, d in enumerate(self.dims)]
-        return x.reshape(*x.shape[: self.start], *middle, *x.shape[self.end :])
+        return x.reshape([*x.shape[: self.start], *middle, *x.shape[self.end :]])
 
 
 class Crop(nn.Module):
