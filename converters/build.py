@@ -19,8 +19,9 @@ from .blobs import attach_blobs
 from .errors import ConversionError, layer_error
 from .graph import Graph, Node, Shape, Value
 from .input_shapes import Sizes, own_shapes
-from .layer_type import LayerType
+from .layer_type import LayerType, NoParams
 from .layers.inputs import DataLayer, UnknownData
+from .layers.unpooling import MASK_AS_NUMBERS
 from .registry import find, load_plugin
 from .resolve import Record, Version, resolve
 from .shapes import MOST, TOO_LARGE, OpenDimension, is_fixed, known_product, text
@@ -357,7 +358,13 @@ def infer_shapes(
                     graph.inputs.append(values[id(version)])
             continue
         node = make_node(kind, record.layer, params[id(record)], net.phase or "TEST")
-        node.inputs = [values[id(v)] for v in record.inputs]
+        masks = kind.mask_bottoms(len(record.inputs))
+        node.inputs = [
+            values[id(v)]
+            if kind.keeps_types or index in masks
+            else as_numbers(graph, values[id(v)])
+            for index, v in enumerate(record.inputs)
+        ]
         node.outputs = [Value(v.blob, (), node) for v in record.outputs]
         try:
             kind.prepare(node)
@@ -377,6 +384,20 @@ def infer_shapes(
     graph.outputs = [values[id(v)] for v in wanted]
     rename_versions(graph)
     return graph.without_dead_nodes(), found
+
+
+def as_numbers(graph: Graph, value: Value) -> Value:
+    """A mask as Caffe keeps it, in float32, by a node that is made where need be."""
+    if value.dtype != "int64":
+        return value
+    for node in graph.nodes:
+        if node.type == MASK_AS_NUMBERS and node.inputs == [value]:
+            return node.outputs[0]
+    name = f"{value.name}/numbers"
+    made = Node(name, MASK_AS_NUMBERS, NoParams(), [value], [], specs=[])
+    made.outputs = [Value(name, value.shape, made, nominal=value.nominal)]
+    graph.nodes.append(made)
+    return made.outputs[0]
 
 
 def check_input(layer: LayerDefinition, blob: str, shape: Shape) -> None:

@@ -94,6 +94,8 @@ class LayerType(Generic[P]):
     passes_values: ClassVar[bool] = False
     """Its tops hold numbers of its bottoms and no others, so that what one may be fed the other
     may be (Concat, Reshape, Slice)."""
+    keeps_types: ClassVar[bool] = False
+    """Its tops have the types of its bottoms (Split); others read a mask as float32 numbers."""
     keeps_grid: ClassVar[bool] = False
     """A row and column of a top is that row and column of the bottoms (ReLU, LRN, Concat)."""
     renames: ClassVar[Mapping[str, str]] = {}

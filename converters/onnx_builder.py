@@ -165,7 +165,7 @@ class OnnxBuilder:
 
     def const(self, array: np.ndarray | np.generic, wish: str | None = None) -> str:
         """An initializer with these numbers; equal small arrays are stored once."""
-        array = np.ascontiguousarray(array) if array.ndim else np.asarray(array)
+        array = np.asarray(array, order="C")
         key = (
             ("const", array.dtype.str, array.shape, array.tobytes()) if array.nbytes < 4096 else ()
         )
@@ -200,7 +200,7 @@ class OnnxBuilder:
         array = node.blobs[index]
         if id(array) not in self._weights:
             name = self.fresh(f"{node.name}.{self._blob_names[index]}")
-            self._add(name, np.ascontiguousarray(array, np.float32))
+            self._add(name, np.asarray(array, np.float32, order="C"))
             self._weights[id(array)] = name
             self._arrays.append(array)
         return self._weights[id(array)]
@@ -212,7 +212,7 @@ class OnnxBuilder:
     def stored(self, wish: str, array: np.ndarray) -> str:
         """An initializer of its own, called `wish`."""
         name = self.fresh(wish)
-        self._add(name, np.ascontiguousarray(array))
+        self._add(name, np.asarray(array, order="C"))
         return name
 
     def _add(self, name: str, array: np.ndarray) -> None:

@@ -62,6 +62,9 @@ class Recurrent(LayerType[RecurrentParams]):
             raise node.error(f"its bottoms are {text(x)} and {text(cont)}, not TxNx... and TxN")
         if is_fixed(*x[:2], *cont) and x[:2] != cont:
             raise node.error(f"its bottoms are {text(x)} and {text(cont)}, not of the same steps")
+        still = node.inputs[2].shape if self.static(node) else (x[1], 0)
+        if len(still) < 2 or (is_fixed(x[1], still[0]) and x[1] != still[0]):
+            raise node.error(f"its third bottom is {text(still)}, not {text((x[1],))}x...")
 
     def static(self, node: Node[RecurrentParams]) -> bool:
         """Whether the third bottom is an input that every step sees."""
@@ -88,7 +91,10 @@ class Recurrent(LayerType[RecurrentParams]):
     def shapes(self, node: Node[RecurrentParams]) -> list[Shape]:
         steps, batch = node.inputs[0].shape[:2]
         known(steps)  # the graph is as long as the sequence
-        product(node.inputs[0].shape[2:])  # the weights fix these dimensions
+        # The weights fix these dimensions.
+        product(node.inputs[0].shape[2:])
+        if self.static(node):
+            product(node.inputs[2].shape[1:])
         size = node.params.num_output
         return [(steps, batch, size), *[(1, batch, size)] * (len(node.outputs) - 1)]
 

@@ -191,6 +191,7 @@ class Split(LayerType[NoParams]):
 
     tops = (1, None)
     passes_values = True
+    keeps_types = True
     keeps_grid = True
 
     def each_image(self, node: Node[NoParams]) -> bool:

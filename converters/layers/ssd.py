@@ -53,7 +53,7 @@ class Permute(LayerType[PermuteParams]):
         return [tuple(node.inputs[0].shape[i] for i in self.order(node))]
 
     def onnx(self, node: Node[PermuteParams], b: OnnxBuilder) -> None:
-        b.node("Transpose", node, perm=self.order(node))
+        b.node("Transpose", node, perm=self.order(node) or None)
 
     def torch(self, node: Node[PermuteParams]) -> nn.Module:
         from .torch import ssd

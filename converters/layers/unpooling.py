@@ -17,7 +17,7 @@ from prototxt.errors import Argument, Sentence
 from prototxt.schema import UInt
 
 from ..graph import Dim, Node, Shape, Value
-from ..layer_type import LayerType
+from ..layer_type import LayerType, NoParams
 from ..legal import Legal, plane_indices
 from ..registry import find, register
 from ..shapes import OpenDimension, fixed, is_fixed, known, pooled, product, text
@@ -66,6 +66,34 @@ class StatesPlane(Protocol):
 
 
 U = TypeVar("U", bound=StatesPlane)
+
+
+MASK_AS_NUMBERS = "MaskAsNumbers"
+
+
+@register(MASK_AS_NUMBERS)
+class MaskAsNumbers(LayerType[NoParams]):
+    """A mask in float32, for a layer that computes with it; no prototxt names it."""
+
+    fork = "caffe-zoo (a mask that is computed with)"
+    keeps_grid = True
+
+    def mask_bottoms(self, count: int) -> list[int]:
+        return [0]
+
+    def each_image(self, node: Node[NoParams]) -> bool:
+        return True
+
+    def shapes(self, node: Node[NoParams]) -> list[Shape]:
+        return [node.inputs[0].shape]
+
+    def onnx(self, node: Node[NoParams], b: OnnxBuilder) -> None:
+        b.node("Cast", node, to=1)
+
+    def torch(self, node: Node[NoParams]) -> nn.Module:
+        from .torch import unpooling
+
+        return unpooling.AsNumbers()
 
 
 class MaxUnpooling(LayerType[U]):

@@ -155,3 +155,17 @@ def test_few_large_windows():
     graph = build(text, open_dims=True)
     assert graph.outputs[0].shape[2:] == y.shape[2:]
     assert len(converters.to_onnx(graph, target="portable").graph.node) < 60
+
+
+def test_a_mask_that_is_computed_with():
+    """Caffe keeps a mask in float32: whatever reads it but an unpooling computes with that."""
+    x = np.random.default_rng(0).normal(0, 1, (2, 2, 7, 6)).astype(np.float32)
+    pooling = "pooling_param { pool: MAX kernel_size: 2 stride: 2 }"
+    text = inputs(x=x.shape) + layer("Pooling", "x", pooling, "y m", name="pool")
+    text += layer("Power", "m", "power_param { scale: 0.5 }", "half", name="half")
+    text += layer("Eltwise", "y m", tops="sum", name="sum")
+    text += layer("Unpooling", "y m", "unpooling_param { unpool_h: 7 unpool_w: 6 }", "u", name="u")
+    y, mask = windows.pool(x, (2, 2), (0, 0), (2, 2))
+    half, whole = 0.5 * mask.astype(np.float32), y + mask.astype(np.float32)
+    compare(text, {"x": x}, {"half": half, "sum": whole, "m": mask})
+    compare(text, {"x": x}, {"u": windows.unpool(y, mask, (7, 6)), "half": half})

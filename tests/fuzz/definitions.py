@@ -134,6 +134,8 @@ def checked(text: str) -> Outcome:
             content = converters.to_onnx(converters.fold(converters.build_graph(net)))
             graph = converters.build_graph(net, open_dims=False)
             converters.to_torch(graph)
+    except MemoryError:
+        return Outcome("out of memory")
     except ZooError as error:
         assert str(error) and "\n" not in str(error)
         return Outcome(str(error))

@@ -26,6 +26,11 @@ FOUND = {
     + layer("Unpooling", "x m", "unpooling_param { kernel_size: 2 stride: 2 unpool_size: 6 }"),
     "a plane that the windows do not fill": inputs(x=(1, 1, 1, 1))
     + layer("Unpooling", "x x", "unpooling_param { kernel_size: 1 stride: 1 unpool_size: 2 }"),
+    "a parameter of no axes": inputs(x=IMAGE) + layer("Parameter", "", "parameter_param { }"),
+    "a shape of no axes": inputs(x=(1, 1)) + layer("Reshape", "x", "reshape_param { }"),
+    "a number, permuted": inputs(x=(2, 3))
+    + layer("Reduction", "x", "reduction_param { axis: 0 }", "s", "sum")
+    + layer("Permute", "s", "permute_param { }"),
 }  # fmt: skip
 
 

@@ -48,7 +48,7 @@ class Parameter(nn.Module):
         self.weight = parameter(weight)
 
     def forward(self) -> torch.Tensor:
-        return self.weight
+        return self.weight.clone()  # what is computed, which may be no parameter
 
 
 class ChannelFilter(nn.Module):

@@ -10,6 +10,13 @@ from torch.nn import functional as F
 from .pooling import MaxUnpool
 
 
+class AsNumbers(nn.Module):
+    """A mask, int64, as float32."""
+
+    def forward(self, mask: torch.Tensor) -> torch.Tensor:
+        return mask.float()
+
+
 class CornerUnpool(nn.Module):
     """N×C×h×w, each value to the place of N×C×`size` that the mask (1×1×h×w, int64) names."""
 
