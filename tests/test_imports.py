@@ -17,7 +17,7 @@ ALLOWED = {
     "zoo": {"prototxt", "converters", "runtime"},
 }
 HEAVY = {"torch", "onnxruntime", "onnx", "cv2", "skimage", "numpy", "rich", "google"}
-HEAVY |= {"pooch", "requests", "jinja2"}
+HEAVY |= {"requests", "urllib3", "jinja2"}
 FILES = [
     pytest.param(package, path, id=str(path.relative_to(ROOT)))
     for package in ALLOWED
@@ -104,6 +104,7 @@ MODULES = "converters/layers/torch/"
 ROOMS = {
     "converters/torch_backend.py": {"torch"},
     "runtime/session.py": {"onnxruntime"},
+    "zoo/hub/visits.py": {"requests", "urllib3"},  # derives from their classes
     "zoo/reversed/informativeness.py": {"torch"},
     "zoo/paper/architectures.py": {"converters"},  # the networks, layer by layer
     "zoo/checking/probes.py": {"converters"},  # what a layer may be fed

@@ -3,8 +3,8 @@
 `zoo.cli.failures` has the table from an error to what a person reads.
 
     ZooError (prototxt.errors)
-    └── HubError      a model that is not at hand
-        └── Passing   (zoo.hub.fetching) what may not happen again: it is tried once more
+    └── HubError             a model that is not at hand
+        └── TransientError   (zoo.hub.fetching) what may not happen again: it is tried once more
 """
 
 from prototxt.errors import ZooError

@@ -1,21 +1,17 @@
-"""Files over HTTP: bounded, tried again where that may help, checked before they take their name.
-
-pooch does the fetching and the hashing: it writes beside the target, compares the SHA-256 and only
-then renames.
-"""
+"""Files over HTTP: bounded, tried again where that may help, checked before they take a name."""
 
 from __future__ import annotations
 
+import hashlib
+import http.client
 import io
-import logging
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
-from prototxt.errors import Argument, Sentence
-from zoo import __version__
+from prototxt.errors import Argument, FormatError, Sentence, ZooError
+from prototxt.files import atomic_write
 from zoo.errors import HubError
 from zoo.hub import index as schema
 from zoo.hub.index import File, Index
@@ -30,12 +26,18 @@ ATTEMPTS = 4
 PAUSE = 0.5
 """Seconds before the second attempt; each further pause is twice as long."""
 
-TIMEOUT = (10.0, 60.0)
-"""Seconds to connect, and to wait for the next bytes."""
+INDEX_SECONDS = 120.0
+"""What an index may take altogether."""
+
+PATIENCE = 60.0
+SLOWEST = 1 << 14
+"""A file may take that many seconds, and one more for each so many bytes."""
 
 CHUNK = 1 << 16
 TRANSIENT_STATUSES = (408, 425, 429, 500, 502, 503, 504)
 """HTTP states that may be better in a moment."""
+
+CACHE_REMEDY = "ZOO_CACHE names another folder for the cache"
 
 
 class TransientError(HubError):
@@ -43,13 +45,13 @@ class TransientError(HubError):
 
 
 class BoundedWriter:
-    """A file that refuses more bytes than it was promised, counting them as they come."""
+    """A file that refuses more bytes than it was promised, and counts and digests what comes."""
 
     def __init__(
         self, file: BinaryIO, most: int, url: str, on_bytes: Callable[[int], object] | None
     ) -> None:
         self._file, self._most, self._url, self._on_bytes = file, most, url, on_bytes
-        self.count = 0
+        self.count, self.digest = 0, hashlib.sha256()
 
     def write(self, data: bytes) -> None:
         """Write a part, and tell `on_bytes` its length; TransientError past the limit."""
@@ -58,12 +60,10 @@ class BoundedWriter:
             raise TransientError(
                 f"gives more than the {self._most} bytes that it may have", subject=self._url
             )
+        self.digest.update(data)
         self._file.write(data)
         if self._on_bytes:
             self._on_bytes(len(data))
-
-    def flush(self) -> None:
-        """pooch flushes after every chunk; once at the end is enough."""
 
 
 def fetch_index(url: str, offline: bool = False) -> Index:
@@ -82,10 +82,11 @@ def fetch_index(url: str, offline: bool = False) -> Index:
 
     def attempt() -> bytes:
         file = io.BytesIO()
-        download(address, BoundedWriter(file, schema.LARGEST_INDEX, address, None))
+        bounded = BoundedWriter(file, schema.LARGEST_INDEX, address, None)
+        download(address, bounded, INDEX_SECONDS)
         return file.getvalue()
 
-    text = with_retries(attempt, address)
+    text = with_retries(attempt)
     index = schema.read(text, address)
     keep(kept, text)
     return index
@@ -93,9 +94,6 @@ def fetch_index(url: str, offline: bool = False) -> Index:
 
 def keep(path: Path, text: bytes) -> None:
     """Remember an index for `--offline`; a cache that cannot be written only forgets it."""
-    from prototxt.errors import ZooError
-    from prototxt.files import atomic_write
-
     try:
         if path.is_file() and path.read_bytes() == text:
             return
@@ -113,9 +111,6 @@ def fetch_file(
     `on_bytes` is called with the number of bytes that came, and with a negative number where they
     were in vain. A file that is there already and good stays.
     """
-    import pooch
-
-    pooch.get_logger().setLevel(logging.CRITICAL)
 
     def attempt() -> None:
         came = 0
@@ -126,40 +121,40 @@ def fetch_file(
             if on_bytes:
                 on_bytes(number)
 
-        def downloader(address: str, target: str, _: Any) -> None:
-            with Path(target).open("wb") as opened:
-                bounded = BoundedWriter(opened, file.size, address, count)
-                download(address, bounded)
-                if bounded.count < file.size:
-                    raise TransientError(
-                        f"cut short: {bounded.count} of {file.size} bytes came", subject=address
-                    )
-                opened.flush()
-                os.fsync(opened.fileno())
+        def write(opened: BinaryIO) -> None:
+            bounded = BoundedWriter(opened, file.size, url, count)
+            download(url, bounded, PATIENCE + file.size / SLOWEST)
+            if bounded.count < file.size:
+                raise TransientError(
+                    f"cut short: {bounded.count} of {file.size} bytes came", subject=url
+                )
+            if bounded.digest.hexdigest() != file.sha256:
+                raise TransientError(
+                    "its sha256 is not the one in the index; "
+                    "the file or the index was damaged or tampered with",
+                    subject=url,
+                )
 
         try:
-            pooch.retrieve(
-                url, f"sha256:{file.sha256}", path.name, path.parent, downloader=downloader
-            )
+            path.parent.mkdir(parents=True, exist_ok=True)
+            atomic_write(path, write)
             came = 0
-        except ValueError:  # how pooch says that the hash differs
-            raise TransientError(
-                "its sha256 is not the one in the index; "
-                "the file or the index was damaged or tampered with",
-                subject=url,
+        except FormatError as error:
+            raise HubError(error.message, subject=error.subject, remedy=CACHE_REMEDY) from None
+        except OSError as error:
+            raise HubError(
+                f"cannot be made: {error.strerror or error}",
+                subject=path.parent,
+                remedy=CACHE_REMEDY,
             ) from None
         finally:
             if on_bytes and came:
                 on_bytes(-came)
 
-    with_retries(attempt, str(path.parent))
-    # pooch leaves the mode of a temporary file, which nobody else may read.
-    umask = os.umask(0)
-    os.umask(umask)
-    path.chmod(0o666 & ~umask)
+    with_retries(attempt)
 
 
-def with_retries(attempt: Callable[[], T], where: str) -> T:
+def with_retries(attempt: Callable[[], T]) -> T:
     """Call until it succeeds or `ATTEMPTS` are used up; HubError in one line where it fails."""
     pause = PAUSE
     for number in range(1, ATTEMPTS + 1):
@@ -170,58 +165,66 @@ def with_retries(attempt: Callable[[], T], where: str) -> T:
                 raise HubError(
                     error.message, subject=error.subject, remedy=f"tried {ATTEMPTS} times"
                 ) from None
-        except OSError as error:
-            why = error.strerror or str(error)
-            raise HubError(
-                why, subject=where, remedy="ZOO_CACHE names another folder for the cache"
-            ) from None
         time.sleep(pause)
         pause *= 2
     raise AssertionError("the last attempt returns or raises")
 
 
-def download(url: str, output: BoundedWriter) -> None:
+def download(url: str, output: BoundedWriter, seconds: float) -> None:
     """Fetch once. Raises TransientError where it may be better soon, else HubError."""
-    import pooch
-    import requests
+    from requests import RequestException
+    from urllib3.exceptions import HTTPError
 
-    headers = {"User-Agent": f"caffe-zoo/{__version__}", "Accept-Encoding": "identity"}
-    answers: list[requests.Response] = []
+    from zoo.hub.visits import Visit
 
-    def keep_answer(answer: requests.Response, *_: Any, **__: Any) -> None:
-        answers.append(answer)
-
-    fetch = pooch.HTTPDownloader(
-        chunk_size=CHUNK, timeout=TIMEOUT, headers=headers, hooks={"response": keep_answer}
-    )
-    try:
-        fetch(url, output, None)
-    except requests.HTTPError as error:
-        _refuse_status(url, error)
-    except requests.exceptions.SSLError:
-        raise HubError("the server's certificate is not trusted", subject=url) from None
-    except requests.exceptions.ChunkedEncodingError:
-        raise TransientError(
-            "cut short: the connection ended before the file did", subject=url
-        ) from None
-    except (requests.ConnectionError, requests.Timeout):
-        why = "no more bytes came" if output.count else "no answer"
-        raise TransientError(
-            f"{why}; is the address right, and the network there?", subject=url
-        ) from None
-    except requests.RequestException as error:
-        raise HubError(f"cannot be fetched: {type(error).__name__}", subject=url) from None
-    finally:
-        for answer in answers:  # pooch leaves one that was broken off open
-            answer.close()
+    with Visit(url, seconds) as visit:
+        try:
+            with visit.answer() as answer:
+                _refuse(url, answer)
+                # requests would undo a compression, however much comes of it, and urllib3's own
+                # reading of chunks believes any length.
+                while chunk := answer.raw.read1(CHUNK, decode_content=False):
+                    output.write(chunk)
+        except (RequestException, HTTPError, ValueError) as error:
+            if not visit.over:
+                raise _explained(error, url, output.count) from None
+        if visit.over:
+            raise HubError(f"not complete after {seconds:.0f} seconds", subject=url)
 
 
-def _refuse_status(url: str, error: requests.HTTPError) -> None:
-    status = 0
-    if error.response is not None:
-        status = error.response.status_code
-        error.response.close()
+def _refuse(url: str, answer: requests.Response) -> None:
+    status = answer.status_code
     if status in TRANSIENT_STATUSES:
-        raise TransientError(f"the server answered {status}", subject=url) from None
-    hint = "is it the address of a hub?" if status in (404, 410) else None
-    raise HubError(f"the server answered {status}", subject=url, remedy=hint) from None
+        raise TransientError(f"the server answered {status}", subject=url)
+    if status != 200:
+        hint = "is it the address of a hub?" if status in (404, 410) else None
+        raise HubError(f"the server answered {status}", subject=url, remedy=hint)
+    if answer.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+        raise HubError("sent compressed, which was not asked for", subject=url)
+
+
+def _explained(error: Exception, url: str, came: int) -> HubError:
+    import requests
+    from urllib3.exceptions import ProtocolError, SSLError, TimeoutError
+
+    if isinstance(error, requests.exceptions.SSLError):
+        if "CERTIFICATE" in str(error):
+            return HubError("the server's certificate is not trusted", subject=url)
+        return HubError("no TLS connection can be made", subject=url, remedy="is it http?")
+    if isinstance(error, ProtocolError | SSLError):
+        cut = "cut short: the connection ended before the file did"
+        return TransientError(cut, subject=url)
+    if isinstance(error, requests.ConnectionError) and _is_gibberish(error):
+        return HubError("its answer is not HTTP", subject=url, remedy="is it the address of a hub?")
+    if isinstance(error, requests.ConnectionError | requests.Timeout | TimeoutError):
+        why = "no more bytes came" if came else "no answer"
+        return TransientError(f"{why}; is the address right, and the network there?", subject=url)
+    return HubError(f"cannot be fetched: {type(error).__name__}", subject=url)
+
+
+def _is_gibberish(error: requests.ConnectionError) -> bool:
+    """Whether http.client could not read the answer, which requests and urllib3 wrap in theirs."""
+    inner = getattr(error.args[0], "args", ()) if error.args else ()
+    cause = inner[-1] if inner else None
+    gone = isinstance(cause, http.client.RemoteDisconnected)
+    return isinstance(cause, http.client.HTTPException) and not gone

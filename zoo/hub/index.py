@@ -152,8 +152,10 @@ class Index:
 
     def newest(self) -> Iterator[Entry]:
         """The last version of each model."""
+        ordered = sorted(self.models, key=lambda entry: version_key(entry.version))
+        last = {entry.name: entry for entry in ordered}
         for name in self.names():
-            yield self.versions(name)[-1]
+            yield last[name]
 
     def with_entry(self, entry: Entry) -> Index:
         """The index with one version put in or replaced."""

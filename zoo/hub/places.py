@@ -55,6 +55,9 @@ def read_index(folder: Path) -> Index:
             remedy=MADE_BY,
         )
     try:
+        # A pipe or a device would be waited for, or read for ever.
+        if path.exists() and not path.is_file():
+            raise HubError("is no file", subject=path, remedy=MADE_BY)
         if path.stat().st_size > schema.LARGEST_INDEX:
             raise HubError(
                 f"larger than the {schema.LARGEST_INDEX >> 20} MiB allowed to an index",

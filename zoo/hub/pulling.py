@@ -208,6 +208,11 @@ def at_hand(
         )
     from zoo.hub.fetching import fetch_file
 
+    for made in (folder.parent, folder):
+        if made.is_symlink():
+            raise HubError(
+                "is a link, and nothing is written through one", subject=made, remedy="remove it"
+            )
     found = []
     with locked(folder.with_name(f"{folder.name}.lock"), entry.label):
         _sweep(folder, entry)

@@ -1,5 +1,8 @@
 """A hub's folder over HTTP: ranges, entity tags, types, and nothing outside the folder.
 
+A client may hold a connection, send slowly or much, and ask for anything: what it costs is bounded,
+and does not keep others from being served.
+
 What a version's files are never changes, so they may be cached for ever; everything else is asked
 for again, and answered 304 where it is the same.
 """
@@ -8,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
+import ipaddress
 import mimetypes
 import os
 import re
@@ -18,13 +22,15 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import BinaryIO
-from urllib.parse import quote, unquote_to_bytes
+from typing import Any, BinaryIO
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from prototxt.errors import Argument, Sentence
 from zoo import __version__
 from zoo.errors import HubError
+from zoo.hub.holding import Held
 from zoo.hub.index import VERSION
+from zoo.hub.wire import Head
 
 TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -43,6 +49,13 @@ TYPES = {
 
 IMMUTABLE = "public, max-age=31536000, immutable"
 CHUNK = 1 << 18
+LONGEST_LINE = 500
+"""Characters of a line in the log."""
+
+BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n"
+    b"Connection: close\r\nContent-Length: 0\r\n\r\n"
+)
 _VERSIONED = re.compile(rf"(?!gallery/)[^/]+/{VERSION}/[^/]+")
 
 
@@ -65,6 +78,7 @@ class Server(ThreadingHTTPServer):
             raise HubError("no such folder", subject=folder, remedy="give the folder of a hub")
         self.folder = folder.resolve()
         self.log = log or (lambda line: None)
+        self.host, self.held = host, Held()
         if ":" in host:
             self.address_family = socket.AF_INET6
         try:
@@ -83,6 +97,41 @@ class Server(ThreadingHTTPServer):
         host, port = self.server_address[:2]
         name = host.decode() if isinstance(host, bytes) else str(host)
         return f"http://{f'[{name}]' if ':' in name else name}:{port}"
+
+    def answers_to(self, host: str) -> bool:
+        """Whether a Host header names this server.
+
+        One that only this machine reaches has no other name than localhost, the one that it was
+        given, and addresses. A page that has its own name lead here could else read what is served.
+        """
+        if not ipaddress.ip_address(str(self.server_address[0])).is_loopback:
+            return True
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+            if name in ("localhost", self.host.lower()) or name.endswith(".localhost"):
+                return True
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+    def verify_request(self, request: Any, client_address: object) -> bool:
+        """Whether there is room for one more connection; else it is told to come again."""
+        if self.held.admit(request):
+            return True
+        with contextlib.suppress(OSError):
+            request.setblocking(False)
+            request.sendall(BUSY)
+        return False
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection, whose place is free then."""
+        self.held.release(request)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Every now and then: end the connections on which nothing comes."""
+        self.held.end_overdue()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that went away is none of our business."""
@@ -107,7 +156,44 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = f"caffe-zoo/{__version__}"
     sys_version = ""
+    # Also what is no HTTP gets a whole answer.
+    default_request_version = "HTTP/1.0"
     timeout = 60
+    """Seconds that a part of an answer may take."""
+
+    def setup(self) -> None:
+        """Keep the stream, of which each request's head takes a bounded part."""
+        super().setup()
+        self._stream = self.rfile
+
+    def handle_one_request(self) -> None:
+        """Wait for a request and answer it."""
+        self.server.held.got_on(self.connection, asking=True)
+        self.rfile = Head(self._stream)  # type: ignore[arg-type, assignment]
+        super().handle_one_request()
+
+    def parse_request(self) -> bool:
+        """Read the head; False where it is refused, which the client has been told then."""
+        if not super().parse_request():
+            return False
+        self.server.held.got_on(self.connection, asking=False)
+        hosts = self.headers.get_all("Host", [])
+        if len(hosts) > 1 or not (hosts or self.request_version == "HTTP/1.0"):
+            self.send_error(HTTPStatus.BAD_REQUEST)
+        elif hosts and not self.server.answers_to(hosts[0]):
+            self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
+        else:
+            return True
+        return False
+
+    def handle_expect_100(self) -> bool:
+        """Never ask for a body: nobody reads it."""
+        return True
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Refuse, without repeating anything of what was sent, and hang up."""
+        self.close_connection = True
+        self._short(HTTPStatus(code))
 
     def do_GET(self) -> None:
         """The file, or the span of it that Range asks for."""
@@ -162,6 +248,7 @@ class Handler(BaseHTTPRequestHandler):
         left = int(end) - int(start)
         while left and (chunk := found.file.read(min(CHUNK, left))):
             self.wfile.write(chunk)
+            self.server.held.got_on(self.connection, asking=False)
             left -= len(chunk)
         if left:  # shorter than it was: the length that was promised cannot be kept
             self.close_connection = True
@@ -224,6 +311,8 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """One line to the server's log; what a terminal would obey is escaped."""
         line = format % args
+        if len(line) > LONGEST_LINE:
+            line = f"{line[:LONGEST_LINE]}..."
         self.server.log("".join(c if c.isprintable() else repr(c)[1:-1] for c in line))
 
 
@@ -235,7 +324,7 @@ def components(target: str) -> list[str] | None:
         names = [unquote_to_bytes(part).decode() for part in path.split("/")]
     except ValueError:
         return None
-    if names[0]:
+    if not path.startswith("/"):
         return None
     names = [name for name in names if name]
     for name in names:

@@ -179,7 +179,7 @@ def test_a_full_disk_leaves_nothing(zoo, cache, web, tmp_path, monkeypatch, call
         raise OSError(28, "No space left on device")
 
     if call == "fsync":
-        monkeypatch.setattr("zoo.hub.fetching.os.fsync", full)
+        monkeypatch.setattr("prototxt.files.os.fsync", full)
         refusal = zoo("pull", "2_3_4", "--hub", web.url, "-o", "out").refusal
         assert refusal.endswith(
             ": No space left on device; ZOO_CACHE names another folder for the cache"
@@ -199,7 +199,7 @@ def test_a_full_disk_leaves_nothing(zoo, cache, web, tmp_path, monkeypatch, call
 
 SLOWLY = """
 import os, random, signal, sys, time
-import requests, pooch, filelock  # before the fork, so that a child starts at once
+import requests, filelock  # before the fork, so that a child starts at once
 import zoo.hub.fetching
 from pathlib import Path
 from zoo.hub import pull

@@ -9,55 +9,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.zoo.hub.served import CONTENT, SECRET, raw
 from zoo.hub.server import Server, components, span
 
-SECRET = b"nobody may read this"
-CONTENT = bytes(range(256)) * 2
 ALWAYS = "no-cache"
 FOR_EVER = "public, max-age=31536000, immutable"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("serve")
-    (root / "secret.txt").write_bytes(SECRET)
-    (root / "hub2").mkdir()
-    (root / "hub2/secret.txt").write_bytes(SECRET)
-    hub = root / "hub"
-    version = hub / "8_8_8/1.0"
-    version.mkdir(parents=True)
-    (version / "net.onnx").write_bytes(CONTENT)
-    (version / "empty.onnx").write_bytes(b"")
-    (hub / "index.json").write_text("{}")
-    (hub / ".lock").write_bytes(SECRET)
-    (hub / "vendor").mkdir()
-    for name in ("ort.wasm", "ort.mjs", "page.html", "style.css", "card.md", "x.unknown"):
-        (hub / "vendor" / name).write_bytes(b"x")
-    (hub / "site").mkdir()
-    (hub / "site/index.html").write_text("<p>here")
-    (hub / "a b").mkdir()
-    (hub / "a b/index.html").write_text("<p>blank")
-    (hub / "out.txt").symlink_to(root / "secret.txt")
-    (hub / "outside").symlink_to(root / "hub2")
-    (hub / "circle").symlink_to(hub / "circle")
-    (hub / "in.json").symlink_to(hub / "index.json")
-    os.mkfifo(hub / "pipe")
-    return hub
-
-
-@pytest.fixture(scope="module")
-def server(folder) -> Iterator[Server]:
-    with Server(folder) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        yield server
-        server.shutdown()
 
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -77,16 +39,6 @@ def ask(server) -> Callable[..., Answer]:
         return found
 
     return ask
-
-
-def raw(server: Server, request: bytes) -> bytes:
-    with socket.create_connection(server.server_address[:2], timeout=10) as connection:
-        connection.sendall(request)
-        connection.shutdown(socket.SHUT_WR)
-        parts = []
-        while part := connection.recv(65536):
-            parts.append(part)
-    return b"".join(parts)
 
 
 FILE = "/8_8_8/1.0/net.onnx"
@@ -249,7 +201,7 @@ def test_nothing_outside_the_folder(ask, path):
 
 def test_requests_that_are_no_path(server):
     for target in (b"secret.txt", b"../secret.txt", b"http://x/../secret.txt", b"\xff", b"*"):
-        found = raw(server, b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        found = raw(server, b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert found.startswith((b"HTTP/1.1 404", b"HTTP/1.1 400")) and SECRET not in found
 
 
@@ -268,8 +220,10 @@ def test_other_methods(ask, method):
 
 
 def test_a_body_is_no_second_request(server):
-    smuggled = b"GET /index.json HTTP/1.1\r\nHost: x\r\n\r\n"
-    request = b"GET /site/ HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(smuggled)
+    smuggled = b"GET /index.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    request = b"GET /site/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(
+        smuggled
+    )
     found = raw(server, request + smuggled)
     assert found.count(b"HTTP/1.1 200") == 1 and b"Connection: close" in found
 
@@ -287,7 +241,7 @@ def test_one_connection_serves_many_requests(server):
 
 def test_clients_that_go_away_are_not_told_of(server, capfd):
     with socket.create_connection(server.server_address[:2]) as connection:
-        connection.sendall(b"GET " + FILE.encode() + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        connection.sendall(b"GET " + FILE.encode() + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
     time.sleep(0.1)
     assert raw(server, b"GET /site/ HTTP/1.0\r\n\r\n").endswith(b"<p>here")
     assert capfd.readouterr() == ("", "")
@@ -297,7 +251,7 @@ def test_a_request_cannot_write_to_the_terminal(folder):
     lines: list[str] = []
     with Server(folder, log=lines.append) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        raw(server, b"GET /\x1b[2J\xe9 HTTP/1.1\r\nHost: x\r\n\r\n")
+        raw(server, b"GET /\x1b[2J\xe9 HTTP/1.1\r\nHost: localhost\r\n\r\n")
         server.shutdown()
     assert len(lines) == 1 and lines[0].isprintable()
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 FILES = {"net.onnx", "net.encoder.onnx", "net.decoder.onnx", "card.md"}
 Fault = Callable[[BaseHTTPRequestHandler, bytes], None]
@@ -22,7 +23,7 @@ class Web:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 web.asked.append(self.path)
-                path = folder / self.path.lstrip("/")
+                path = folder / urlsplit(self.path).path.lstrip("/")
                 if not path.is_file():
                     return self.send_error(404)
                 fault = web.faults.get(path.name)
