@@ -359,12 +359,10 @@ def infer_shapes(
             continue
         node = make_node(kind, record.layer, params[id(record)], net.phase or "TEST")
         masks = kind.mask_bottoms(len(record.inputs))
-        node.inputs = [
-            values[id(v)]
-            if kind.keeps_types or index in masks
-            else as_numbers(graph, values[id(v)])
-            for index, v in enumerate(record.inputs)
-        ]
+        node.inputs = [values[id(v)] for v in record.inputs]
+        for index, value in enumerate(node.inputs):
+            if not (kind.keeps_types or index in masks):
+                node.inputs[index] = as_numbers(graph, value)
         node.outputs = [Value(v.blob, (), node) for v in record.outputs]
         try:
             kind.prepare(node)

@@ -82,10 +82,11 @@ class MarginInnerProduct(Product[MarginInnerProductParams]):
         return product(node.inputs[0].shape[self.axis(node) :]) == int(stored[0].shape[-1])
 
     def rows(self, node: Node[MarginInnerProductParams]) -> np.ndarray:
-        """The weights, each class of length 1."""
+        """The weights, each class of length 1; NaN where all of them are 0, as in Caffe."""
         weight = node.blobs[0].astype(np.float64)
         lengths = np.sqrt((weight * weight).sum(1, keepdims=True))
-        return np.asarray(weight / lengths, np.float32)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(weight / lengths, np.float32)
 
     def weight_of_margin(self, node: Node[MarginInnerProductParams]) -> float:
         """The second top: lambda of the first iteration (margin_inner_product_layer.cpp)."""

@@ -162,9 +162,10 @@ def test_a_mask_that_is_computed_with():
     x = np.random.default_rng(0).normal(0, 1, (2, 2, 7, 6)).astype(np.float32)
     pooling = "pooling_param { pool: MAX kernel_size: 2 stride: 2 }"
     text = inputs(x=x.shape) + layer("Pooling", "x", pooling, "y m", name="pool")
+    plane = "kernel_size: 2 stride: 2 unpool_h: 7 unpool_w: 6"
     text += layer("Power", "m", "power_param { scale: 0.5 }", "half", name="half")
     text += layer("Eltwise", "y m", tops="sum", name="sum")
-    text += layer("Unpooling", "y m", "unpooling_param { unpool_h: 7 unpool_w: 6 }", "u", name="u")
+    text += layer("Unpooling", "y m", f"unpooling_param {{ {plane} }}", "u", name="u")
     y, mask = windows.pool(x, (2, 2), (0, 0), (2, 2))
     half, whole = 0.5 * mask.astype(np.float32), y + mask.astype(np.float32)
     compare(text, {"x": x}, {"half": half, "sum": whole, "m": mask})

@@ -1,12 +1,12 @@
 """Definitions made by a grammar: layers of the registry, with parameters of their own dataclasses.
 
 Whatever it makes either converts, and then ONNX Runtime and PyTorch agree on it by the rule of
-`zoo verify`, or is refused in one line. The suite tries some hundreds (test_definitions.py); more by
+`zoo verify`, or is refused in one line. The suite tries some hundreds (test_definitions.py), more
 
     python -m tests.fuzz.definitions 100000 --seed 1
 
-which stops at the first that breaks the rule, made as small as hypothesis can, and says of each
-layer type how often it was converted and how often refused.
+does, which stops at the first that breaks the rule, made as small as hypothesis can, and says of
+each layer type how often it was converted and how often refused.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import argparse
 import collections
 import dataclasses
 import enum
+import sys
 import tempfile
 import types
 import typing
@@ -58,8 +59,9 @@ def text_of(draw: st.DrawFn, cls: type[Any], depth: int = 0) -> str:
         often = 9 if field.name in ALMOST_ALWAYS else 2
         if draw(st.integers(0, 9)) >= often:
             continue
-        for _ in range(draw(st.integers(1, 3)) if get_origin(hints[field.name]) is list else 1):
-            parts.append(field_of(draw, cls, field.name, hints[field.name], depth))
+        hint = hints[field.name]
+        times = draw(st.integers(1, 3)) if get_origin(hint) is list else 1
+        parts += [field_of(draw, cls, field.name, hint, depth) for _ in range(times)]
     return " ".join(parts)
 
 
@@ -189,7 +191,8 @@ def main() -> None:
         run()
     finally:
         for info in chosen:
-            print(f"{info.type:32}{counted[True][info.type]:8}{counted[False][info.type]:8}")
+            yes, no = counted[True][info.type], counted[False][info.type]
+            sys.stdout.write(f"{info.type:32}{yes:8}{no:8}\n")
 
 
 if __name__ == "__main__":

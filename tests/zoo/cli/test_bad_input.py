@@ -83,7 +83,8 @@ DEFINITIONS = {
     ),
     "an empty input": (
         HEAD.replace("dim: 3", "dim: 0") + layer("r", "ReLU", "x", "y"),
-        "net.prototxt:1:1: layer 'x' (Input): its 'x', 1x0x8x8, is empty; give --shape x=1x3x224x224",
+        "net.prototxt:1:1: layer 'x' (Input): its 'x', 1x0x8x8, is empty; "
+        "give --shape x=1x3x224x224",
     ),
     "a size that Caffe's int does not hold": (
         HEAD + layer("n", "LRN", "x", "y", "lrn_param { local_size: 4294967295 }"),
