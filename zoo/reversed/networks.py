@@ -151,11 +151,11 @@ def image_feeds(
 
 def read_feeds(network: Network, path: Path) -> dict[str, np.ndarray]:
     """The inputs from an .npz, each as in.NAME, float32."""
-    from zoo.data.npz import read_npz
+    from prototxt.arrays import read_arrays
 
     arrays = {
         name.removeprefix("in."): array
-        for name, array in read_npz(path).items()
+        for name, array in read_arrays(path).items()
         if name.startswith("in.")
     }
     for value in network.graph.inputs:

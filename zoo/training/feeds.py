@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-import prototxt
 from converters.fillers import Filler, fill
 from converters.layers.inputs import (
     Data,
@@ -18,12 +17,13 @@ from converters.layers.inputs import (
 )
 from converters.registry import find
 from prototxt import LayerDefinition, NetDefinition
+from prototxt.arrays import read_arrays
 from prototxt.errors import Argument, Sentence, ZooError
 from prototxt.files import find_beside
+from prototxt.preprocessing import read_mean_image
 from prototxt.records import Decoding, HDF5Records, LMDBRecords, Records
 from prototxt.shapes import shape_text
 from zoo.data.lists import ImageRecords, from_list
-from zoo.data.npz import read_npz
 from zoo.training.solver import Feed
 
 __all__ = ["MissingSource", "beside", "layers_feed", "npz_feed", "read_blobs"]
@@ -46,7 +46,7 @@ def npz_feed(
     Returns the feed and the shape of each blob of a batch.
     """
     wanted = read_blobs(net)
-    stored = read_npz(path)
+    stored = read_arrays(path)
     missing = [blob for blob in wanted if blob not in stored]
     if missing:
         raise ZooError(
@@ -256,7 +256,7 @@ class Transform:
                 position=layer.position,
             )
         if params.mean_file:
-            self.mean = prototxt.read_binaryproto(beside(params.mean_file, path))
+            self.mean = read_mean_image(beside(params.mean_file, path))
         elif params.mean_value:
             self.mean = np.array(params.mean_value, np.float32).reshape(-1, 1, 1)
 
@@ -264,9 +264,7 @@ class Transform:
         """ZooError where the mean or the crop does not fit an image of that shape."""
         shown, where = shape_text(shape), self.layer.position
         if self.mean is not None:
-            channels, *plane = self.mean.shape
-            wanted = (1, shape[0]) if plane == [1, 1] else (shape[0],)
-            if channels not in wanted or tuple(plane) not in ((1, 1), shape[1:]):
+            if self.mean.shape not in ((1, 1, 1), (shape[0], 1, 1), shape):
                 its = shape_text(self.mean.shape)
                 raise ZooError(f"its images are {shown}, the mean is {its}", subject=source)
         if self.crop > min(shape[1:]):
