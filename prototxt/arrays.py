@@ -131,7 +131,7 @@ def body(
     if wanted > held:
         raise ValueError(f"{held:,} bytes of {wanted:,}")
     array = np.empty(math.prod(shape), dtype)
-    place = memoryview(array.view(np.uint8))
+    place = memoryview(array.view(np.uint8).data)
     while place:
         got = file.readinto(place)  # type: ignore[attr-defined]
         if not got:

@@ -74,10 +74,7 @@ class LMDBRecords:
             datum = parse_datum(bytes(transaction.get(key) or b""), name)
         if datum.array is not None:
             return datum.array, datum.label
-        image = decoded(datum.encoded, self.decoding)
-        if image is None:
-            raise ZooError("its image cannot be decoded", subject=name)
-        return image, datum.label
+        return decoded(datum.encoded, self.decoding, name), datum.label
 
     def row(self, number: int) -> list[np.ndarray]:
         """The image and its label, float32; ZooError where it has another size than the first."""
@@ -91,26 +88,25 @@ class LMDBRecords:
         return [array.astype(np.float32), np.array(label, np.float32)]
 
 
-def decoded(data: bytes, decoding: Decoding) -> np.ndarray | None:
-    """An encoded image as C×H×W uint8 (BGR or gray); None where it is none, or of 16 bits.
+def decoded(
+    data: bytes, decoding: Decoding, subject: object, error: type[ZooError] = ZooError
+) -> np.ndarray:
+    """An encoded image as C×H×W uint8 (BGR or gray); `error` where it is none, or of 16 bits.
 
     A JPEG's orientation tag is not obeyed, as it was not by Caffe's OpenCV 2.
     """
-    import cv2
+    from .opencv import cv2, decode
 
     flags = {
         "color": cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION,
         "gray": cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION,
         "native": cv2.IMREAD_UNCHANGED,
     }[decoding]
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
-    except cv2.error:
-        return None
-    if image is None or image.dtype != np.uint8:
-        return None
+    image = decode(data, flags, subject, error)
+    if image.dtype != np.uint8:
+        raise error(f"an image of {image.dtype} numbers, not of bytes", subject=str(subject))
     planes = image if image.ndim == 3 else image[..., None]
-    return np.asarray(planes).transpose(2, 0, 1)
+    return planes.transpose(2, 0, 1)
 
 
 @functools.cache

@@ -140,9 +140,8 @@ def put(
     encoded: bool,
     result: Built,
 ) -> None:
-    import cv2
-
     import runtime
+    from prototxt.opencv import cv2
 
     try:
         image = runtime.read_image(entry.path)

@@ -183,10 +183,9 @@ def substitute(
 
 def upsample(node: Node[Any], values: np.ndarray, unpool: str) -> np.ndarray:
     """A filter over pooled values, over all that their windows cover."""
-    import cv2
-
     from converters.layers.pooling import Pooling
     from converters.shapes import OpenDimension
+    from prototxt.opencv import cv2
 
     try:
         windows = Pooling().windows(node)

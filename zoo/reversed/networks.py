@@ -140,7 +140,7 @@ def image_feeds(
             subject=network.graph.name,
             remedy="feed it by an .npz",
         )
-    import cv2
+    from prototxt.opencv import cv2
 
     size = fixed or how.input_size or (image.shape[0], image.shape[1])
     grey = runtime.resize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), *size).astype(np.float32)

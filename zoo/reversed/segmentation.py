@@ -128,8 +128,7 @@ def saliency(
     network: Network, blob: str, rules: Rules, image: np.ndarray, mean: str | None
 ) -> np.ndarray:
     """How much each pixel matters to the most active neuron: H×W, the greatest |value| of BGR."""
-    import cv2
-
+    from prototxt.opencv import cv2
     from zoo.reversed import networks, visualization
 
     feeds = networks.image_feeds(network, image, mean)
@@ -155,7 +154,7 @@ def foreground(image: np.ndarray, salient: np.ndarray) -> np.ndarray:
 
     Between the two quantiles a pixel is probably background, to be won by its colour.
     """
-    import cv2
+    from prototxt.opencv import cv2
 
     high, low = (float(np.quantile(salient, q)) for q in (FOREGROUND, BACKGROUND))
     mask = np.full(salient.shape, cv2.GC_PR_BGD, np.uint8)

@@ -263,10 +263,10 @@ class Transform:
     def check(self, shape: tuple[int, ...], source: Path) -> None:
         """ZooError where the mean or the crop does not fit an image of that shape."""
         shown, where = shape_text(shape), self.layer.position
-        if self.mean is not None:
-            if self.mean.shape not in ((1, 1, 1), (shape[0], 1, 1), shape):
-                its = shape_text(self.mean.shape)
-                raise ZooError(f"its images are {shown}, the mean is {its}", subject=source)
+        fitting = ((1, 1, 1), (shape[0], 1, 1), shape)
+        if self.mean is not None and self.mean.shape not in fitting:
+            its = shape_text(self.mean.shape)
+            raise ZooError(f"its images are {shown}, the mean is {its}", subject=source)
         if self.crop > min(shape[1:]):
             raise ZooError(
                 f"crop_size {self.crop} is more than {source}'s {shown}",

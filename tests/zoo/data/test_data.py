@@ -176,7 +176,7 @@ def test_a_full_disk_is_told(zoo, photographs, tmp_path, monkeypatch):
         (["build", "none", "o.lmdb"], "none: "),
         (["build", "empty", "o.lmdb"], "empty: "),
         (["build", "empty", "o.lmdb", "--list", "l.txt"], "l.txt:1:1: 'only-a-path' is not"),
-        (["build", "empty", "o.lmdb", "--list", "nolist.txt"], "nolist.txt: cannot be read"),
+        (["build", "empty", "o.lmdb", "--list", "nolist.txt"], "nolist.txt: no such file"),
         (["mean", "empty", "m.binaryproto"], "empty: not an LMDB folder"),
         (["inspect", "empty"], "empty: not an LMDB folder"),
         (["inspect", "void.lmdb"], "void.lmdb: the database is empty"),
