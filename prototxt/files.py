@@ -137,10 +137,13 @@ def read_bytes(
 
 def read_lines(path: str | Path, remedy: str) -> list[str]:
     """The lines of a text; FormatError (one line) where it is none, which says what to give."""
+    data = read_bytes(path)
     try:
-        return read_bytes(path).decode().splitlines()
+        if b"\0" not in data:
+            return data.decode().splitlines()
     except UnicodeDecodeError:
-        raise FormatError("not a text file", subject=path, remedy=remedy) from None
+        pass
+    raise FormatError("not a text file", subject=path, remedy=remedy)
 
 
 UNPACKED, RATIO = 256 << 20, 16

@@ -49,4 +49,4 @@ def decode(
             ) from None
     if image is None:
         raise error("not an image, or a broken one", subject=str(subject))
-    return np.asarray(image)
+    return image

@@ -10,7 +10,7 @@ import numpy as np
 
 from prototxt.errors import Position, ZooError
 from prototxt.files import read_bytes, read_lines
-from prototxt.records import Decoding, decoded
+from prototxt.records import decoder
 
 __all__ = ["Entry", "ImageRecords", "listed"]
 
@@ -81,7 +81,7 @@ class ImageRecords:
     ) -> None:
         self.entries = from_list(root, path)
         self.size, self.path = size, path
-        self.decoding: Decoding = "color" if color else "gray"
+        self.decoded = decoder("color" if color else "gray")
         self.shape = self.row(0)[0].shape
 
     def __len__(self) -> int:
@@ -100,7 +100,7 @@ class ImageRecords:
         import runtime
 
         entry = self.entries[number % len(self.entries)]
-        image = decoded(read_bytes(entry.path), self.decoding, entry.path)
+        image = self.decoded(read_bytes(entry.path), entry.path)
         if self.size is not None:
             image = runtime.resize(image.transpose(1, 2, 0), *self.size)
             image = np.atleast_3d(image).transpose(2, 0, 1)

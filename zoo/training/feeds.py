@@ -23,6 +23,7 @@ from prototxt.files import find_beside
 from prototxt.preprocessing import read_mean_image
 from prototxt.records import Decoding, HDF5Records, LMDBRecords, Records
 from prototxt.shapes import shape_text
+from prototxt.stderr import silenced
 from zoo.data.lists import ImageRecords, from_list
 from zoo.training.solver import Feed
 
@@ -185,7 +186,8 @@ class LayerSource:
         self.shape = self.row(0)[0].shape
 
     def batch(self, number: int) -> dict[str, np.ndarray]:
-        rows = [self.row(number * self.size + i) for i in range(self.size)]
+        with silenced():  # once, not for each image
+            rows = [self.row(number * self.size + i) for i in range(self.size)]
         arrays = [np.stack(column) for column in zip(*rows, strict=True)]
         return dict(zip(self.tops, arrays, strict=False))
 
