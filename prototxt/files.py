@@ -30,6 +30,7 @@ __all__ = [
     "sha256",
     "sha256_meanwhile",
     "unpacked_limit",
+    "write_folder",
 ]
 
 
@@ -72,6 +73,22 @@ def atomic_write_all(contents: Sequence[tuple[str | Path, Content]]) -> None:
         for left in (*(Path(temporary) for temporary, _ in staged), *placed):
             with contextlib.suppress(OSError):
                 left.unlink()
+
+
+def write_folder(folder: Path, contents: Sequence[tuple[Path, Content]]) -> None:
+    """Write files of a folder, all or none; one that is made for them goes where they do not come.
+
+    ZooError in one line where that cannot be.
+    """
+    new = not folder.exists()
+    make_folder(folder)
+    try:
+        atomic_write_all(contents)
+    except BaseException:
+        if new:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def fill(handle: int, data: Content) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import prototxt
+from prototxt.shapes import shape_text
 
 from .errors import InferenceError
 
@@ -130,9 +131,14 @@ def mosaic(pictures: Sequence[np.ndarray], gap: int = 1, least: int = 0) -> np.n
 
 def write_png(path: str | Path, image: np.ndarray) -> None:
     """Write an H×W×3 uint8 BGR picture, whole or not at all."""
+    prototxt.atomic_write(path, png(image))
+
+
+def png(image: np.ndarray) -> bytes:
+    """An H×W×3 uint8 BGR picture as a PNG."""
     from prototxt.opencv import cv2
 
     done, data = cv2.imencode(".png", image)
     if not done:
-        raise InferenceError("the picture cannot be encoded as PNG", subject=path)
-    prototxt.atomic_write(path, data.tobytes())
+        raise InferenceError(f"a picture of {shape_text(image.shape)} is no PNG")
+    return bytes(data)

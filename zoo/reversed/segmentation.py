@@ -278,7 +278,8 @@ def segment(
     """
     import runtime
     from converters.passes.reverse import METHODS
-    from prototxt.files import make_folder
+    from prototxt.files import write_folder
+    from runtime.pictures import png
     from zoo.paper.reconstruction import free_name
     from zoo.reversed import networks
 
@@ -313,11 +314,9 @@ def segment(
             [(path.name, drawn(image, salient, found))],
             ["image", f"saliency ({method})", "foreground"],
         )
-        pictures += [(folder / f"{name}.png", white), (folder / f"{name}.seen.png", seen)]
+        pictures += [(folder / f"{name}.png", png(white)), (folder / f"{name}.seen.png", png(seen))]
         rows.append(row)
         step()
-    make_folder(folder)
-    for target, content in pictures:
-        runtime.write_png(target, content)
+    write_folder(folder, pictures)
     scores = {method: ours, "Gaussian blob": baseline} if answers else {}
     return Segmented(blob, rows, scores, tuple(network.notes))
