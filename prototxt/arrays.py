@@ -18,7 +18,7 @@ import numpy as np
 from .errors import FormatError, ZooError
 from .files import require_file, unpacked_limit
 
-__all__ = ["NUMBERS", "read_array", "read_arrays"]
+__all__ = ["NUMBERS", "as_type", "read_array", "read_arrays"]
 
 NUMBERS = "biuf"
 """Kinds of numpy's types that are numbers: truth values, whole, unsigned, real."""
@@ -82,6 +82,12 @@ def read_arrays(path: Path, kinds: str = NUMBERS) -> dict[str, np.ndarray]:
     except BROKEN as problem:
         raise FormatError(f"not an .npz file of arrays ({line(problem)})", subject=path) from None
     return arrays
+
+
+def as_type(array: np.ndarray, dtype: np.typing.DTypeLike = np.float32) -> np.ndarray:
+    """The numbers as another type, contiguous; what is beyond it is infinite, without a warning."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.ascontiguousarray(array, dtype).reshape(array.shape)
 
 
 def unpacked(

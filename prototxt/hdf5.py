@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .arrays import as_type
 from .errors import FormatError
 from .files import require_file, unpacked_limit
 
@@ -176,7 +177,7 @@ def numbers(item: Any, data: memoryview) -> np.ndarray:
     offset = item.id.get_offset()
     end = None if offset is None else offset + item.size * item.dtype.itemsize
     if end is None or end > len(data) or item.dtype != np.dtype("<f4"):
-        return np.asarray(item[()], np.float32)
+        return as_type(np.asarray(item[()]))
     return np.frombuffer(data[offset:end], "<f4").reshape(item.shape)
 
 
@@ -208,6 +209,4 @@ def row_shapes(path: Path, names: Sequence[str], free: int) -> tuple[list[tuple[
 
 def read_rows(path: Path, names: Sequence[str]) -> list[np.ndarray]:
     """The datasets, float32; only of a file that `row_shapes` has passed."""
-    return opened(
-        path, lambda file: [np.asarray(found_in(file, name)[()], np.float32) for name in names]
-    )
+    return opened(path, lambda file: [as_type(found_in(file, name)[()]) for name in names])

@@ -191,16 +191,15 @@ def read_mean_image(path: str | Path, error: type[ZooError] = FormatError) -> np
     """
     import numpy as np
 
-    if str(path).endswith(".npy"):
-        from .arrays import read_array
+    from .arrays import as_type, read_array
 
+    if str(path).endswith(".npy"):
         stored = read_array(Path(path), error)
     else:
         from .binary import read_binaryproto
 
         stored = read_binaryproto(path)
-    with np.errstate(over="ignore"):
-        mean = np.asarray(stored, np.float32)
+    mean = as_type(stored)
     if not np.isfinite(mean).all():
         raise error("the mean holds numbers that are not finite", subject=path)
     return mean[0] if mean.ndim == 4 and mean.shape[0] == 1 else mean

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from prototxt import FormatError
-from prototxt.arrays import read_array, read_arrays
+from prototxt.arrays import as_type, read_array, read_arrays
 from prototxt.preprocessing import read_mean, read_mean_image
 
 FLOATS = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
@@ -160,3 +160,10 @@ def test_only_ordinary_files_are_read():
     for read in (read_array, read_arrays, read_mean_image):
         with pytest.raises(FormatError, match="/dev/zero: is no ordinary file"):
             read(Path("/dev/zero"))
+
+
+def test_numbers_beyond_a_type_are_infinite():
+    """Without a warning, which the tests would raise."""
+    assert as_type(np.array([1.5, 1e300])).tolist() == [1.5, np.inf]
+    assert as_type(np.float64(2)).shape == ()
+    assert as_type(np.array([[2.0, 1], [3, 4]]).T, "int64").flags.c_contiguous

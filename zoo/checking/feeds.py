@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from prototxt.arrays import read_arrays
+from prototxt.arrays import as_type, read_arrays
 from prototxt.errors import ZooError
 from zoo.checking import probes
 from zoo.checking.comparison import Blobs
@@ -58,7 +56,7 @@ def feeds_and_expected(
         if pixels is not None and name == pixels.name and not key.startswith("out."):
             feeds[name] = pixels.given(array, path)
         elif name in names and not key.startswith("out."):
-            feeds[name] = np.ascontiguousarray(array, names[name])
+            feeds[name] = as_type(array, names[name])
         elif not key.startswith("in."):
             expected[name] = array
     missing = [name for name in names if name not in feeds]

@@ -151,7 +151,7 @@ def image_feeds(
 
 def read_feeds(network: Network, path: Path) -> dict[str, np.ndarray]:
     """The inputs from an .npz, each as in.NAME, float32."""
-    from prototxt.arrays import read_arrays
+    from prototxt.arrays import as_type, read_arrays
 
     arrays = {
         name.removeprefix("in."): array
@@ -166,7 +166,7 @@ def read_feeds(network: Network, path: Path) -> dict[str, np.ndarray]:
                 subject=path,
                 remedy=f"its arrays in.NAME: {held}",
             )
-    return {v.name: np.asarray(arrays[v.name], np.float32) for v in network.graph.inputs}
+    return {v.name: as_type(arrays[v.name]) for v in network.graph.inputs}
 
 
 def drawn(graph: Graph, seed: int) -> Graph:

@@ -17,7 +17,7 @@ from converters.layers.inputs import (
 )
 from converters.registry import find
 from prototxt import LayerDefinition, NetDefinition
-from prototxt.arrays import read_arrays
+from prototxt.arrays import as_type, read_arrays
 from prototxt.errors import Argument, Sentence, ZooError
 from prototxt.files import find_beside
 from prototxt.preprocessing import read_mean_image
@@ -67,7 +67,7 @@ def npz_feed(
 
     def feed(number: int) -> dict[str, np.ndarray]:
         place = number // iter_size % count
-        return {blob: array[place].astype(np.float32) for blob, array in arrays.items()}
+        return {blob: as_type(array[place]).copy() for blob, array in arrays.items()}
 
     return feed, {blob: array.shape[1:] for blob, array in arrays.items()}
 
