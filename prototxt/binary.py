@@ -87,10 +87,10 @@ Runs = list[memoryview]
 """The arrays of a file by number, as `wire.strip` found them."""
 
 
-def parse(data: bytes | memoryview, name: str, path: str, what: str, exact: bool = False) -> Any:
+def parse(data: bytes | memoryview, name: str, path: object, what: str, exact: bool = False) -> Any:
     """Parse a protobuf message; every way of being wrong is one line."""
     if not data:
-        raise FormatError(f"not a {what}: the file is empty", subject=path)
+        raise FormatError(f"not a {what}: the file is empty", subject=str(path))
     message = message_class(name, exact)()
     try:
         message.ParseFromString(data)
@@ -98,10 +98,10 @@ def parse(data: bytes | memoryview, name: str, path: str, what: str, exact: bool
         head = bytes(data[:4096])
         if head.isascii() and b"\0" not in head:
             raise FormatError(
-                f"not a {what}: it is a text file", subject=path, remedy="is it the prototxt?"
+                f"not a {what}: it is a text file", subject=str(path), remedy="is it the prototxt?"
             ) from None
         raise FormatError(
-            f"not a {what}, or cut short: {len(data)} bytes do not parse", subject=path
+            f"not a {what}, or cut short: {len(data)} bytes do not parse", subject=str(path)
         ) from None
     return message
 
@@ -364,7 +364,7 @@ def write_solverstate(path: str | Path, state: SolverState) -> None:
     save(path, message)
 
 
-def parse_datum(data: bytes, where: str = "datum") -> Datum:
+def parse_datum(data: bytes | memoryview, where: object = "datum") -> Datum:
     """One record of an LMDB."""
     datum = parse(data, "Datum", where, "Datum")
     if datum.encoded:
@@ -372,17 +372,19 @@ def parse_datum(data: bytes, where: str = "datum") -> Datum:
     shape = (datum.channels, datum.height, datum.width)
     if any(d < 0 for d in shape):
         raise FormatError(
-            f"negative dimension in its shape {shape_text(shape, '()')}", subject=where
+            f"negative dimension in its shape {shape_text(shape, '()')}", subject=str(where)
         )
     count = math.prod(shape)
-    if datum.data and len(datum.data) == count:
+    if not count:
+        raise FormatError(f"no image: its shape is {shape_text(shape, '()')}", subject=str(where))
+    if len(datum.data) == count:
         return Datum(np.frombuffer(datum.data, np.uint8).reshape(shape), b"", datum.label)
     if len(datum.float_data) == count:
         return Datum(np.array(datum.float_data, np.float32).reshape(shape), b"", datum.label)
     raise FormatError(
         f"{len(datum.data) or len(datum.float_data)} numbers for a shape of "
         f"{shape_text(shape, '()')}",
-        subject=where,
+        subject=str(where),
     )
 
 

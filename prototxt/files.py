@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import mmap
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,9 +24,13 @@ __all__ = [
     "make_folder",
     "map_bytes",
     "read_bytes",
+    "read_lines",
     "release",
+    "require_file",
     "sha256",
     "sha256_meanwhile",
+    "unpacked_limit",
+    "write_folder",
 ]
 
 
@@ -70,6 +75,22 @@ def atomic_write_all(contents: Sequence[tuple[str | Path, Content]]) -> None:
                 left.unlink()
 
 
+def write_folder(folder: Path, contents: Sequence[tuple[Path, Content]]) -> None:
+    """Write files of a folder, all or none; one that is made for them goes where they do not come.
+
+    ZooError in one line where that cannot be.
+    """
+    new = not folder.exists()
+    make_folder(folder)
+    try:
+        atomic_write_all(contents)
+    except BaseException:
+        if new:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+
+
 def fill(handle: int, data: Content) -> None:
     """Write and sync a new file, with the rights that any new file has."""
     with os.fdopen(handle, "wb") as file:
@@ -86,37 +107,87 @@ def fill(handle: int, data: Content) -> None:
         os.chmod(handle, 0o666 & ~umask)
 
 
-def read_bytes(
+LARGEST = 256 << 20
+"""Bytes of the largest file that is read whole: a text, an image."""
+
+
+def require_file(
     path: str | Path, error: type[ZooError] = FormatError, what: str = "a file"
-) -> bytes:
-    """A file's contents; an error of that kind (one line) where it cannot be read."""
+) -> int:
+    """The length of an ordinary file; an error of that kind (one line) for anything else.
+
+    A device may never end, and a pipe may never begin.
+    """
     path = Path(path)
-    if path.is_dir():
-        raise error("is a directory", subject=path, remedy=f"name {what}")
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         raise error("no such file", subject=path) from None
     except OSError as problem:
         raise error(f"cannot be read: {problem.strerror}", subject=path) from None
+    if stat.S_ISDIR(found.st_mode):
+        raise error("is a directory", subject=path, remedy=f"name {what}")
+    if not stat.S_ISREG(found.st_mode):
+        raise error("is no ordinary file", subject=path, remedy=f"name {what}")
+    return found.st_size
+
+
+def read_bytes(
+    path: str | Path,
+    error: type[ZooError] = FormatError,
+    what: str = "a file",
+    largest: int = LARGEST,
+) -> bytes:
+    """A file's contents; an error of that kind (one line) where it cannot be read.
+
+    That is so of what is no ordinary file and of one with more bytes than `largest`.
+    """
+    path = Path(path)
+    if (size := require_file(path, error, what)) > largest:
+        raise error(f"{size:,} bytes; at most {largest:,} are read", subject=path)
+    try:
+        with path.open("rb") as file:
+            return file.read(largest)
+    except OSError as problem:
+        raise error(f"cannot be read: {problem.strerror}", subject=path) from None
+
+
+def read_lines(path: str | Path, remedy: str) -> list[str]:
+    """The lines of a text; FormatError (one line) where it is none, which says what to give."""
+    data = read_bytes(path)
+    try:
+        if b"\0" not in data:
+            return data.decode().splitlines()
+    except UnicodeDecodeError:
+        pass
+    raise FormatError("not a text file", subject=path, remedy=remedy)
+
+
+UNPACKED, RATIO = 256 << 20, 16
+
+
+def unpacked_limit(packed: int) -> int:
+    """How many bytes of numbers a file may unpack to that has so many bytes itself.
+
+    Zeros can be packed to a thousandth, or a millionth; numbers that mean something cannot.
+    """
+    return UNPACKED + RATIO * packed
 
 
 def map_bytes(path: str | Path) -> memoryview:
     """A file's contents without reading them: mapped, and kept as long as a view of them is.
 
-    What is no ordinary file is read. FormatError (one line) where that cannot be done.
+    FormatError (one line) where that cannot be done, as for what is no ordinary file.
     """
     path = Path(path)
-    if not path.is_file():
-        return memoryview(read_bytes(path))
+    size = require_file(path)
     try:
         with path.open("rb") as file:
-            empty = os.fstat(file.fileno()).st_size == 0
-            return memoryview(
-                b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            )
+            if not size:
+                return memoryview(b"")
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except (OSError, ValueError):
-        return memoryview(read_bytes(path))
+        return memoryview(read_bytes(path, largest=size))
 
 
 def release(array: np.ndarray) -> None:

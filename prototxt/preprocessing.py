@@ -29,7 +29,7 @@ from .shapes import Size, shape_text, size_from_text
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Preprocessing", "Size", "read_array", "read_mean"]
+__all__ = ["Preprocessing", "Size", "read_mean", "read_mean_image"]
 
 
 @dataclass(frozen=True)
@@ -175,32 +175,31 @@ def read_mean(
                 f"give {channels} numbers", subject=f"mean {text}", remedy="as in 104,117,123"
             )
         return np.resize(np.array(numbers, np.float32), channels).reshape(channels, 1, 1)
-    if text.endswith(".npy"):
-        stored = read_array(Path(text), error)
-    else:
-        from .binary import read_binaryproto
-
-        stored = read_binaryproto(text)
-    mean = np.asarray(stored, np.float32)
-    if mean.ndim == 4 and mean.shape[0] == 1:
-        mean = mean[0]
+    mean = read_mean_image(text, error)
     if mean.ndim == 1 and mean.size == channels:
         mean = mean.reshape(channels, 1, 1)
-    if mean.ndim != 3 or mean.shape[0] != channels:
+    if mean.ndim != 3 or mean.shape[0] != channels or not mean.size:
         shown = shape_text(mean.shape)
         raise error(f"the mean is {shown}, not {channels}xHxW", subject=text)
     return mean
 
 
-def read_array(path: Path, error: type[ZooError] = FormatError) -> np.ndarray:
-    """One array of an .npy file; nothing in it is unpickled."""
+def read_mean_image(path: str | Path, error: type[ZooError] = FormatError) -> np.ndarray:
+    """The numbers of a .binaryproto or .npy, float32, as they are shaped but for a first axis of 1.
+
+    Raises `error` (one line) where it cannot be read or holds what is no finite float32.
+    """
     import numpy as np
 
-    try:
-        return np.asarray(np.load(path, allow_pickle=False))
-    except FileNotFoundError:
-        raise error("no such file", subject=path) from None
-    except OSError as problem:
-        raise error(f"cannot be read: {problem.strerror or problem}", subject=path) from None
-    except (ValueError, EOFError):
-        raise error("not a plain .npy array", subject=path) from None
+    from .arrays import as_type, read_array
+
+    if str(path).endswith(".npy"):
+        stored = read_array(Path(path), error)
+    else:
+        from .binary import read_binaryproto
+
+        stored = read_binaryproto(path)
+    mean = as_type(stored)
+    if not np.isfinite(mean).all():
+        raise error("the mean holds numbers that are not finite", subject=path)
+    return mean[0] if mean.ndim == 4 and mean.shape[0] == 1 else mean

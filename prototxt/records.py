@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from .binary import parse_datum
-from .errors import ZooError
+from .errors import FormatError, ZooError
+from .files import read_lines, require_file, unpacked_limit
+from .hdf5 import read_rows, row_shapes
+from .lmdb_pages import FILE, Pages
 from .shapes import shape_text
 
 Decoding = Literal["color", "gray", "native"]
 
-__all__ = ["Decoding", "HDF5Records", "LMDBRecords", "Records", "decoded"]
+__all__ = ["Decoding", "HDF5Records", "LMDBRecords", "Records", "decoder"]
 
 
 class Records(Protocol):
@@ -32,6 +39,17 @@ class Records(Protocol):
         """One row of each top, float32."""
 
 
+@dataclass(slots=True)
+class Name:
+    """What a record is called in an error, put together only where there is one."""
+
+    records: Records
+    number: int
+
+    def __str__(self) -> str:
+        return self.records.name(self.number)
+
+
 class LMDBRecords:
     """Datums in the order of their keys: image (C×H×W, BGR, 0..255) and label.
 
@@ -40,20 +58,19 @@ class LMDBRecords:
     """
 
     def __init__(self, path: Path, one_size: bool = True, decoding: Decoding = "color") -> None:
-        import lmdb
-
-        if not (path / "data.mdb").is_file():
-            raise ZooError("not an LMDB folder: there is no data.mdb in it", subject=path)
-        try:
-            self.database = environment(path.resolve())
-            with self.database.begin() as transaction:
-                self.keys = [bytes(key) for key in transaction.cursor().iternext(values=False)]
-        except lmdb.Error as error:
-            raise ZooError(f"cannot be read as an LMDB: {error}", subject=path) from None
+        if not (path / FILE).is_file():
+            raise ZooError(f"not an LMDB folder: there is no {FILE} in it", subject=path)
+        self.pages = Pages(path)
+        self.keys = self.pages.keys
         if not self.keys:
             raise ZooError("the database is empty", subject=path)
         self.path, self.one_size, self.decoding = path, one_size, decoding
         self.shape = self.image(0)[0].shape
+
+    @functools.cached_property
+    def decoded(self) -> Callable[[bytes, object], np.ndarray]:
+        """What decodes an image; OpenCV is loaded for the first."""
+        return decoder(self.decoding)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -69,15 +86,12 @@ class LMDBRecords:
 
     def image(self, number: int) -> tuple[np.ndarray, int]:
         """An image as it is stored or decoded, C×H×W, and its label; ZooError for a broken one."""
-        key, name = self.keys[number % len(self.keys)], self.name(number)
-        with self.database.begin() as transaction:
-            datum = parse_datum(bytes(transaction.get(key) or b""), name)
+        place = number % len(self.keys)
+        name = Name(self, place)
+        datum = parse_datum(self.pages.value(place), name)
         if datum.array is not None:
             return datum.array, datum.label
-        image = decoded(datum.encoded, self.decoding)
-        if image is None:
-            raise ZooError("its image cannot be decoded", subject=name)
-        return image, datum.label
+        return self.decoded(datum.encoded, name), datum.label
 
     def row(self, number: int) -> list[np.ndarray]:
         """The image and its label, float32; ZooError where it has another size than the first."""
@@ -91,79 +105,70 @@ class LMDBRecords:
         return [array.astype(np.float32), np.array(label, np.float32)]
 
 
-def decoded(data: bytes, decoding: Decoding) -> np.ndarray | None:
-    """An encoded image as C×H×W uint8 (BGR or gray); None where it is none, or of 16 bits.
+def decoder(decoding: Decoding) -> Callable[[bytes, object], np.ndarray]:
+    """What makes C×H×W uint8 (BGR or gray) of an encoded image and its name for errors.
 
-    A JPEG's orientation tag is not obeyed, as it was not by Caffe's OpenCV 2.
+    FormatError where it is none, or of 16 bits. A JPEG's orientation tag is not obeyed, as it was
+    not by Caffe's OpenCV 2.
     """
-    import cv2
+    from .opencv import cv2, decode
 
     flags = {
         "color": cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION,
         "gray": cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION,
         "native": cv2.IMREAD_UNCHANGED,
     }[decoding]
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
-    except cv2.error:
-        return None
-    if image is None or image.dtype != np.uint8:
-        return None
-    planes = image if image.ndim == 3 else image[..., None]
-    return np.asarray(planes).transpose(2, 0, 1)
 
+    def decoded(data: bytes, subject: object) -> np.ndarray:
+        image = decode(data, flags, subject)
+        if image.dtype != np.uint8:
+            raise FormatError(f"an image of {image.dtype}, not of bytes", subject=str(subject))
+        planes = image if image.ndim == 3 else image[..., None]
+        return planes.transpose(2, 0, 1)
 
-@functools.cache
-def environment(path: Path) -> Any:
-    """The open database; LMDB allows a process one for each folder (TRAIN and TEST may share)."""
-    import lmdb
-
-    return lmdb.open(str(path), readonly=True, lock=False, readahead=False)
+    return decoded
 
 
 class HDF5Records:
-    """The rows of the datasets named as the layer's tops, file after file of a list."""
+    """The rows of the datasets named as the layer's tops, file after file of a list.
+
+    A file is read when the first of its rows is asked for, and then kept; one that is listed
+    several times is kept once.
+    """
 
     def __init__(self, path: Path, tops: list[str]) -> None:
-        import h5py
-
-        self.path = path
-        try:
-            lines = path.read_text().splitlines()
-        except OSError as error:
-            raise ZooError(f"cannot be read: {error.strerror}", subject=path) from None
-        names = [line.strip() for line in lines if line.strip()]
-        if not names:
+        self.path, self.tops = path, tops
+        lines = read_lines(path, "one HDF5 file on each line")
+        self.files = [self.place(line.strip()) for line in lines if line.strip()]
+        if not self.files:
             raise ZooError("lists no files", subject=path)
-        parts: dict[str, list[np.ndarray]] = {top: [] for top in tops}
-        for name in names:
-            file = Path(name) if Path(name).exists() else path.parent / name
-            try:
-                with h5py.File(file, "r") as stored:
-                    for top in tops:
-                        if top not in stored:
-                            listed = ", ".join(stored)
-                            raise ZooError(
-                                f"no dataset {top!r}", subject=file, remedy=f"it has {listed}"
-                            )
-                        parts[top].append(np.asarray(stored[top], np.float32))
-            except OSError:
-                raise ZooError("cannot be read as HDF5", subject=file) from None
-        try:
-            self.arrays = [np.concatenate(parts[top]) for top in tops]
-        except ValueError:
-            raise ZooError("its files hold rows of different shapes", subject=path) from None
-        if len({len(a) for a in self.arrays}) != 1 or not len(self.arrays[0]):
-            raise ZooError(
-                "its datasets differ in their number of rows, or are empty", subject=path
-            )
+        distinct = dict.fromkeys(self.files)
+        free = unpacked_limit(sum(require_file(file) for file in distinct))
+        counts: dict[Path, int] = {}
+        rows: set[tuple[tuple[int, ...], ...]] = set()
+        for file in distinct:
+            shapes, taken = row_shapes(file, tops, free)
+            free -= taken
+            if len({shape[0] for shape in shapes}) != 1:
+                raise ZooError("its datasets differ in their number of rows", subject=file)
+            counts[file] = shapes[0][0]
+            rows.add(tuple(shape[1:] for shape in shapes))
+        if len(rows) != 1:
+            raise ZooError("its files hold rows of different shapes", subject=path)
+        self.rows = list(rows.pop())
+        self.starts = [0, *itertools.accumulate(counts[file] for file in self.files)]
+        self.read: dict[Path, list[np.ndarray]] = {}
+
+    def place(self, name: str) -> Path:
+        """A file as Caffe finds it, else beside the list."""
+        return (Path(name) if Path(name).exists() else self.path.parent / name).resolve()
 
     def __len__(self) -> int:
-        return len(self.arrays[0])
+        return self.starts[-1]
 
     def shapes(self) -> list[tuple[int, ...]]:
         """The shape of one row of each top."""
-        return [array.shape[1:] for array in self.arrays]
+        return self.rows
 
     def name(self, number: int) -> str:
         """What a row is called in an error."""
@@ -171,4 +176,9 @@ class HDF5Records:
 
     def row(self, number: int) -> list[np.ndarray]:
         """One row of each top, float32."""
-        return [array[number % len(array)] for array in self.arrays]
+        place = number % len(self)
+        index = bisect.bisect_right(self.starts, place) - 1
+        file = self.files[index]
+        if file not in self.read:
+            self.read[file] = read_rows(file, self.tops)
+        return [array[place - self.starts[index]] for array in self.read[file]]

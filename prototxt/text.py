@@ -104,12 +104,15 @@ class Token:
 CONTROL = re.compile(rb"[^\t-\r -\xff]")
 """What no text has, whatever its encoding."""
 
+LONGEST = 16 << 20
+"""Bytes of the longest text that is parsed, which takes fifty times as much memory."""
+
 
 def read_text(path: str | Path) -> Message:
     """Parse a text file; FormatError for one that is missing, no file or no text."""
     from .files import read_bytes  # which loads numpy
 
-    data = read_bytes(path)
+    data = read_bytes(path, largest=LONGEST)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:

@@ -279,7 +279,7 @@ def load_encoder_decoder(
     import onnx
 
     path = Path(path)
-    data = read_bytes(path, InferenceError, "an .onnx file")
+    data = read_bytes(path, InferenceError, "an .onnx file", onnx.checker.MAXIMUM_PROTOBUF)
     try:
         model = onnx.load_model_from_string(data)
         onnx.load_external_data_for_model(model, str(path.parent))

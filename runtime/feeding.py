@@ -179,7 +179,7 @@ class Feeder:
         """H×W×3 uint8 BGR -> H×W×C uint8, in the network's order of channels, not yet cut."""
         small = resize(image, *self.size)
         if self.grey:
-            import cv2
+            from prototxt.opencv import cv2
 
             return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY))[..., None]
         return small[..., ::-1] if self.rgb else small

@@ -45,28 +45,16 @@ def list_images(path: str | Path) -> list[Path]:
 
 def read_image(path: str | Path) -> np.ndarray:
     """Decode a file: H×W×3 uint8, BGR."""
-    import cv2
+    from prototxt.opencv import cv2, decode
 
     data = read_bytes(path, InferenceError, "an image file")
-    image = None
-    if data:
-        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        try:
-            # As Caffe reads: a JPEG's orientation tag is not obeyed by its OpenCV 2.
-            flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-        except cv2.error:
-            image = None
-        finally:
-            cv2.utils.logging.setLogLevel(level)
-    if image is None:
-        raise InferenceError("not an image, or a broken one", subject=path)
-    return np.asarray(image)
+    # As Caffe reads: a JPEG's orientation tag is not obeyed by its OpenCV 2.
+    return decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION, path, InferenceError)
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """OpenCV's plain bilinear filter, without antialiasing, as convert_imageset has it."""
-    import cv2
+    from prototxt.opencv import cv2
 
     if image.shape[:2] == (height, width):
         return image
@@ -87,7 +75,7 @@ def fitted(mean: np.ndarray, height: int, width: int) -> np.ndarray:
         )
     if mean.shape[1:] in ((1, 1), (height, width)):
         return mean
-    import cv2
+    from prototxt.opencv import cv2
 
     planes = [cv2.resize(p, (width, height), interpolation=cv2.INTER_LINEAR) for p in mean]
     return np.stack(planes)

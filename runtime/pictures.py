@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import prototxt
+from prototxt.shapes import shape_text
 
 from .errors import InferenceError
 
@@ -30,7 +31,7 @@ def side_by_side(
     bits: float | None = None,
 ) -> np.ndarray:
     """Two H×W×3 uint8 BGR pictures on one sheet, with the second's cost and error beneath."""
-    import cv2
+    from prototxt.opencv import cv2
 
     left, right = enlarged(original), enlarged(reconstruction)
     height, width = left.shape[:2]
@@ -55,7 +56,7 @@ def side_by_side(
 
 def contact_sheet(columns: Sequence[tuple[str, Sequence[np.ndarray]]]) -> np.ndarray:
     """Columns of H×W×3 uint8 BGR pictures of one size, each under its title, on one sheet."""
-    import cv2
+    from prototxt.opencv import cv2
 
     height, width = columns[0][1][0].shape[:2]
     count = max(len(pictures) for _, pictures in columns)
@@ -85,7 +86,7 @@ def labelled_grid(
 
     Small pictures are enlarged to `least` rows or columns, so that the titles fit.
     """
-    import cv2
+    from prototxt.opencv import cv2
 
     shown = [(title, [enlarged(p, least) for p in pictures]) for title, pictures in rows]
     height, width = shown[0][1][0].shape[:2]
@@ -130,9 +131,14 @@ def mosaic(pictures: Sequence[np.ndarray], gap: int = 1, least: int = 0) -> np.n
 
 def write_png(path: str | Path, image: np.ndarray) -> None:
     """Write an H×W×3 uint8 BGR picture, whole or not at all."""
-    import cv2
+    prototxt.atomic_write(path, png(image))
+
+
+def png(image: np.ndarray) -> bytes:
+    """An H×W×3 uint8 BGR picture as a PNG."""
+    from prototxt.opencv import cv2
 
     done, data = cv2.imencode(".png", image)
     if not done:
-        raise InferenceError("the picture cannot be encoded as PNG", subject=path)
-    prototxt.atomic_write(path, data.tobytes())
+        raise InferenceError(f"a picture of {shape_text(image.shape)} is no PNG")
+    return bytes(data)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 
 from prototxt.errors import Argument, Sentence
 from prototxt.shapes import shape_text
+from prototxt.stderr import silenced
 
 from .errors import InferenceError
 
@@ -271,24 +271,6 @@ def device_is_there() -> bool:
     return sys.platform == "win32" or any(
         Path(name).exists() for name in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg")
     )
-
-
-@contextlib.contextmanager
-def silenced() -> Iterator[None]:
-    """Keep a library's own messages (written by C++) off stderr for a while."""
-    try:
-        saved = os.dup(2)
-    except OSError:
-        yield
-        return
-    sink = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(sink, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(sink)
 
 
 def first_line(error: BaseException) -> str:

@@ -6,6 +6,15 @@ from typing import Any
 from prototxt.shapes import shape_text
 
 
+def printable(text: str) -> str:
+    """A line with escapes for characters that drive a terminal, reorder text or are none at all."""
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )
+
+
 def count(number: int) -> str:
     """1234567 as '1,234,567'."""
     return f"{number:,}"

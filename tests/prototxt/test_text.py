@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prototxt import Field, FormatError, Message, Scalar, format_text, parse_text
+from prototxt import Field, FormatError, Message, Scalar, format_text, parse_text, read_text
 
 
 def values(text: str) -> list[tuple[str, str]]:
@@ -108,3 +108,14 @@ def test_any_text_parses_or_is_refused_in_one_line(text: str) -> None:
         parse_text(text)
     except FormatError as error:
         assert "\n" not in str(error)
+
+
+def test_only_ordinary_files_of_a_bounded_length_are_parsed(tmp_path, monkeypatch):
+    with pytest.raises(FormatError, match="/dev/zero: is no ordinary file; name a file"):
+        read_text("/dev/zero")
+    monkeypatch.setattr("prototxt.text.LONGEST", 4)
+    (tmp_path / "short").write_text("a: 1")
+    (tmp_path / "long").write_text("a: 10")
+    assert read_text(tmp_path / "short").last("a").value.text == "1"
+    with pytest.raises(FormatError, match="long: 5 bytes; at most 4 are read"):
+        read_text(tmp_path / "long")

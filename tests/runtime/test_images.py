@@ -59,7 +59,7 @@ def test_bad_means(tmp_path: Path) -> None:
     for spec, words in (
         ("1,2", "mean 1,2: give 3 numbers; as in 104,117,123"),
         (str(tmp_path / "m.npy"), f"{tmp_path / 'm.npy'}: the mean is 2x2, not 3xHxW"),
-        (str(tmp_path / "p.npy"), f"{tmp_path / 'p.npy'}: not a plain .npy array"),
+        (str(tmp_path / "p.npy"), f"{tmp_path / 'p.npy'}: not a plain .npy array (cut short)"),
         (str(tmp_path / "g.npy"), f"{tmp_path / 'g.npy'}: no such file"),
     ):
         with pytest.raises(InferenceError) as caught:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from prototxt.arrays import as_type, read_arrays
 from prototxt.errors import ZooError
 from zoo.checking import probes
 from zoo.checking.comparison import Blobs
 from zoo.checking.pixel_probes import draw
 from zoo.checking.verification import call
-from zoo.data.npz import read_npz
 
 if TYPE_CHECKING:
     from converters import Graph
@@ -49,7 +47,7 @@ def feeds_and_expected(
     path: Path, model: Model, pixels: PixelFeed | None = None
 ) -> tuple[Blobs, Blobs]:
     """The blobs to feed and those to expect. Every input of the model must be among them."""
-    arrays = read_npz(path)
+    arrays = read_arrays(path)
     names = {spec.name: spec.dtype for spec in model.inputs}
     feeds: Blobs = {}
     expected: Blobs = {}
@@ -58,7 +56,7 @@ def feeds_and_expected(
         if pixels is not None and name == pixels.name and not key.startswith("out."):
             feeds[name] = pixels.given(array, path)
         elif name in names and not key.startswith("out."):
-            feeds[name] = np.ascontiguousarray(array, names[name])
+            feeds[name] = as_type(array, names[name])
         elif not key.startswith("in."):
             expected[name] = array
     missing = [name for name in names if name not in feeds]

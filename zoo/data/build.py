@@ -14,7 +14,9 @@ import numpy as np
 
 import prototxt
 from prototxt import Datum
-from prototxt.errors import ZooError
+from prototxt.errors import FormatError, ZooError
+from prototxt.files import read_bytes
+from prototxt.lmdb_pages import Pages
 from prototxt.records import LMDBRecords
 from prototxt.shapes import shape_text
 from zoo.progress import OnProgress, unheard
@@ -23,9 +25,11 @@ from .lists import Entry
 
 __all__ = ["Built", "build", "describe", "mean"]
 
-MAP_SIZE = 1 << 40
-"""The most that a database may grow to; the file is as large as what is in it."""
+FIRST_SIZE = 256 << 20
+"""Bytes that a database may grow to at first: so many addresses LMDB takes for itself."""
 COMMIT_EVERY = 1000
+COMMIT_BYTES = 64 << 20
+"""How many records, or bytes of them, are held in memory before they are written."""
 STATE = "build.json"
 
 
@@ -49,8 +53,9 @@ def build(
     """Write an LMDB of raw Datums (C×H×W uint8, BGR), or of the files themselves (`encoded`).
 
     `size` is height and width (OpenCV bilinear); None keeps each image's. Keys are
-    `00000000_NAME`. The database appears under its name when it is whole; an interrupted one waits
-    as `NAME.partial` and the same call goes on with it. Broken images are skipped and counted.
+    `00000000_NAME`. The database appears under its name when it is whole. An interrupted one in
+    which records are written waits as `NAME.partial`, and the same call goes on with it. Broken
+    images are skipped and counted.
     """
     import lmdb
 
@@ -62,36 +67,62 @@ def build(
     state = fingerprint(entries, size, gray, encoded)
     result = Built()
     start = resume(partial, state, result)
+    kept = start > 0
     database = None
     try:
         partial.mkdir(exist_ok=True)
         prototxt.atomic_write(partial / STATE, json.dumps(state))
-        database = lmdb.open(str(partial), map_size=MAP_SIZE, sync=True, metasync=False)
-        for first in range(start, len(entries), COMMIT_EVERY):
-            with database.begin(write=True) as transaction:
-                for index in range(first, min(first + COMMIT_EVERY, len(entries))):
-                    put(transaction, index, entries[index], size, gray, encoded, result)
-                    on_progress(index + 1, len(entries))
+        database = lmdb.open(str(partial), map_size=FIRST_SIZE, sync=True, metasync=False)
+        rows: list[tuple[bytes, bytes]] = []
+        waiting = 0
+        for index in range(start, len(entries)):
+            for key, data in record(index, entries[index], size, gray, encoded, result):
+                rows.append((key, data))
+                waiting += len(data)
+            on_progress(index + 1, len(entries))
+            if len(rows) == COMMIT_EVERY or waiting > COMMIT_BYTES:
+                write(database, rows)
+                kept, rows, waiting = True, [], 0
+        if rows:
+            write(database, rows)
+            kept = True
         database.close()
         database = None
-        if not result.records and not result.resumed:
-            shutil.rmtree(partial)
+        if not kept:
             raise ZooError(
                 f"none of the {len(entries)} images can be read: {result.skipped[0][1]}",
                 subject=output,
             )
-        (partial / STATE).unlink()
+        for name in (STATE, "lock.mdb"):
+            (partial / name).unlink(missing_ok=True)
         partial.rename(output)
     except (lmdb.Error, OSError) as error:
+        remedy = f"what is done stays in {partial.name}; the same command goes on with it"
         raise ZooError(
             f"cannot be written: {reason(error)}",
             subject=output,
-            remedy=f"what is done stays in {partial.name}; the same command goes on with it",
+            remedy=remedy if kept else None,
         ) from None
     finally:
         if database is not None:
             database.close()
+        if not kept:
+            shutil.rmtree(partial, ignore_errors=True)
     return result
+
+
+def write(database: Any, rows: Sequence[tuple[bytes, bytes]]) -> None:
+    """Put records into an LMDB, in one transaction; it is made larger until they fit."""
+    import lmdb
+
+    while True:
+        try:
+            with database.begin(write=True) as transaction:
+                for key, data in rows:
+                    transaction.put(key, data)
+            return
+        except lmdb.MapFullError:
+            database.set_mapsize(2 * database.info()["map_size"])
 
 
 def reason(error: Exception) -> str:
@@ -111,46 +142,44 @@ def fingerprint(
 
 def resume(partial: Path, state: dict[str, Any], result: Built) -> int:
     """The index to go on from; ZooError where the partial database is of another build."""
-    import lmdb
-
     if not partial.exists():
         return 0
     try:
-        if json.loads((partial / STATE).read_text()) != state:
+        if json.loads(read_bytes(partial / STATE)) != state:
             raise ValueError
-        with lmdb.open(str(partial), readonly=True, lock=False) as database:
-            result.resumed = database.stat()["entries"]
-            with database.begin() as transaction:
-                cursor = transaction.cursor()
-                return int(bytes(cursor.key())[:8]) + 1 if cursor.last() else 0
-    except (OSError, ValueError):
+        try:
+            done = Pages(partial)
+        except FormatError:  # it ended before anything was written
+            shutil.rmtree(partial)
+            return 0
+        result.resumed = len(done)
+        return int(done.keys[-1][:8]) + 1 if done.keys else 0
+    except (OSError, ValueError, FormatError):
         raise ZooError(
             "is of another build", subject=partial, remedy="remove it to start anew"
         ) from None
-    except lmdb.Error:
-        return 0
 
 
-def put(
-    transaction: Any,
+def record(
     index: int,
     entry: Entry,
     size: tuple[int, int] | None,
     gray: bool,
     encoded: bool,
     result: Built,
-) -> None:
-    import cv2
-
+) -> list[tuple[bytes, bytes]]:
+    """The key and the Datum of one image; nothing of a broken one, which is counted."""
     import runtime
+    from prototxt.opencv import cv2
 
     try:
         image = runtime.read_image(entry.path)
+        whole = read_bytes(entry.path) if encoded and size is None else b""
     except ZooError as error:
         result.skipped.append((entry.name, error.message))
-        return
-    if encoded and size is None:
-        datum = Datum(None, entry.path.read_bytes(), entry.label)
+        return []
+    if whole:
+        datum = Datum(None, whole, entry.label)
     else:
         if size is not None:
             image = runtime.resize(image, *size)
@@ -161,9 +190,9 @@ def put(
             datum = Datum(None, data, entry.label)
         else:
             datum = Datum(np.ascontiguousarray(image.transpose(2, 0, 1)), b"", entry.label)
-    key = f"{index:08d}_{entry.name}".encode("utf-8", "surrogateescape")[:511]
-    transaction.put(key, prototxt.serialize_datum(datum))
     result.records += 1
+    key = f"{index:08d}_{entry.name}".encode("utf-8", "surrogateescape")[:511]
+    return [(key, prototxt.serialize_datum(datum))]
 
 
 def mean(database: Path, output: Path, on_progress: OnProgress = unheard) -> np.ndarray:

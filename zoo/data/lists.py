@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from prototxt.errors import Position, ZooError
-from prototxt.records import Decoding, decoded
+from prototxt.files import read_bytes, read_lines
+from prototxt.records import decoder
 
 __all__ = ["Entry", "ImageRecords", "listed"]
 
@@ -49,14 +50,8 @@ def listed(source: Path, labels: Path | None = None, shuffle: int | None = None)
 
 
 def from_list(root: Path, file: Path) -> list[Entry]:
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise ZooError(f"cannot be read: {error.strerror}", subject=file) from None
-    except UnicodeDecodeError:
-        raise ZooError(
-            "not a text file", subject=file, remedy="one `PATH LABEL` on each line"
-        ) from None
+    remedy = "one `PATH LABEL` on each line"
+    lines = read_lines(file, remedy)
     entries = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -66,7 +61,7 @@ def from_list(root: Path, file: Path) -> list[Entry]:
             raise ZooError(
                 f"{line.strip()!r} is not a path and a label",
                 position=Position(str(file), number, 1),
-                remedy="one `PATH LABEL` on each line",
+                remedy=remedy,
             )
         entries.append(Entry(root / name.strip(), name.strip(), int(label)))
     if not entries:
@@ -86,7 +81,7 @@ class ImageRecords:
     ) -> None:
         self.entries = from_list(root, path)
         self.size, self.path = size, path
-        self.decoding: Decoding = "color" if color else "gray"
+        self.decoded = decoder("color" if color else "gray")
         self.shape = self.row(0)[0].shape
 
     def __len__(self) -> int:
@@ -105,12 +100,7 @@ class ImageRecords:
         import runtime
 
         entry = self.entries[number % len(self.entries)]
-        try:
-            image = decoded(entry.path.read_bytes(), self.decoding)
-        except OSError as error:
-            raise ZooError(f"cannot be read: {error.strerror}", subject=entry.path) from None
-        if image is None:
-            raise ZooError("not an image, or a broken one", subject=entry.path)
+        image = self.decoded(read_bytes(entry.path), entry.path)
         if self.size is not None:
             image = runtime.resize(image.transpose(1, 2, 0), *self.size)
             image = np.atleast_3d(image).transpose(2, 0, 1)

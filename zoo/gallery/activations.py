@@ -82,8 +82,9 @@ def _decoder_blobs(model: onnx.ModelProto) -> list[str]:
 
 def strip(channels: np.ndarray) -> np.ndarray:
     """C×H×W as a row of tiles, each stretched from its own least to its own greatest value."""
-    import cv2
     import numpy as np
+
+    from prototxt.opencv import cv2
 
     order = np.argsort(-channels.std(axis=(1, 2)), kind="stable")[:CHANNELS]
     height, width = (min(side, TILE) for side in channels.shape[1:])

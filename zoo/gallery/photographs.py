@@ -50,8 +50,9 @@ def read_photographs(folder: Path) -> list[Photograph]:
 
 def smaller(pixels: np.ndarray) -> np.ndarray:
     """An image with no side longer than LONGEST, averaged down."""
-    import cv2
     import numpy as np
+
+    from prototxt.opencv import cv2
 
     height, width = pixels.shape[:2]
     factor = LONGEST / max(height, width)
@@ -63,7 +64,7 @@ def smaller(pixels: np.ndarray) -> np.ndarray:
 
 def encode(pixels: np.ndarray, suffix: str = ".png") -> bytes:
     """H×W×3 BGR or H×W uint8 as the bytes of a picture file."""
-    import cv2
+    from prototxt.opencv import cv2
 
     quality = [cv2.IMWRITE_JPEG_QUALITY, 90] if suffix == ".jpg" else []
     done, data = cv2.imencode(suffix, pixels, quality)

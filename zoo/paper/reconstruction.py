@@ -101,7 +101,8 @@ def draw(
     `mean` and `size` (height, width) go before what the model states. Raises ZooError.
     """
     import runtime
-    from prototxt.files import make_folder
+    from prototxt.files import write_folder
+    from runtime.pictures import png
     from zoo.paper.models import open_model
 
     opened = open_model(model, provider, mean, size)
@@ -113,11 +114,9 @@ def draw(
     for path in paths:
         found = reconstruct(opened.model, runtime.read_image(path), average, opened.plane)
         target = folder / f"{free_name(path.stem, taken)}.png"
-        contents.append((target, picture(found, opened.arch)))
+        contents.append((target, png(picture(found, opened.arch))))
         drawn.append((path, target, found.rmse))
         step()
     # Only now, so that one bad image leaves no folder half full.
-    make_folder(folder)
-    for target, content in contents:
-        runtime.write_png(target, content)
+    write_folder(folder, contents)
     return Pictures(tuple(drawn), opened.plane, opened.notes)

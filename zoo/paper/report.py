@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from prototxt.files import make_folder
+from prototxt.files import Content, write_folder
 from prototxt.shapes import shape_text
+from zoo.formatting import printable
 from zoo.paper.reconstruction import free_name, picture, reconstruct
 
 if TYPE_CHECKING:
@@ -33,13 +36,13 @@ def write_report(
     `images` are what was evaluated, as `runtime.evaluate` took it, resized to `size`.
     """
     import runtime
-    from prototxt.files import atomic_write
+    from runtime.pictures import png
 
-    make_folder(folder)
     mean = how.mean_values(3)
     skipped = {str(name) for name, _ in outcome.skipped}
     taken: set[str] = set()
     drawn: list[tuple[str, float, Path]] = []
+    pictures: list[tuple[Path, Content]] = []
     for item in images:
         if len(drawn) == PAIRS:
             break
@@ -49,13 +52,13 @@ def write_report(
             continue
         found = reconstruct(model, runtime.pixels(item), mean, size)
         path = folder / f"{free_name(Path(name).stem, taken)}.png"
-        runtime.write_png(path, picture(found, result["arch"]))
+        pictures.append((path, png(picture(found, result["arch"]))))
         drawn.append((name, found.rmse, path))
     report, data = folder / "report.md", folder / "report.json"
     per_image = [{"name": str(name), "rmse": rmse} for name, rmse in outcome.per_image]
     whole = {**result, "per_image": per_image, "left_out": [list(s) for s in outcome.skipped]}
-    atomic_write(data, json.dumps(whole, indent=2, default=str) + "\n")
-    atomic_write(report, _markdown(result, outcome, drawn))
+    text = json.dumps(whole, indent=2, default=str) + "\n"
+    write_folder(folder, [(report, _markdown(result, outcome, drawn)), (data, text), *pictures])
     return [report, data, *(path for _, _, path in drawn)]
 
 
@@ -77,14 +80,14 @@ def _markdown(
     lines.append("| --- | --- |")
     lines += [f"| {name} | {_cell(value)} |" for name, value in rows if value is not None]
     lines += ["", *(f"- {note}" for note in result["notes"])]
-    lines += [f"- left out: {name}: {reason}" for name, reason in outcome.skipped]
+    lines += [f"- left out: {_cell(name)}: {_cell(reason)}" for name, reason in outcome.skipped]
     lines += ["", "Left the image as the network saw it, right what came back.", ""]
     lines += [
-        f"![{_cell(name)}, RMSE {rmse:.4f}]({path.name.replace(' ', '%20')})"
+        f"![{_cell(name)}, RMSE {rmse:.4f}]({quote(os.fsencode(path.name))})"
         for name, rmse, path in drawn
     ]
     return "\n".join([*lines, ""])
 
 
 def _cell(value: object) -> str:
-    return str(value).replace("|", "\\|")
+    return printable(str(value)).replace("|", "\\|")

@@ -183,10 +183,9 @@ def substitute(
 
 def upsample(node: Node[Any], values: np.ndarray, unpool: str) -> np.ndarray:
     """A filter over pooled values, over all that their windows cover."""
-    import cv2
-
     from converters.layers.pooling import Pooling
     from converters.shapes import OpenDimension
+    from prototxt.opencv import cv2
 
     try:
         windows = Pooling().windows(node)
@@ -330,7 +329,8 @@ def decode_filters(
     layer's response is compared with that of the decoded filters. Raises ZooError.
     """
     import runtime
-    from prototxt.files import atomic_write, make_folder
+    from prototxt.files import write_folder
+    from runtime.pictures import png
     from zoo.reversed import networks
 
     network = networks.read(net, weights, None, mean=mean, shapes=shapes, seed=seed, provider="cpu")
@@ -340,12 +340,10 @@ def decode_filters(
         error = agreement(network, layer, decoded, networks.feeds_of(network, check, mean))
     sheet = runtime.mosaic(pictures(decoded), gap=2, least=64)
     name = layer.replace("/", "_")
-    make_folder(folder)
     stored = io.BytesIO()
     np.savez_compressed(stored, filters=decoded)
     values, picture = folder / f"{name}.npz", folder / f"{name}.png"
-    atomic_write(values, stored.getvalue())
-    runtime.write_png(picture, sheet)
+    write_folder(folder, [(values, stored.getvalue()), (picture, png(sheet))])
     return DecodedFilters(
         layer, unpool, decoded.shape, picture, values, error, tuple(network.notes)
     )

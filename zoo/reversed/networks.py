@@ -140,7 +140,7 @@ def image_feeds(
             subject=network.graph.name,
             remedy="feed it by an .npz",
         )
-    import cv2
+    from prototxt.opencv import cv2
 
     size = fixed or how.input_size or (image.shape[0], image.shape[1])
     grey = runtime.resize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), *size).astype(np.float32)
@@ -151,11 +151,11 @@ def image_feeds(
 
 def read_feeds(network: Network, path: Path) -> dict[str, np.ndarray]:
     """The inputs from an .npz, each as in.NAME, float32."""
-    from zoo.data.npz import read_npz
+    from prototxt.arrays import as_type, read_arrays
 
     arrays = {
         name.removeprefix("in."): array
-        for name, array in read_npz(path).items()
+        for name, array in read_arrays(path).items()
         if name.startswith("in.")
     }
     for value in network.graph.inputs:
@@ -166,7 +166,7 @@ def read_feeds(network: Network, path: Path) -> dict[str, np.ndarray]:
                 subject=path,
                 remedy=f"its arrays in.NAME: {held}",
             )
-    return {v.name: np.asarray(arrays[v.name], np.float32) for v in network.graph.inputs}
+    return {v.name: as_type(arrays[v.name]) for v in network.graph.inputs}
 
 
 def drawn(graph: Graph, seed: int) -> Graph:

@@ -128,8 +128,7 @@ def saliency(
     network: Network, blob: str, rules: Rules, image: np.ndarray, mean: str | None
 ) -> np.ndarray:
     """How much each pixel matters to the most active neuron: H×W, the greatest |value| of BGR."""
-    import cv2
-
+    from prototxt.opencv import cv2
     from zoo.reversed import networks, visualization
 
     feeds = networks.image_feeds(network, image, mean)
@@ -155,7 +154,7 @@ def foreground(image: np.ndarray, salient: np.ndarray) -> np.ndarray:
 
     Between the two quantiles a pixel is probably background, to be won by its colour.
     """
-    import cv2
+    from prototxt.opencv import cv2
 
     high, low = (float(np.quantile(salient, q)) for q in (FOREGROUND, BACKGROUND))
     mask = np.full(salient.shape, cv2.GC_PR_BGD, np.uint8)
@@ -279,7 +278,8 @@ def segment(
     """
     import runtime
     from converters.passes.reverse import METHODS
-    from prototxt.files import make_folder
+    from prototxt.files import write_folder
+    from runtime.pictures import png
     from zoo.paper.reconstruction import free_name
     from zoo.reversed import networks
 
@@ -314,11 +314,9 @@ def segment(
             [(path.name, drawn(image, salient, found))],
             ["image", f"saliency ({method})", "foreground"],
         )
-        pictures += [(folder / f"{name}.png", white), (folder / f"{name}.seen.png", seen)]
+        pictures += [(folder / f"{name}.png", png(white)), (folder / f"{name}.seen.png", png(seen))]
         rows.append(row)
         step()
-    make_folder(folder)
-    for target, content in pictures:
-        runtime.write_png(target, content)
+    write_folder(folder, pictures)
     scores = {method: ours, "Gaussian blob": baseline} if answers else {}
     return Segmented(blob, rows, scores, tuple(network.notes))

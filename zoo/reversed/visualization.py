@@ -6,7 +6,7 @@ themselves are `converters/passes/reverse.py`.
 
 from __future__ import annotations
 
-import io
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -292,7 +292,8 @@ def visualize(
     Raises ZooError.
     """
     import runtime
-    from prototxt.files import atomic_write, make_folder
+    from prototxt.files import Content, write_folder
+    from runtime.pictures import png
     from zoo.reversed import networks
 
     network = networks.read(
@@ -315,24 +316,20 @@ def visualize(
         drawn["all"] = sheet({name: array[0] for name, array in found.items()}, seen)
     drawn |= {name: SHEETS[name](network, blob, feeds, seed) for name in sheets}
     suffix = "-random" if random_weights else ""
-    contents: dict[str, bytes] = {}
-    for name, rules in chosen.items():
-        for cut in [False] * onnx + [True] * stored:
-            contents |= models(network, blob, f"{name}{suffix}", rules, target, cut)
-    make_folder(folder)
+    contents: list[tuple[Path, Content]] = []
     written = []
     for name, array in found.items():
         path = folder / f"{name}{suffix}.png"
         pictures = [display(one) for one in array]
-        runtime.write_png(path, runtime.mosaic(pictures, gap=2, least=256))
-        raw = io.BytesIO()
-        np.save(raw, array)
-        atomic_write(path.with_suffix(".npy"), raw.getvalue())
+        contents.append((path, png(runtime.mosaic(pictures, gap=2, least=256))))
+        contents.append((path.with_suffix(".npy"), functools.partial(np.save, arr=array)))
         written.append((name, path, array.shape))
     pages = {folder / f"{name}{suffix}.png": page for name, page in drawn.items()}
-    for path, page in pages.items():
-        runtime.write_png(path, page)
-    files = {folder / file: content for file, content in contents.items()}
-    for path, content in files.items():
-        atomic_write(path, content)
-    return Visualized(blob, places, written, [*pages], [*files], tuple(network.notes))
+    contents += [(path, png(page)) for path, page in pages.items()]
+    files: dict[str, bytes] = {}
+    for name, rules in chosen.items():
+        for cut in [False] * onnx + [True] * stored:
+            files |= models(network, blob, f"{name}{suffix}", rules, target, cut)
+    nets = [folder / file for file in files]
+    write_folder(folder, [*contents, *zip(nets, files.values(), strict=True)])
+    return Visualized(blob, places, written, [*pages], nets, tuple(network.notes))

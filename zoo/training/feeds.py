@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-import prototxt
 from converters.fillers import Filler, fill
 from converters.layers.inputs import (
     Data,
@@ -18,12 +17,14 @@ from converters.layers.inputs import (
 )
 from converters.registry import find
 from prototxt import LayerDefinition, NetDefinition
+from prototxt.arrays import as_type, read_arrays
 from prototxt.errors import Argument, Sentence, ZooError
 from prototxt.files import find_beside
+from prototxt.preprocessing import read_mean_image
 from prototxt.records import Decoding, HDF5Records, LMDBRecords, Records
 from prototxt.shapes import shape_text
+from prototxt.stderr import silenced
 from zoo.data.lists import ImageRecords, from_list
-from zoo.data.npz import read_npz
 from zoo.training.solver import Feed
 
 __all__ = ["MissingSource", "beside", "layers_feed", "npz_feed", "read_blobs"]
@@ -46,7 +47,7 @@ def npz_feed(
     Returns the feed and the shape of each blob of a batch.
     """
     wanted = read_blobs(net)
-    stored = read_npz(path)
+    stored = read_arrays(path)
     missing = [blob for blob in wanted if blob not in stored]
     if missing:
         raise ZooError(
@@ -66,7 +67,7 @@ def npz_feed(
 
     def feed(number: int) -> dict[str, np.ndarray]:
         place = number // iter_size % count
-        return {blob: array[place].astype(np.float32) for blob, array in arrays.items()}
+        return {blob: as_type(array[place]).copy() for blob, array in arrays.items()}
 
     return feed, {blob: array.shape[1:] for blob, array in arrays.items()}
 
@@ -185,7 +186,8 @@ class LayerSource:
         self.shape = self.row(0)[0].shape
 
     def batch(self, number: int) -> dict[str, np.ndarray]:
-        rows = [self.row(number * self.size + i) for i in range(self.size)]
+        with silenced():  # once, not for each image
+            rows = [self.row(number * self.size + i) for i in range(self.size)]
         arrays = [np.stack(column) for column in zip(*rows, strict=True)]
         return dict(zip(self.tops, arrays, strict=False))
 
@@ -256,19 +258,17 @@ class Transform:
                 position=layer.position,
             )
         if params.mean_file:
-            self.mean = prototxt.read_binaryproto(beside(params.mean_file, path))
+            self.mean = read_mean_image(beside(params.mean_file, path))
         elif params.mean_value:
             self.mean = np.array(params.mean_value, np.float32).reshape(-1, 1, 1)
 
     def check(self, shape: tuple[int, ...], source: Path) -> None:
         """ZooError where the mean or the crop does not fit an image of that shape."""
         shown, where = shape_text(shape), self.layer.position
-        if self.mean is not None:
-            channels, *plane = self.mean.shape
-            wanted = (1, shape[0]) if plane == [1, 1] else (shape[0],)
-            if channels not in wanted or tuple(plane) not in ((1, 1), shape[1:]):
-                its = shape_text(self.mean.shape)
-                raise ZooError(f"its images are {shown}, the mean is {its}", subject=source)
+        fitting = ((1, 1, 1), (shape[0], 1, 1), shape)
+        if self.mean is not None and self.mean.shape not in fitting:
+            its = shape_text(self.mean.shape)
+            raise ZooError(f"its images are {shown}, the mean is {its}", subject=source)
         if self.crop > min(shape[1:]):
             raise ZooError(
                 f"crop_size {self.crop} is more than {source}'s {shown}",

@@ -82,8 +82,8 @@ ROOMS = {
     "jinja2": ("zoo/gallery/",),
     "markdown_it": ("zoo/gallery/",),
     "markupsafe": ("zoo/gallery/",),
-    "lmdb": ("prototxt/", "zoo/data/"),
-    "h5py": ("prototxt/", "zoo/data/"),
+    "lmdb": ("zoo/data/",),
+    "h5py": ("prototxt/",),
     "openvino": ("zoo/checking/runtimes.py", "zoo/benchmarks/contestants.py"),
 }
 """Where a package of an extra may be imported."""
@@ -136,14 +136,14 @@ def without(modules: list[str], arguments: list[str], folder: Path) -> subproces
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A network, its model, a file that claims to be HDF5, a folder that claims to be an LMDB."""
+    """A network, its model, a file that claims to be HDF5, a folder of images."""
     net = tmp_path / "net.prototxt"
     net.write_text(architectures.definition("2_3_4", 16))
     graph = converters.build_graph(prototxt.read_net(net).select("TEST"))
     (tmp_path / "net.onnx").write_bytes(converters.to_onnx(graph).SerializeToString())
     (tmp_path / "net.caffemodel.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
-    (tmp_path / "db").mkdir()
-    (tmp_path / "db" / "data.mdb").touch()
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "one.png").touch()
     return tmp_path
 
 
@@ -160,8 +160,7 @@ def folder(tmp_path: Path) -> Path:
         ("PIL", "rate", "", "pillow", "figures"),
         ("skimage", "rate", "", "scikit-image", "figures"),
         ("h5py", "convert", "net.prototxt --weights net.caffemodel.h5 -o out", "h5py", "data"),
-        ("lmdb", "eval", "--arch 8_8_8 --data db", "lmdb", "data"),
-        ("lmdb", "data inspect", "db", "lmdb", "data"),
+        ("lmdb", "data build", "photos out", "lmdb", "data"),
         ("jinja2", "publish", "--gallery --hub .", "jinja2", "gallery"),
         ("markdown_it", "publish", "--gallery --hub .", "markdown-it-py", "gallery"),
         ("markupsafe", "publish", "--gallery --hub .", "markupsafe", "gallery"),

@@ -1,6 +1,7 @@
 """`zoo data`: databases written, averaged, looked into; what is refused or left out."""
 
 import errno
+import json
 
 import cv2
 import lmdb
@@ -150,24 +151,68 @@ def test_an_interrupted_build_goes_on(zoo, photographs, tmp_path, monkeypatch):
         assert ours[0] == whole[0] and np.array_equal(ours[1], whole[1])
 
 
+def test_a_build_that_ends_before_anything_is_written_leaves_nothing(photographs, tmp_path):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        builder.build(listed(photographs), tmp_path / "o.lmdb", on_progress=stop)
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+def test_what_is_left_of_a_database_before_its_first_records_is_no_obstacle(zoo, photographs):
+    entries = listed(photographs)
+    partial = photographs.parent / "o.lmdb.partial"
+    partial.mkdir()
+    state = builder.fingerprint(entries, (128, 128), False, False)
+    (partial / builder.STATE).write_text(json.dumps(state))
+    (partial / "data.mdb").write_bytes(bytes(100))
+    result = zoo("data", "build", photographs, "o.lmdb", "--json").json
+    assert (result["records"], result["resumed"]) == (4, 0)
+
+
 def test_a_full_disk_is_told(zoo, photographs, tmp_path, monkeypatch):
-    class Full:
-        def __init__(self, *_, **__):
-            raise lmdb.DiskError("mdb_env_open: No space left on device")
+    def full(*_, **__):
+        raise lmdb.DiskError("mdb_env_open: No space left on device")
 
-    monkeypatch.setattr(lmdb, "open", Full)
-    assert zoo("data", "build", photographs, "o.lmdb").refusal == (
-        "o.lmdb: cannot be written: No space left on device; "
-        "what is done stays in o.lmdb.partial; the same command goes on with it"
-    )
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(lmdb, "open", full)
+        refusal = zoo("data", "build", photographs, "o.lmdb").refusal
+    assert refusal == "o.lmdb: cannot be written: No space left on device"
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 
-    def full(*_):
+    write = builder.write
+
+    def full_at_the_second(database, rows):
+        if database.stat()["entries"]:
+            full()
+        write(database, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(builder, "COMMIT_EVERY", 3)
+        patch.setattr(builder, "write", full_at_the_second)
+        assert zoo("data", "build", photographs, "o.lmdb").refusal == (
+            "o.lmdb: cannot be written: No space left on device; "
+            "what is done stays in o.lmdb.partial; the same command goes on with it"
+        )
+    assert zoo("data", "build", photographs, "o.lmdb", "--json").json["resumed"] == 3
+
+    def no_space(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(prototxt, "atomic_write", full)
+    monkeypatch.setattr(prototxt, "atomic_write", no_space)
     assert "No space left on device" in zoo("data", "build", photographs, "p.lmdb").refusal
+    assert not (tmp_path / "p.lmdb.partial").exists()
+
+
+def test_a_database_grows_as_it_needs_to(photographs, tmp_path, monkeypatch):
+    """LMDB takes addresses for all that a database may grow to, which may be scarce."""
+    monkeypatch.setattr(builder, "FIRST_SIZE", 1 << 16)
+    monkeypatch.setattr(builder, "COMMIT_BYTES", 1)
+    builder.build(listed(photographs), tmp_path / "o.lmdb", (200, 200))
+    assert [array.shape for _, array, _ in records(tmp_path / "o.lmdb")] == [(3, 200, 200)] * 4
+    assert [path.name for path in (tmp_path / "o.lmdb").iterdir()] == ["data.mdb"]
 
 
 @pytest.mark.parametrize(
@@ -176,7 +221,7 @@ def test_a_full_disk_is_told(zoo, photographs, tmp_path, monkeypatch):
         (["build", "none", "o.lmdb"], "none: "),
         (["build", "empty", "o.lmdb"], "empty: "),
         (["build", "empty", "o.lmdb", "--list", "l.txt"], "l.txt:1:1: 'only-a-path' is not"),
-        (["build", "empty", "o.lmdb", "--list", "nolist.txt"], "nolist.txt: cannot be read"),
+        (["build", "empty", "o.lmdb", "--list", "nolist.txt"], "nolist.txt: no such file"),
         (["mean", "empty", "m.binaryproto"], "empty: not an LMDB folder"),
         (["inspect", "empty"], "empty: not an LMDB folder"),
         (["inspect", "void.lmdb"], "void.lmdb: the database is empty"),

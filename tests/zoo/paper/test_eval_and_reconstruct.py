@@ -1,6 +1,7 @@
 """`zoo eval` and `zoo reconstruct`: images through a network and back."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +143,21 @@ def test_a_report(zoo, offset, photographs, tmp_path):
     assert "| RMSE | 0.1000 |" in text
     assert "(astronaut.png)" in text
     assert runtime.read_image(folder / "chelsea.png").shape[1] > 2 * 128
+
+
+def test_a_report_of_images_with_odd_names(zoo, offset, photographs, tmp_path):
+    """Bytes that are no UTF-8, line ends, what drives a terminal: written, shown, linked."""
+    odd = os.fsdecode(b"latin\xff two\nlines\x1b[31m|.png")
+    (photographs / "coffee.png").rename(photographs / odd)
+    (photographs / "broken\n\x1b.jpg").write_bytes(b"none")
+    zoo("eval", "--model", offset, "--data", photographs, "--report", "out")
+    assert (tmp_path / "out" / odd).is_file()
+    text = (tmp_path / "out/report.md").read_text()
+    assert (
+        "![latin\\udcff two\\nlines\\x1b[31m\\|.png, RMSE 0.1000]"
+        "(latin%FF%20two%0Alines%1B%5B31m%7C.png)" in text.splitlines()
+    )
+    assert "broken\\n\\x1b.jpg: not an image, or a broken one" in text
 
 
 def test_a_report_names_options(zoo, offset, tmp_path):

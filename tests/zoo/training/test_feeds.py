@@ -319,7 +319,7 @@ def test_lists_of_images_that_make_no_sense(tmp_path):
         ("0", net.replace("new_width: 6", ""), "new_height and new_width go together"),
         ("01", plain, f"{tmp_path}/photos/1.png is 3x5x5, the first is 3x4x4; a batch takes"),
         ("02", net, f"{tmp_path}/photos/2.png: not an image, or a broken one"),
-        ("03", net, f"{tmp_path}/photos/3.png: cannot be read: No such file or directory"),
+        ("03", net, f"{tmp_path}/photos/3.png: no such file"),
         ("", net, f"{tmp_path}/list.txt: lists no images"),
         ("0", net.replace('"list.txt"', '""'), "layer 'data' (ImageData): source is missing"),
     ):

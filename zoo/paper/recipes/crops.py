@@ -22,7 +22,7 @@ def make_pool(
     somewhat stretched, half of them mirrored. All are resized by OpenCV's plain bilinear filter:
     what it aliases is part of what a network is tested on.
     """
-    import cv2
+    from prototxt.opencv import cv2
 
     rng = np.random.default_rng(seed)
     pool = []

@@ -18,9 +18,9 @@ import torch
 import converters
 import prototxt
 import runtime
+from prototxt.arrays import NUMBERS, read_arrays
 from prototxt.errors import ZooError
 from zoo import __version__, extras
-from zoo.data.npz import read_npz
 from zoo.paper import architectures
 from zoo.paper.recipes.encoders import Encoder
 from zoo.paper.recipes.images import Images
@@ -187,7 +187,7 @@ class TunnelRun:
     def load(self) -> dict[str, np.ndarray]:
         """Read the state; ZooError where it is of another network, recipe or set of images."""
         path = self.files.state
-        arrays = read_npz(path)
+        arrays = read_arrays(path, NUMBERS + "U")
         try:
             about = json.loads(str(arrays.pop("about")))
         except (ValueError, KeyError):
