@@ -7,6 +7,7 @@ numbers. What a header promises is compared with what is there before any room i
 from __future__ import annotations
 
 import math
+import tokenize
 import warnings
 import zipfile
 import zlib
@@ -42,6 +43,7 @@ BROKEN = (
     NotImplementedError,
     RuntimeError,
     SyntaxError,
+    tokenize.TokenError,
     TypeError,
     OverflowError,
 )

@@ -132,6 +132,10 @@ def require_file(
     return found.st_size
 
 
+MORE = 1 << 16
+"""Bytes that a file may have beyond those that it states: what the system makes up states none."""
+
+
 def read_bytes(
     path: str | Path,
     error: type[ZooError] = FormatError,
@@ -147,7 +151,7 @@ def read_bytes(
         raise error(f"{size:,} bytes; at most {largest:,} are read", subject=path)
     try:
         with path.open("rb") as file:
-            return file.read(largest)
+            return file.read(min(size + MORE, largest))
     except OSError as problem:
         raise error(f"cannot be read: {problem.strerror}", subject=path) from None
 

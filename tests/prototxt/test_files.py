@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,14 @@ def test_a_folder_appears_with_all_its_files_or_not_at_all(tmp_path):
     assert [(path.name, path.read_bytes()) for path in folder.iterdir()] == [("a", b"1")]
     with pytest.raises(ZooError, match="is a file, not a folder; give a folder"):
         write_folder(folder / "a", [(Path("x"), b"")])
+
+
+def test_reading_takes_what_the_file_takes(tmp_path):
+    """Not the room of the largest file that may be read."""
+    (tmp_path / "a").write_bytes(b"abc")
+    tracemalloc.start()
+    try:
+        assert read_bytes(tmp_path / "a") == b"abc"
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
