@@ -21,6 +21,7 @@ __all__ = [
     "atomic_write",
     "atomic_write_all",
     "find_beside",
+    "is_there",
     "make_folder",
     "map_bytes",
     "read_bytes",
@@ -234,9 +235,17 @@ def make_folder(path: Path) -> None:
         raise ZooError(f"cannot be made: {error.strerror or error}", subject=path) from None
 
 
+def is_there(path: Path) -> bool:
+    """Whether a path that a file names leads anywhere; one that no system can have does not."""
+    try:
+        return path.exists()
+    except OSError:  # too long, or a circle of links
+        return False
+
+
 def find_beside(name: str, path: Path) -> Path | None:
     """A file as Caffe finds it (from the current folder), else beside the file that names it."""
     for candidate in (Path(name), path.parent / name, path.parent / Path(name).name):
-        if name and candidate.exists():
+        if name and is_there(candidate):
             return candidate
     return None

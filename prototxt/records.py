@@ -14,7 +14,7 @@ import numpy as np
 
 from .binary import parse_datum
 from .errors import FormatError, ZooError
-from .files import read_lines, require_file, unpacked_limit
+from .files import is_there, read_lines, require_file, unpacked_limit
 from .hdf5 import read_rows, row_shapes
 from .lmdb_pages import FILE, Pages
 from .shapes import shape_text
@@ -161,7 +161,8 @@ class HDF5Records:
 
     def place(self, name: str) -> Path:
         """A file as Caffe finds it, else beside the list."""
-        return (Path(name) if Path(name).exists() else self.path.parent / name).resolve()
+        found = Path(name) if is_there(Path(name)) else self.path.parent / name
+        return found.resolve() if is_there(found) else found
 
     def __len__(self) -> int:
         return self.starts[-1]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import prototxt
+from prototxt.files import is_there
 from prototxt.net import LayerDefinition
 from prototxt.schema import decode
 
@@ -280,7 +281,7 @@ def read_matrix(node: Node[InfogainLossParams]) -> np.ndarray:
         raise node.error("no infogain matrix", "give infogain_loss_param.source or a bottom")
     folder = Path(node.position.path).parent if node.position else Path()
     for path in (Path(source), folder / source):
-        if path.is_file():
+        if is_there(path):
             return prototxt.read_binaryproto(path)
     raise node.error(
         f"its source {source!r} is not there", f"looked in the current folder and in {folder}"

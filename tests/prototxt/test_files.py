@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 from prototxt import FormatError, UsageError, ZooError
-from prototxt.files import map_bytes, read_bytes, read_lines, require_file, write_folder
+from prototxt.files import (
+    find_beside,
+    is_there,
+    map_bytes,
+    read_bytes,
+    read_lines,
+    require_file,
+    write_folder,
+)
+from prototxt.records import HDF5Records
 
 
 def test_what_is_no_ordinary_file(tmp_path):
@@ -81,3 +90,13 @@ def test_reading_takes_what_the_file_takes(tmp_path):
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_a_name_that_no_system_has_is_of_no_file(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("n" * 300, "n/" * 3000, "a\0b", "loop"):
+        assert not is_there(Path(name)) and not is_there(tmp_path / name)
+        assert find_beside(name, tmp_path / "net.prototxt") is None
+    (tmp_path / "list").write_text("n" * 300)
+    with pytest.raises(ZooError, match="File name too long"):
+        HDF5Records(tmp_path / "list", ["data"])

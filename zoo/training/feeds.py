@@ -19,7 +19,7 @@ from converters.registry import find
 from prototxt import LayerDefinition, NetDefinition
 from prototxt.arrays import as_type, read_arrays
 from prototxt.errors import Argument, Sentence, ZooError
-from prototxt.files import find_beside
+from prototxt.files import find_beside, is_there
 from prototxt.preprocessing import read_mean_image
 from prototxt.records import Decoding, HDF5Records, LMDBRecords, Records
 from prototxt.shapes import shape_text
@@ -305,7 +305,7 @@ def decoding(layer: LayerDefinition, color: bool, gray: bool) -> Decoding:
 def root_of(folder: str, source: Path, path: Path) -> Path:
     """Where a list's images lie: `root_folder` as Caffe has it, else beside `path`."""
     first = from_list(Path(folder), source)[0].path
-    return Path(folder) if first.exists() else path.parent / folder
+    return Path(folder) if is_there(first) else path.parent / folder
 
 
 def beside(name: str, path: Path) -> Path:

@@ -14,6 +14,7 @@ import torch
 import prototxt
 from prototxt import SolverDefinition, SolverState
 from prototxt.errors import ZooError
+from prototxt.files import is_there
 from prototxt.shapes import shape_text
 from zoo.training.distributed import ALONE, Group
 from zoo.training.network import Network
@@ -223,9 +224,9 @@ class Solver:
         """Go on from a .solverstate and the model that it names (there, or beside it)."""
         state = prototxt.read_solverstate(path)
         model = Path(state.learned_net)
-        if not model.exists():
+        if not is_there(model):
             model = path.parent / model.name
-        if not model.exists():
+        if not is_there(model):
             raise ZooError(
                 f"its model {state.learned_net} is not there",
                 subject=path,
