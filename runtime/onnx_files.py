@@ -91,7 +91,7 @@ def read_model(path: str | Path, *, weights: bool = True) -> onnx.ModelProto:
     from google.protobuf.message import DecodeError
 
     path = Path(path)
-    data = read_bytes(path, InferenceError, "an .onnx file")
+    data = read_bytes(path, InferenceError, "an .onnx file", onnx.checker.MAXIMUM_PROTOBUF)
     again = "convert it again"
     with work(path, "read", again, read=len(data)):
         try:

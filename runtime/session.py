@@ -57,14 +57,6 @@ class IOSpec:
     shape: tuple[int | str, ...]
     dtype: str
 
-    @property
-    def numbers(self) -> np.dtype[Any]:
-        """The type as numpy has it; InferenceError of what is no tensor of numbers."""
-        try:
-            return np.dtype(self.dtype)
-        except TypeError:
-            raise InferenceError(f"{self.name!r} is {self.dtype}, not a tensor of numbers") from None
-
 
 class Model:
     """A loaded model. `provider` is the one that really runs it; `note` says why, if asked."""
@@ -90,6 +82,16 @@ class Model:
         Preprocessing.from_metadata(self.metadata, source)  # what is no sense is told at once
         if self.metadata.get("zoo.images") != "apart":
             self._alone = None
+
+    def numbers(self, spec: IOSpec) -> np.dtype[Any]:
+        """The type of an input as numpy has it; InferenceError of what is no tensor of numbers."""
+        try:
+            return np.dtype(spec.dtype)
+        except TypeError:
+            raise InferenceError(
+                f"its input {spec.name!r} is {spec.dtype}, not a tensor of numbers",
+                subject=self.source,
+            ) from None
 
     def initializer(self, name: str) -> np.ndarray | None:
         """The numbers of a constant of the file; None where it has none of this name."""

@@ -146,7 +146,7 @@ def _measured(
         opened = runtime.load(copy.SerializeToString(), "cpu", name=str(path))
         feeds = {
             spec.name: np.zeros(
-                [dim if isinstance(dim, int) else 1 for dim in spec.shape], spec.numbers
+                [dim if isinstance(dim, int) else 1 for dim in spec.shape], opened.numbers(spec)
             )
             for spec in opened.inputs
         }
