@@ -20,12 +20,13 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 from prototxt.errors import Argument, Sentence
 
 from .errors import InferenceError
 
-__all__ = ["clock", "cores", "supervised", "too_large"]
+__all__ = ["allowance", "clock", "cores", "supervised", "too_large"]
 
 MEMORY = 7 << 29
 """Bytes that a limited process may have: 3.5 GiB, ..."""
@@ -166,6 +167,25 @@ def clock(
     finally:
         _set({}, 0)
         _working.release()
+
+
+@contextlib.contextmanager
+def allowance(size: int) -> Iterator[None]:
+    """Where this process is limited: let what is done meanwhile have so many bytes, and no more."""
+    status = Path("/proc/self/status")
+    if _last_words is None or not status.exists():
+        yield
+        return
+    import resource
+
+    now = next(line for line in status.read_text().splitlines() if line.startswith("VmData:"))
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    least = min(before[0], int(now.split()[1]) * 1024 + size)
+    resource.setrlimit(resource.RLIMIT_DATA, (least, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
 def _set(words: dict[str, object], seconds: float) -> None:

@@ -16,7 +16,7 @@ from prototxt.errors import ZooError
 from prototxt.files import read_bytes
 
 from .errors import InferenceError
-from .limits import clock, too_large
+from .limits import allowance, clock, too_large
 
 if TYPE_CHECKING:
     import onnx
@@ -29,6 +29,9 @@ _NO_MEMORY = re.compile(
     re.IGNORECASE,
 )
 """How libraries say that memory does not suffice which have no type of error for it."""
+
+INFERENCE = 256 << 20
+"""Bytes that inferring shapes may take, besides what the model does."""
 
 _NOISE = (
     re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : "),
@@ -109,8 +112,14 @@ def infer_shapes(model: onnx.ModelProto, subject: str | Path) -> onnx.ModelProto
     """The model with every shape that follows from its inputs'. Raises InferenceError."""
     from onnx import shape_inference
 
-    with work(subject, "measured", read=model.ByteSize()):
-        return shape_inference.infer_shapes(model, data_prop=True)
+    size = model.ByteSize()
+    with work(subject, "measured", read=size):
+        try:
+            with allowance(INFERENCE + 8 * size):
+                return shape_inference.infer_shapes(model, data_prop=True)
+        except MemoryError:
+            # It lists the numbers of a Range, however many, to know shapes that are made of them.
+            return shape_inference.infer_shapes(model)
 
 
 def short_of_memory(error: BaseException) -> bool:

@@ -18,6 +18,7 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from prototxt.errors import UsageError, ZooError
 from zoo import extras
+from zoo.cli.limited import limited
 from zoo.cli.spelling import spelled
 
 FAILED = 1
@@ -104,7 +105,7 @@ def guarded(command: Callable[P, R], name: str = "") -> Callable[P, R]:
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return command(*args, **kwargs)
+            return limited(command)(*args, **kwargs)
         except BrokenPipeError as error:
             # Whoever read our output has gone (`zoo layers | head`): nobody is there to tell.
             from zoo.cli import console
