@@ -214,7 +214,7 @@ def factor(text: str) -> float | None:
 
 
 def plane_size(text: str) -> Size | None:
-    """The size of ``HEIGHTxWIDTH``; None of any other text, and of what is larger than any image."""
+    """The size of ``HEIGHTxWIDTH``; None of any other text, and of too large a one."""
     found = size_from_text(text)
     return found if found and math.prod(found) <= LARGEST_PLANE else None
 

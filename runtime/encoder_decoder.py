@@ -234,13 +234,13 @@ def check_weights(model: onnx.ModelProto, source: str) -> None:
     from onnx import TensorProto, numpy_helper
 
     for tensor in model.graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT and len(tensor.dims) > 1:
-            if not np.isfinite(numpy_helper.to_array(tensor)).all():
-                raise InferenceError(
-                    f"its weights {tensor.name!r} are not finite",
-                    subject=source,
-                    remedy="convert it again, of sound weights",
-                )
+        learned = tensor.data_type == TensorProto.FLOAT and len(tensor.dims) > 1
+        if learned and not np.isfinite(numpy_helper.to_array(tensor)).all():
+            raise InferenceError(
+                f"its weights {tensor.name!r} are not finite",
+                subject=source,
+                remedy="convert it again, of sound weights",
+            )
 
 
 class Signature:

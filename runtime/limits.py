@@ -16,8 +16,10 @@ import contextlib
 import json
 import mmap
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +47,11 @@ COMPILING = 30
 PATIENCE = 10
 """How many times that may pass by the clock: a machine may be busy, and a file may not answer."""
 
+ENDED_BY_OTHERS = (signal.SIGINT, signal.SIGTERM) + (
+    (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
+)
+"""Signals by which somebody ends a command."""
+
 _last_words: mmap.mmap | None = None
 """What the parent is to say of a limited process that ends now; None in one that has no limits."""
 _working = threading.Lock()
@@ -66,7 +73,8 @@ def memory() -> int:
 def supervised() -> int | None:
     """Go on in a child process that is limited.
 
-    To be called before any library has threads.
+    To be called before any library has threads. What the child has left in the folder for temporary
+    files is removed, however it ended; when the parent is killed, so is the child.
 
     Returns:
         In the child, and where there is no fork: None. In the parent, once the child has ended: its
@@ -81,23 +89,43 @@ def supervised() -> int | None:
         stream.flush()
     words = mmap.mmap(-1, 1 << 16)
     reader, writer = os.pipe()
+    temporary = _temporary()
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # it reaches the child as well
     child = os.fork()
     if child == 0:
         signal.signal(signal.SIGINT, interrupt)
         os.close(writer)
+        if temporary:
+            os.environ["TMPDIR"] = tempfile.tempdir = temporary
         _limit(words, reader)
         return None
     os.close(reader)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: os.kill(child, number))
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    try:
+        code = _outlived(child)
+    finally:
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)
     if code >= 0:
         return code
-    if -code in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    if -code in ENDED_BY_OTHERS:
         signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     raise _epitaph(-code, words)
+
+
+def _temporary() -> str | None:
+    """A folder for the temporary files of the child; None where none can be made."""
+    try:
+        return tempfile.mkdtemp(prefix="zoo-")
+    except OSError:
+        return None
+
+
+def _outlived(child: int) -> int:
+    """The exit status of a child, or less than 0 the signal that ended it."""
+    for number in ENDED_BY_OTHERS[1:]:
+        signal.signal(number, lambda number, _: os.kill(child, number))
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def _limit(words: mmap.mmap, lifeline: int) -> None:
@@ -110,6 +138,9 @@ def _limit(words: mmap.mmap, lifeline: int) -> None:
     # Not the address space: CUDA and thread stacks reserve far more of it than they use.
     least = memory() if most == resource.RLIM_INFINITY else min(memory(), most)
     resource.setrlimit(resource.RLIMIT_DATA, (least, most))
+    for number in (signal.SIGPROF, signal.SIGALRM):
+        signal.signal(number, signal.SIG_DFL)  # whatever this process was started with
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGPROF, signal.SIGALRM))
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
     def watch() -> None:
@@ -122,24 +153,43 @@ def _limit(words: mmap.mmap, lifeline: int) -> None:
 def _epitaph(number: int, words: mmap.mmap) -> InferenceError:
     """Why a limited process was ended by that signal."""
     said = words[:].rstrip(b"\0")
-    found = json.loads(said) if said else {"subject": None, "verb": "finished", "seconds": 0}
-    subject, verb, seconds = found["subject"], found["verb"], found["seconds"]
+    subject, verb, seconds = json.loads(said) if said else ("", "", 0.0)
     if number in (signal.SIGPROF, signal.SIGALRM):
         kind = " of processor time" if number == signal.SIGPROF else ""
         limit = seconds * (1 if number == signal.SIGPROF else PATIENCE)
         return InferenceError(
             f"takes more than {limit:.0f} seconds{kind} to be {verb}",
             subject=subject,
-            remedy=_remedy(),
+            remedy=_remedy("it"),
         )
     name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
     if number == signal.SIGKILL:
         name += ", as the system does when memory is short"
+    if not verb:
+        remedy = "a file that it reads may be damaged"
+        return InferenceError(f"the command was ended by {name}", remedy=remedy)
     return InferenceError(f"cannot be {verb}: the process was ended by {name}", subject=subject)
 
 
-def _remedy() -> Sentence:
-    return Sentence("if you trust it, give ", Argument("trust"))
+def too_large(subject: str | None = None, verb: str = "") -> InferenceError:
+    """What to say where memory does not suffice for what is done with a file, or for a command."""
+    what = f" to be {verb}" if verb else ""
+    who = "" if subject else "the command "
+    if _last_words is None:
+        return InferenceError(
+            f"{who}needs more memory than there is{what}",
+            subject=subject,
+            remedy="give smaller images, or fewer at a time",
+        )
+    return InferenceError(
+        f"{who}needs more than the {memory() / 2**30:.1f} GiB of memory that it may have{what}",
+        subject=subject,
+        remedy=_remedy("it" if subject else "its files"),
+    )
+
+
+def _remedy(what: str) -> Sentence:
+    return Sentence(f"if you trust {what}, give ", Argument("trust"))
 
 
 @contextlib.contextmanager
@@ -162,10 +212,10 @@ def clock(
     seconds = SECONDS + read * SECONDS_A_BYTE_READ + fed * SECONDS_A_BYTE_FED
     seconds = min(seconds, MOST_SECONDS) * (COMPILING if compiling else 1)
     try:
-        _set({"subject": subject, "verb": verb, "seconds": seconds}, seconds)
+        _set((subject, verb, seconds), seconds)
         yield
     finally:
-        _set({}, 0)
+        _set((), 0)
         _working.release()
 
 
@@ -188,25 +238,10 @@ def allowance(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
-def _set(words: dict[str, object], seconds: float) -> None:
+def _set(words: tuple[str | float, ...], seconds: float) -> None:
     """Set the clocks, whose signals end the process, and what is to be said then; 0 stops them."""
     assert _last_words is not None
     said = json.dumps(words).encode() if words else b""
     _last_words[:] = said[: len(_last_words)].ljust(len(_last_words), b"\0")
     signal.setitimer(signal.ITIMER_PROF, seconds)
     signal.setitimer(signal.ITIMER_REAL, PATIENCE * seconds)
-
-
-def too_large(subject: str | None = None, verb: str = "finished") -> InferenceError:
-    """What to say where memory does not suffice."""
-    if _last_words is None:
-        return InferenceError(
-            f"needs more memory than there is to be {verb}",
-            subject=subject,
-            remedy="give smaller images, or fewer at a time",
-        )
-    return InferenceError(
-        f"needs more than the {memory() / 2**30:.1f} GiB that it may have to be {verb}",
-        subject=subject,
-        remedy=_remedy(),
-    )

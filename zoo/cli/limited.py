@@ -1,6 +1,7 @@
 """Commands that run what strangers made: within limits, unless `--trust` is given."""
 
 import functools
+import os
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -21,9 +22,7 @@ def limited(command: Callable[P, R]) -> Callable[P, R]:
 
             status = limits.supervised()
             if status is not None:
-                import typer
-
-                raise typer.Exit(status)
+                os._exit(status)  # there is nothing to be put away in this process
             try:
                 return command(*args, **kwargs)
             except Exception as error:

@@ -127,7 +127,7 @@ def _checked(path: Path) -> onnx.ModelProto:
     from runtime.onnx_files import read_model, work
 
     model = read_model(path, weights=False)
-    with work(path, "published", "convert it again", read=path.stat().st_size):
+    with work(path, "checked", "convert it again", read=path.stat().st_size):
         onnx.checker.check_model(str(path), full_check=True)
     return model
 

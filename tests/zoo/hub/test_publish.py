@@ -189,7 +189,7 @@ def test_a_model_that_is_wrong_inside(zoo, tmp_path):
     )
     model_of(tmp_path / "loose.onnx", [node("Relu", ["nothing"], ["y"])], [1, 4])
     refusal = zoo("publish", "loose.onnx", "--hub", "hub").refusal
-    assert refusal.startswith("loose.onnx: cannot be published: Nodes in a graph must be topolog")
+    assert refusal.startswith("loose.onnx: cannot be checked: Nodes in a graph must be topolog")
     model_of(tmp_path / "fine.onnx", [node("Relu", ["data"], ["y"])], [1, 4])
     data = zoo("publish", "fine.onnx", "--hub", "hub", "--json").json
     assert (data["name"], data["notes"]) == ("fine", [])
