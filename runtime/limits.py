@@ -38,8 +38,8 @@ SECONDS = 6.0
 """Of processor time that any call may take, all threads together; ..."""
 SECONDS_A_BYTE_READ = 1 / (8 << 20)
 """... a file more by its size, ..."""
-SECONDS_A_BYTE_FED = 10 / (1 << 20)
-"""... a model more by what it is fed: VGG16 takes 1 to 2 seconds for each MiB of images."""
+SECONDS_A_BYTE_FED = 30 / (1 << 20)
+"""... a model more by what it is fed: of images VGG16 takes 2 seconds for each MiB, others 10; ..."""
 MOST_SECONDS = 300.0
 """... but none more than this, as models also say how large their images are; ..."""
 COMPILING = 30
@@ -242,6 +242,8 @@ def _set(words: tuple[str | float, ...], seconds: float) -> None:
     """Set the clocks, whose signals end the process, and what is to be said then; 0 stops them."""
     assert _last_words is not None
     said = json.dumps(words).encode() if words else b""
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    signal.setitimer(signal.ITIMER_REAL, 0)
     _last_words[:] = said[: len(_last_words)].ljust(len(_last_words), b"\0")
     signal.setitimer(signal.ITIMER_PROF, seconds)
     signal.setitimer(signal.ITIMER_REAL, PATIENCE * seconds)
