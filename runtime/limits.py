@@ -16,6 +16,7 @@ import contextlib
 import json
 import mmap
 import os
+import re
 import shutil
 import signal
 import sys
@@ -28,7 +29,7 @@ from prototxt.errors import Argument, Sentence
 
 from .errors import InferenceError
 
-__all__ = ["allowance", "clock", "cores", "supervised", "too_large"]
+__all__ = ["allowance", "clock", "cores", "limited", "short_of_memory", "supervised", "too_large"]
 
 MEMORY = 7 << 29
 """Bytes that a limited process may have: 3.5 GiB, ..."""
@@ -39,13 +40,20 @@ SECONDS = 6.0
 SECONDS_A_BYTE_READ = 1 / (8 << 20)
 """... a file more by its size, ..."""
 SECONDS_A_BYTE_FED = 30 / (1 << 20)
-"""... a model more by what it is fed: of images VGG16 takes 2 seconds for each MiB, others 10; ..."""
+"""... a model more by what it is fed: of each MiB VGG16 takes 2 of them, CRF-RNN 8; ..."""
 MOST_SECONDS = 300.0
 """... but none more than this, as models also say how large their images are; ..."""
 COMPILING = 30
 """... and all of it so many times where a GPU's compiler is at work, which takes minutes."""
 PATIENCE = 10
 """How many times that may pass by the clock: a machine may be busy, and a file may not answer."""
+
+_NO_MEMORY = re.compile(
+    r"bad_alloc|(failed to|unable to|cannot|can't) allocate|insufficient memory"
+    r"|would require more than \d+ bytes",
+    re.IGNORECASE,
+)
+"""How libraries say that memory does not suffice which have no type of error for it."""
 
 ENDED_BY_OTHERS = (signal.SIGINT, signal.SIGTERM) + (
     (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
@@ -171,11 +179,21 @@ def _epitaph(number: int, words: mmap.mmap) -> InferenceError:
     return InferenceError(f"cannot be {verb}: the process was ended by {name}", subject=subject)
 
 
+def limited() -> bool:
+    """Whether this process is."""
+    return _last_words is not None
+
+
+def short_of_memory(error: BaseException) -> bool:
+    """Whether an error, of whichever library, says that memory does not suffice."""
+    return isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)) is not None
+
+
 def too_large(subject: str | None = None, verb: str = "") -> InferenceError:
     """What to say where memory does not suffice for what is done with a file, or for a command."""
     what = f" to be {verb}" if verb else ""
     who = "" if subject else "the command "
-    if _last_words is None:
+    if not limited():
         return InferenceError(
             f"{who}needs more memory than there is{what}",
             subject=subject,

@@ -16,19 +16,12 @@ from prototxt.errors import ZooError
 from prototxt.files import read_bytes
 
 from .errors import InferenceError
-from .limits import allowance, clock, too_large
+from .limits import allowance, clock, short_of_memory, too_large
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["infer_shapes", "onnxruntime", "read_model", "short_of_memory", "told", "work"]
-
-_NO_MEMORY = re.compile(
-    r"bad_alloc|(failed to|unable to|cannot|can't) allocate|insufficient memory"
-    r"|would require more than \d+ bytes",
-    re.IGNORECASE,
-)
-"""How libraries say that memory does not suffice which have no type of error for it."""
+__all__ = ["infer_shapes", "onnxruntime", "read_model", "told", "work"]
 
 INFERENCE = 256 << 20
 """Bytes that inferring shapes may take, besides what the model does."""
@@ -120,11 +113,6 @@ def infer_shapes(model: onnx.ModelProto, subject: str | Path) -> onnx.ModelProto
         except MemoryError:
             # It lists the numbers of a Range, however many, to know shapes that are made of them.
             return shape_inference.infer_shapes(model)
-
-
-def short_of_memory(error: BaseException) -> bool:
-    """Whether an error, of whichever library, says that memory does not suffice."""
-    return isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)) is not None
 
 
 def told(error: BaseException) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -204,6 +203,9 @@ def load(
     name: str | None = None,
 ) -> Model:
     """Open an ONNX model from a file or from bytes.
+
+    A model is a program: in this process nothing limits what it takes. A program of one's own that
+    runs those of strangers does as the commands do, and calls `runtime.limits.supervised` first.
 
     Args:
         model: the path of an .onnx file, or its bytes.

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from runtime import InferenceError, limits
-from runtime.onnx_files import short_of_memory, told, work
+from runtime.limits import short_of_memory
+from runtime.onnx_files import told, work
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 ROOT = Path(__file__).resolve().parents[2]
@@ -179,9 +180,9 @@ def test_a_library_s_error_is_one_line() -> None:
     with pytest.raises(InferenceError) as caught, work("m.onnx", "run"):
         raise KeyError
     assert str(caught.value) == "m.onnx: cannot be run: KeyError"
-    with pytest.raises(InferenceError, match=r"^m.onnx: needs more memory than there is to be run"):
-        with work("m.onnx", "run"):
-            raise RuntimeError("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : std::bad_alloc")
+    with pytest.raises(InferenceError) as caught, work("m.onnx", "run"):
+        raise RuntimeError("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : std::bad_alloc")
+    assert str(caught.value).startswith("m.onnx: needs more memory than there is to be run; ")
 
 
 def test_how_libraries_say_that_memory_is_short() -> None:

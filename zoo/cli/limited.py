@@ -23,14 +23,6 @@ def limited(command: Callable[P, R]) -> Callable[P, R]:
             status = limits.supervised()
             if status is not None:
                 os._exit(status)  # there is nothing to be put away in this process
-            try:
-                return command(*args, **kwargs)
-            except Exception as error:
-                from runtime.onnx_files import short_of_memory
-
-                if short_of_memory(error):
-                    raise limits.too_large() from error
-                raise
         return command(*args, **kwargs)
 
     return run

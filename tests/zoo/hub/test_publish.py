@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 from zoo import hub as hubs
 from zoo.errors import HubError
 from zoo.hub import index as schema
+from zoo.hub import places
 from zoo.hub.index import Metric
 from zoo.paper import architectures
 
@@ -336,3 +337,16 @@ def test_a_network_of_the_paper_that_classifies(zoo, tmp_path):
     assert data["name"] == "classify2_2_2"
     with pytest.raises(HubError, match="no model '2_2_2'"):
         hubs.locate("2_2_2", tmp_path / "hub")
+
+
+def test_one_at_a_time_writes_to_a_hub(tmp_path, monkeypatch):
+    """The folder is locked, not a file in it; also against another thread of this process."""
+    with places.locked_folder(tmp_path):
+        monkeypatch.setattr(places, "LOCK_SECONDS", 0)
+        with pytest.raises(HubError) as caught, places.locked_folder(tmp_path):
+            pass
+        assert str(caught.value).endswith("for 0 minutes; wait for it, or end it")
+        if os.name == "posix":
+            assert list(tmp_path.iterdir()) == []
+    with places.locked_folder(tmp_path):
+        pass
