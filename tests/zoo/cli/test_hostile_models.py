@@ -353,6 +353,13 @@ def test_what_is_no_node_is_inspected(zoo, tmp_path) -> None:
     assert data["nodes"][0]["macs"] is None
 
 
+def test_names_of_metadata_are_shown_by_their_escapes(zoo) -> None:
+    onnx.save(identity(metadata={"\x1b[31mred": "\u202egnp.exe"}), "m.onnx")
+    out = zoo("inspect", "m.onnx").out
+    assert "\\x1b[31mred" in out and "\\u202egnp.exe" in out
+    assert out.replace("\n", "").isprintable()
+
+
 def test_a_model_that_branches_is_not_verified(zoo, tmp_path) -> None:
     pytest.importorskip("torch")
     (tmp_path / "net.prototxt").write_text(
