@@ -18,10 +18,11 @@ subtracted, the rest multiplied by the scale. A converted model states it as pro
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import FormatError, ZooError
 from .shapes import Size, shape_text, size_from_text
@@ -30,6 +31,14 @@ if TYPE_CHECKING:
     import numpy as np
 
 __all__ = ["Preprocessing", "Size", "read_mean", "read_mean_image"]
+
+T = TypeVar("T")
+
+ORDERS = ("BGR", "RGB", "GRAY")
+LARGEST_PLANE = 1 << 26
+"""Pixels of an image that a model may ask for."""
+LONGEST_SHOWN = 40
+"""Characters of a text that an error shows."""
 
 
 @dataclass(frozen=True)
@@ -134,17 +143,52 @@ class Preprocessing:
         return found
 
     @classmethod
-    def from_metadata(cls, properties: Mapping[str, str]) -> Preprocessing:
-        """What a model states; whatever it does not state is not known."""
-        scale = properties.get("zoo.scale")
+    def from_metadata(
+        cls, properties: Mapping[str, str], subject: str | None = None
+    ) -> Preprocessing:
+        """What a model states; whatever it does not state is not known.
+
+        FormatError, about the file `subject`, where that is not what `to_metadata` writes: anybody
+        may have written it. Above all, no file is read that it names.
+        """
+
+        def stated(key: str, wanted: str, read: Callable[[str], T | None]) -> T | None:
+            text = properties.get(key)
+            if not text:
+                return None
+            found = read(text)
+            if found is None:
+                shown = text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
+                raise FormatError(
+                    f"its {key} is {shown!r}, not {wanted}",
+                    subject=subject,
+                    remedy="convert it again",
+                )
+            return found
+
+        def plane(key: str) -> Size | None:
+            return stated(key, f"HEIGHTxWIDTH of up to {LARGEST_PLANE >> 20} Mi pixels", plane_size)
+
+        crop, resize = plane("zoo.crop"), plane("zoo.resize_size")
+        if crop and resize and (crop[0] > resize[0] or crop[1] > resize[1]):
+            raise FormatError(
+                f"its zoo.crop, {shape_text(crop)}, is larger than its zoo.resize_size, "
+                f"{shape_text(resize)}",
+                subject=subject,
+                remedy="convert it again",
+            )
         return cls(
-            mean=properties.get("zoo.mean"),
+            mean=stated("zoo.mean", "numbers with commas", finite_numbers),
             mean_file=properties.get("zoo.mean.file"),
-            scale=None if scale is None else float(scale),
-            crop=size_from_text(properties.get("zoo.crop")),
-            resize=size_from_text(properties.get("zoo.resize_size")),
-            channel_order=properties.get("zoo.channel_order"),
-            input_size=size_from_text(properties.get("zoo.input_size")),
+            scale=stated("zoo.scale", "a number other than 0", factor),
+            crop=crop,
+            resize=resize,
+            channel_order=stated(
+                "zoo.channel_order",
+                " or ".join(ORDERS),
+                lambda text: text if text in ORDERS else None,
+            ),
+            input_size=plane("zoo.input_size"),
             in_model="zoo.input" in properties,
         )
 
@@ -155,6 +199,24 @@ def parse_numbers(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         return ()
+
+
+def finite_numbers(text: str) -> tuple[float, ...] | None:
+    """The same; None where there are none, or one is not finite."""
+    found = parse_numbers(text)
+    return found if found and all(map(math.isfinite, found)) else None
+
+
+def factor(text: str) -> float | None:
+    """The number; None of any other text, and of 0."""
+    found = finite_numbers(text)
+    return found[0] if found and len(found) == 1 and found[0] else None
+
+
+def plane_size(text: str) -> Size | None:
+    """The size of ``HEIGHTxWIDTH``; None of any other text, and of too large a one."""
+    found = size_from_text(text)
+    return found if found and math.prod(found) <= LARGEST_PLANE else None
 
 
 def read_mean(

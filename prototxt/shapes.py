@@ -9,6 +9,9 @@ __all__ = ["Size", "shape_text", "size_from_text"]
 Size = tuple[int, int]
 """Height and width, pixels."""
 
+LONGEST_SIDE = 9
+"""Digits of a height or width."""
+
 
 def shape_text(dims: Iterable[object], scalar: str = "") -> str:
     """``1x3x224x224``; `scalar` where there are no dimensions."""
@@ -23,6 +26,8 @@ def size_from_text(text: str | None, *, square: bool = False) -> Size | None:
     parts = (text or "").lower().split("x")
     if square and len(parts) == 1:
         parts *= 2
-    if len(parts) != 2 or not all(part.isdecimal() and int(part) for part in parts):
+    if len(parts) != 2 or not all(
+        part.isdecimal() and len(part) <= LONGEST_SIDE and int(part) for part in parts
+    ):
         return None
     return int(parts[0]), int(parts[1])

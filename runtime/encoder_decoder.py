@@ -12,7 +12,6 @@ the outputs of Shape nodes, and of bias layers, convolutions whose weights are z
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,10 +21,12 @@ import numpy as np
 
 from prototxt.borders import Borders
 from prototxt.errors import Argument, Sentence
-from prototxt.files import read_bytes
+from prototxt.files import sha256
+from prototxt.preprocessing import Preprocessing
 
 from .errors import InferenceError
 from .evaluation import image_output
+from .onnx_files import infer_shapes, read_model, work
 from .session import IOSpec, Model, load
 
 if TYPE_CHECKING:
@@ -68,15 +69,17 @@ class EncoderDecoder:
         """Of the file."""
         self.metadata = {item.key: item.value for item in model.metadata_props}
         self._graph = model.graph
-        signature = Signature(model, source)
-        self.input = signature.inputs[0].name
-        self.output = image_output(signature)  # type: ignore[arg-type]
-        self._cut = self._find_cut()
-        channels = {spec.name: spec.shape[1:2] for spec in signature.outputs}
-        self.levels = [self._known(name, *channels[name]) for name in self._cut.masks]
-        self.multiple = 2 ** len(self.levels)
-        self._extractor = Extractor(model)
-        self._extractor.value_infos.update(self._inputs())
+        with work(source, "cut in two", read=model.ByteSize()):
+            check_weights(model, source)
+            signature = Signature(model, source)
+            self.input = signature.inputs[0].name
+            self.output = image_output(signature)  # type: ignore[arg-type]
+            self._cut = self._find_cut()
+            channels = {spec.name: spec.shape[1:2] for spec in signature.outputs}
+            self.levels = [self._known(name, *channels[name]) for name in self._cut.masks]
+            self.multiple = 2 ** len(self.levels)
+            self._extractor = Extractor(model)
+            self._extractor.value_infos.update(self._inputs())
         self.encoder = self._session([self.input], self._cut.masks, provider, threads)
         self.decoder = self._session(self._cut.names, [self.output], provider, threads)
         self.note = self.encoder.note
@@ -186,22 +189,21 @@ class EncoderDecoder:
     ) -> Model:
         from onnx import helper
 
-        part = self._extractor.extract_model(inputs, outputs)
-        helper.set_model_props(part, self.metadata)
-        opened = load(part.SerializeToString(), provider, threads)
-        opened.source = self.source
-        return opened
+        with work(self.source, "cut in two"):
+            part = self._extractor.extract_model(inputs, outputs)
+            helper.set_model_props(part, self.metadata)
+            data = part.SerializeToString()
+        return load(data, provider, threads, name=self.source)
 
     def _infer_sizes(self, height: int, width: int) -> dict[str, np.ndarray]:
         """What Shape nodes and bias layers give for an image of that size."""
-        from onnx import shape_inference
-
         cut = self._cut
-        part = self._extractor.extract_model([self.input], [*cut.masks, *cut.biases])
+        with work(self.source, "cut in two"):
+            part = self._extractor.extract_model([self.input], [*cut.masks, *cut.biases])
         image = part.graph.input[0].type.tensor_type.shape.dim
         for dim, size in zip(image, (1, 3, height, width), strict=True):
             dim.dim_value = size
-        inferred = shape_inference.infer_shapes(part, data_prop=True).graph
+        inferred = infer_shapes(part, self.source).graph
         dims = {
             value.name: [d.dim_value for d in value.type.tensor_type.shape.dim]
             for value in (*inferred.value_info, *inferred.output, *inferred.input)
@@ -227,6 +229,20 @@ def bias_of(node: onnx.NodeProto, weights: dict[str, onnx.TensorProto]) -> np.nd
     return None if np.any(weight) else bias.reshape(1, -1, 1, 1)
 
 
+def check_weights(model: onnx.ModelProto, source: str) -> None:
+    """InferenceError where weights are no numbers: no switch that is made of them says anything."""
+    from onnx import TensorProto, numpy_helper
+
+    for tensor in model.graph.initializer:
+        learned = tensor.data_type == TensorProto.FLOAT and len(tensor.dims) > 1
+        if learned and not np.isfinite(numpy_helper.to_array(tensor)).all():
+            raise InferenceError(
+                f"its weights {tensor.name!r} are not finite",
+                subject=source,
+                remedy="convert it again, of sound weights",
+            )
+
+
 class Signature:
     """A model's inputs and outputs as `session.Model` gives them, without a session."""
 
@@ -240,6 +256,7 @@ class Signature:
 
         self.source = source
         self.metadata = {item.key: item.value for item in model.metadata_props}
+        Preprocessing.from_metadata(self.metadata, source)
         given = {t.name for t in model.graph.initializer}
         self.inputs = [spec(i) for i in model.graph.input if i.name not in given]
         self.outputs = [spec(o) for o in model.graph.output]
@@ -276,18 +293,5 @@ def load_encoder_decoder(
     Raises:
         InferenceError: the file is no such network.
     """
-    import onnx
-
     path = Path(path)
-    data = read_bytes(path, InferenceError, "an .onnx file", onnx.checker.MAXIMUM_PROTOBUF)
-    try:
-        model = onnx.load_model_from_string(data)
-        onnx.load_external_data_for_model(model, str(path.parent))
-    except Exception as error:
-        raise InferenceError(
-            "cannot be loaded", subject=path, remedy="is it an ONNX model?"
-        ) from error
-    if not model.graph.node:
-        raise InferenceError("cannot be loaded", subject=path, remedy="is it an ONNX model?")
-    digest = hashlib.sha256(data).hexdigest()
-    return EncoderDecoder(model, str(path), digest, provider, threads)
+    return EncoderDecoder(read_model(path), str(path), sha256(path), provider, threads)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from prototxt.errors import ZooError
+from prototxt.shapes import shape_text
 
 from .errors import InferenceError
 from .feeding import Feeder, blob_shape, planes, planes_shape
@@ -17,7 +18,7 @@ from .images import read_image, resize
 from .metrics import RMSE
 from .session import Model
 
-__all__ = ["Evaluation", "evaluate", "image_output", "pixels"]
+__all__ = ["Evaluation", "check_image", "evaluate", "image_output", "pixels"]
 
 Item = str | Path | tuple[str, np.ndarray] | tuple[str, Callable[[], np.ndarray]]
 
@@ -66,6 +67,27 @@ def image_output(model: Model, output: str | None = None) -> str:
             remedy="give a network that reconstructs its input",
         )
     return fitting[0]
+
+
+def check_image(found: np.ndarray, like: np.ndarray, model: Model, what: str) -> None:
+    """InferenceError where a model gave no image like the one that it was asked to rebuild.
+
+    Of another size, or where not all of it are numbers, which then say nothing.
+    """
+    if found.shape != like.shape:
+        raise InferenceError(
+            f"gives {shape_text(found.shape, 'a number')} of {what}, which is "
+            f"{shape_text(like.shape)}",
+            subject=model.source,
+            remedy="give a network that reconstructs its input",
+        )
+    if not np.isfinite(found).all():
+        kind = "NaN" if np.isnan(found).any() else "infinite numbers"
+        raise InferenceError(
+            f"gives {kind} of {what}",
+            subject=model.source,
+            remedy="its weights are not sound, or it is fed otherwise than it was trained",
+        )
 
 
 def evaluate(
@@ -127,7 +149,10 @@ def evaluate(
         if isinstance(fixed, int) and len(group) < fixed:
             data = np.concatenate([data, np.repeat(data[-1:], fixed - len(group), 0)])
         found = planes(model, name, model.run({model.inputs[0].name: data}, [name])[name])
-        measure.add(found[: len(group)] / feeder.scale, wanted / feeder.scale)
+        found = found[: len(group)]
+        others = " and others" if len(group) > 1 else ""
+        check_image(found, wanted, model, f"{labels[-len(group)]}{others}")
+        measure.add(found / feeder.scale, wanted / feeder.scale)
         if on_progress:
             for done in range(len(measure.per_image) - len(group), len(measure.per_image)):
                 on_progress(done + 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +13,13 @@ from typing import Any
 import numpy as np
 
 from prototxt.errors import Argument, Sentence
+from prototxt.preprocessing import Preprocessing
 from prototxt.shapes import shape_text
 from prototxt.stderr import silenced
 
 from .errors import InferenceError
+from .limits import cores
+from .onnx_files import onnxruntime, read_model, work
 
 __all__ = ["PROVIDERS", "IOSpec", "Model", "load"]
 
@@ -76,8 +78,19 @@ class Model:
         self.inputs = [spec(i) for i in session.get_inputs()]
         self.outputs = [spec(o) for o in session.get_outputs()]
         self.metadata: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
+        Preprocessing.from_metadata(self.metadata, source)  # what is no sense is told at once
         if self.metadata.get("zoo.images") != "apart":
             self._alone = None
+
+    def numbers(self, spec: IOSpec) -> np.dtype[Any]:
+        """The type of an input as numpy has it; InferenceError of what is no tensor of numbers."""
+        try:
+            return np.dtype(spec.dtype)
+        except TypeError:
+            raise InferenceError(
+                f"its input {spec.name!r} is {spec.dtype}, not a tensor of numbers",
+                subject=self.source,
+            ) from None
 
     def initializer(self, name: str) -> np.ndarray | None:
         """The numbers of a constant of the file; None where it has none of this name."""
@@ -88,7 +101,7 @@ class Model:
         if isinstance(self._content, bytes):
             proto = onnx.load_from_string(self._content)
         else:
-            proto = onnx.load(str(self._content))
+            proto = read_model(self._content)
         found = next((t for t in proto.graph.initializer if t.name == name), None)
         return None if found is None else np.asarray(onnx.numpy_helper.to_array(found))
 
@@ -124,10 +137,9 @@ class Model:
                 subject=self.source,
                 remedy=f"it takes {', '.join(checked) or 'nothing'}",
             )
-        try:
+        fed = sum(array.nbytes for array in checked.values())
+        with work(self.source, "run", fed=fed, compiling=self.provider != "cpu"):
             found = self._parts(wanted, checked) or self._session.run(wanted, checked)
-        except Exception as error:
-            raise InferenceError(first_line(error), subject=self.source) from error
         return dict(zip(wanted, found, strict=True))
 
     def _parts(self, wanted: list[str], feeds: Mapping[str, np.ndarray]) -> list[np.ndarray] | None:
@@ -183,8 +195,17 @@ def spec(item: Any) -> IOSpec:
     return IOSpec(item.name, dims, np.dtype(kind).name if kind else item.type)
 
 
-def load(model: str | Path | bytes, provider: str = "auto", threads: int | None = None) -> Model:
+def load(
+    model: str | Path | bytes,
+    provider: str = "auto",
+    threads: int | None = None,
+    *,
+    name: str | None = None,
+) -> Model:
     """Open an ONNX model from a file or from bytes.
+
+    A model is a program: in this process nothing limits what it takes. A program of one's own that
+    runs those of strangers does as the commands do, and calls `runtime.limits.supervised` first.
 
     Args:
         model: the path of an .onnx file, or its bytes.
@@ -192,11 +213,13 @@ def load(model: str | Path | bytes, provider: str = "auto", threads: int | None 
             works: a machine without it still lists the provider, so the session is asked which one
             it got.
         threads: how many an operator may use; default: one for each core.
+        name: what errors call it; default: its path.
 
     Raises:
         InferenceError: not an ONNX model, or a provider that does not work here.
+        FormatError: metadata that no conversion writes.
     """
-    source = "model" if isinstance(model, bytes) else str(model)
+    source = name or ("model" if isinstance(model, bytes) else str(model))
     if not isinstance(model, bytes):
         if Path(model).is_dir():
             raise InferenceError("is a directory", subject=source, remedy="name an .onnx file")
@@ -206,20 +229,13 @@ def load(model: str | Path | bytes, provider: str = "auto", threads: int | None 
         raise InferenceError(
             f"unknown provider {provider!r}", remedy=f"one of auto, {', '.join(PROVIDERS)}"
         )
-    import onnxruntime
-
-    if not hasattr(onnxruntime, "InferenceSession"):
-        # onnxruntime and onnxruntime-gpu share their files: removing one takes those of the other.
-        raise InferenceError(
-            "onnxruntime is installed in part only",
-            remedy="pip uninstall onnxruntime onnxruntime-gpu, "
-            "then pip install the one that you want",
-        )
+    library = onnxruntime()
     data = model if isinstance(model, bytes) else str(model)
+    size = len(model) if isinstance(model, bytes) else Path(model).stat().st_size
 
     def session(name: str, threads: int | None) -> Any:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options = library.SessionOptions()
+        options.log_severity_level = 4  # as the library's own
         # A thread that waits by spinning takes its core from whoever works: from its own main
         # thread where two processors are one core, from others where the machine is shared.
         # Measured on two processors: 5 to 15 % faster without, up to twice as fast when something
@@ -228,17 +244,11 @@ def load(model: str | Path | bytes, provider: str = "auto", threads: int | None 
         if threads is not None:
             options.intra_op_num_threads = threads
         chain = [(PROVIDERS[n], _OPTIONS.get(n, {})) for n in dict.fromkeys((name, "cpu"))]
-        try:
-            with silenced():
-                return onnxruntime.InferenceSession(data, options, providers=chain)
-        except Exception as error:
-            raise InferenceError(
-                f"cannot be loaded: {first_line(error)}",
-                subject=source,
-                remedy="is it an ONNX model?",
-            ) from error
+        again, gpu = "is it an ONNX model?", name != "cpu"
+        with work(source, "loaded", again, read=size, compiling=gpu), silenced():
+            return library.InferenceSession(data, options, providers=chain)
 
-    available = set(onnxruntime.get_available_providers())
+    available = set(library.get_available_providers())
     wanted = "cuda" if provider == "auto" else provider
     note = ""
     if wanted != "cpu":
@@ -253,17 +263,8 @@ def load(model: str | Path | bytes, provider: str = "auto", threads: int | None 
                 remedy=Sentence("use ", Argument("provider"), " cpu or auto"),
             )
         note = "no usable CUDA device: running on the CPU"
-    size = len(model) if isinstance(model, bytes) else Path(model).stat().st_size
     alone = functools.partial(session, "cpu", 1) if size <= MOST_TWICE else None
     return Model(session("cpu", threads), "cpu", note, source, model, alone, threads or cores())
-
-
-def cores() -> int:
-    """The processors that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on this system
-        return os.cpu_count() or 1
 
 
 def device_is_there() -> bool:
@@ -271,10 +272,3 @@ def device_is_there() -> bool:
     return sys.platform == "win32" or any(
         Path(name).exists() for name in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg")
     )
-
-
-def first_line(error: BaseException) -> str:
-    """ONNX Runtime's messages, without their bracketed prefix and further lines."""
-    text = str(error).strip().splitlines()
-    line = text[0] if text else type(error).__name__
-    return line.rpartition("] : ")[2] or line

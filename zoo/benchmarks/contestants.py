@@ -43,11 +43,12 @@ def plain_onnx_runtime(spec: dict[str, Any]) -> Call:
     """`model` as one opens it without us: a session with all of its options at their defaults."""
     if spec["provider"] != "cpu":
         return onnx_runtime(spec)
-    import onnxruntime
+    from runtime.onnx_files import onnxruntime
 
-    options = onnxruntime.SessionOptions()
+    library = onnxruntime()
+    options = library.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = spec["threads"], 3
-    session = onnxruntime.InferenceSession(spec["model"], options, ["CPUExecutionProvider"])
+    session = library.InferenceSession(spec["model"], options, ["CPUExecutionProvider"])
     given = {session.get_inputs()[0].name: feeds(spec["shape"])}
     wanted = [session.get_outputs()[0].name]
     return lambda: session.run(wanted, given)[0]
@@ -78,12 +79,12 @@ def openvino(spec: dict[str, Any]) -> Call:
 
 def bound(model: Any, image: np.ndarray) -> Call:
     """Runs without copies between host and device; gives the first output when it is asked."""
-    import onnxruntime
+    from runtime.onnx_files import onnxruntime
 
     session = model._session
     binding = session.io_binding()
     device = "cpu" if model.provider == "cpu" else "cuda"
-    value = onnxruntime.OrtValue.ortvalue_from_numpy(image, device, 0)
+    value = onnxruntime().OrtValue.ortvalue_from_numpy(image, device, 0)
     binding.bind_ortvalue_input(model.inputs[0].name, value)
     for output in model.outputs:
         binding.bind_output(output.name, device, 0)

@@ -17,9 +17,9 @@ PACKAGES = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "torch")
 
 def cores() -> int:
     """The processors that this process may use."""
-    from runtime import session
+    from runtime import limits
 
-    return session.cores()
+    return limits.cores()
 
 
 def describe() -> dict[str, Any]:

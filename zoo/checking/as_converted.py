@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 __all__ = ["load"]
 
 
-def load(model: Path | bytes, provider: str) -> Model:
+def load(model: Path | bytes, provider: str, name: str | None = None) -> Model:
     """Open a model; its inputs and outputs are called as the definition's blobs, N×C×H×W.
+
+    `name` is what errors call it, by default its path.
 
     Raises:
         InferenceError: not an ONNX model, or a provider that does not work here.
@@ -26,7 +28,7 @@ def load(model: Path | bytes, provider: str) -> Model:
     """
     import runtime
 
-    loaded = runtime.load(model, provider)
+    loaded = runtime.load(model, provider, name=name)
     borders = Borders.from_metadata(loaded.metadata)
     if borders == Borders():
         return loaded

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prototxt.errors import Argument, Sentence, UsageError, ZooError
+from prototxt.preprocessing import Preprocessing
 from zoo.checking.comparison import TOLERANCE, Blobs, Comparison, compare
 from zoo.processes import environment
 
@@ -99,17 +100,17 @@ def drawn(model: Model, path: Path, seed: int = 0) -> Blobs:
     """Numbers for each input: one image of the model's own size, 64×64 where it states none."""
     rng = np.random.default_rng(seed)
     spread = 64 if "zoo.arch" in model.metadata else 1
-    size = model.metadata.get("zoo.input_size", "64,64").replace("x", ",").split(",")
+    size = Preprocessing.from_metadata(model.metadata).input_size or (64, 64)
     found: Blobs = {}
     for spec in model.inputs:
-        if np.issubdtype(np.dtype(spec.dtype), np.integer) and spec.dtype != "uint8":
+        if np.issubdtype(model.numbers(spec), np.integer) and spec.dtype != "uint8":
             raise ZooError(
                 f"its input {spec.name} takes whole numbers, of which nobody can draw legal ones",
                 subject=path,
                 remedy=Sentence("give ", Argument("inputs", "IO.npz")),
             )
-        opened = iter([*([] if isinstance(spec.shape[0], int) else ["1"]), *size])
-        shape = [d if isinstance(d, int) else int(next(opened, "64")) for d in spec.shape]
+        opened = iter([*([] if isinstance(next(iter(spec.shape), 1), int) else [1]), *size])
+        shape = [d if isinstance(d, int) else next(opened, 64) for d in spec.shape]
         if spec.dtype == "uint8":
             found[spec.name] = rng.integers(0, 256, shape, np.uint8)
         else:
@@ -168,8 +169,9 @@ def models_in(path: Path) -> list[Path]:
 
 def onnxruntime(model: str, feeds: Blobs) -> tuple[str, Blobs]:
     """ONNX Runtime's CPU provider."""
-    import onnxruntime as ort
+    from runtime.onnx_files import onnxruntime as library
 
+    ort = library()
     session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
     names = [spec.name for spec in session.get_outputs()]
     return ort.__version__, dict(zip(names, session.run(None, feeds), strict=True))

@@ -259,12 +259,13 @@ def opened(path: Path, provider: str, wanted: set[str]) -> Model:
     """The model with every blob of `wanted` that it makes as an output."""
     import onnx
 
+    from runtime.onnx_files import read_model
     from zoo.checking import as_converted
 
-    proto = onnx.load(str(path))
+    proto = read_model(path)
     made = [name for node in proto.graph.node for name in node.output]
     already = {info.name for info in proto.graph.output}
     for name in made:
         if name in wanted and name not in already:
             proto.graph.output.append(onnx.ValueInfoProto(name=name))
-    return as_converted.load(proto.SerializeToString(), provider)
+    return as_converted.load(proto.SerializeToString(), provider, str(path))

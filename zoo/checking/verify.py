@@ -115,6 +115,7 @@ def verify(
 
     check_witness(against, opencv)
     limit = comparison.TOLERANCE if tolerance is None else tolerance
+    check_operators(model)
     loaded = as_converted.load(model, provider)
     for path in plugins:
         converters.load_plugin(path)
@@ -177,6 +178,22 @@ def check_witness(against: str | None, opencv: Path | None) -> None:
             "nobody asks OpenCV",
             subject=Argument("opencv"),
             remedy=Sentence("give ", Argument("against", "opencv")),
+        )
+
+
+def check_operators(model: Path) -> None:
+    """ZooError where the model decides while it runs what it does.
+
+    No conversion writes that, and what it does of a few inputs would tell nothing of others.
+    """
+    from runtime.onnx_files import read_model
+
+    if any(node.op_type == "If" for node in read_model(model, weights=False).graph.node):
+        raise ZooError(
+            "has a branch (If), which no conversion writes: what it computes may be another thing "
+            "for other inputs",
+            subject=model,
+            remedy="give the model that was converted",
         )
 
 

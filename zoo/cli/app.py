@@ -110,7 +110,8 @@ def _zoo(
 
 def main() -> None:
     """The entry point of the `zoo` script."""
-    from zoo.cli import console
+    from zoo.cli import console, limited
 
     console.open_streams()
+    limited.alone = True
     app(prog_name="zoo")

@@ -100,6 +100,7 @@ class Printer:
         """Names and values, one pair a line; a list gives a line for each of its items."""
         if not self.for_people:
             return
+        pairs = [(printable(name), value) for name, value in pairs]  # a file's metadata, perhaps
         width = max((len(name) for name, _ in pairs), default=0)
         for name, value in pairs:
             values = value if isinstance(value, list | tuple) else [value]

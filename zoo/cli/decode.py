@@ -22,6 +22,7 @@ def decode(
     hub: options.Hub = None,
     offline: options.Offline = False,
     provider: options.ProviderOption = Provider.auto,
+    trust: options.Trust = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:

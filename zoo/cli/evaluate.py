@@ -45,6 +45,7 @@ def evaluate(
             "--report", metavar="DIR", help="Write report.md, report.json and pairs of pictures."
         ),
     ] = None,
+    trust: options.Trust = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:

@@ -12,12 +12,12 @@
 
 import functools
 import os
-import re
 from collections.abc import Callable
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from prototxt.errors import UsageError, ZooError
 from zoo import extras
+from zoo.cli.limited import limited
 from zoo.cli.spelling import spelled
 
 FAILED = 1
@@ -52,13 +52,18 @@ def _not_installed(error: BaseException) -> str:
     return extras.remedy(error) or _internal(error)
 
 
-NO_MEMORY = "out of memory; give a smaller --shape, --size or --batch"
-ALLOCATION = re.compile("(can't|cannot|failed to) allocate|insufficient memory|bad_alloc", re.I)
-"""How libraries tell that memory does not suffice, which have no type of error for it."""
-
-
 def _library(error: BaseException) -> str:
-    return NO_MEMORY if ALLOCATION.search(str(error)) else _internal(error)
+    from runtime import limits
+
+    return _memory(error) if limits.short_of_memory(error) else _internal(error)
+
+
+def _memory(error: BaseException) -> str:
+    from runtime import limits
+
+    if limits.limited():
+        return spelled(limits.too_large().sentence)
+    return "out of memory; give a smaller --shape, --size or --batch"
 
 
 # First match wins, so the narrower type stands first.
@@ -66,7 +71,7 @@ TABLE: tuple[tuple[type[BaseException], Callable[[BaseException], str], int], ..
     (UsageError, _ours, USAGE),
     (ZooError, _ours, FAILED),
     (OSError, _os_error, FAILED),
-    (MemoryError, lambda error: NO_MEMORY, FAILED),
+    (MemoryError, _memory, FAILED),
     (KeyboardInterrupt, lambda error: "interrupted", INTERRUPTED),
     (ModuleNotFoundError, _not_installed, FAILED),
     (Exception, _library, FAILED),
@@ -104,7 +109,7 @@ def guarded(command: Callable[P, R], name: str = "") -> Callable[P, R]:
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return command(*args, **kwargs)
+            return limited(command)(*args, **kwargs)
         except BrokenPipeError as error:
             # Whoever read our output has gone (`zoo layers | head`): nobody is there to tell.
             from zoo.cli import console

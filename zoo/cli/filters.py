@@ -40,6 +40,7 @@ def filters(
     mean: options.Mean = None,
     shape: options.Shapes = None,
     seed: options.Seed = 0,
+    trust: options.Trust = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:

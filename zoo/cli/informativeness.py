@@ -24,6 +24,7 @@ def informativeness(
     ] = 1500,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of every draw.")] = 0,
     device: options.Device = "auto",
+    trust: options.Trust = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:

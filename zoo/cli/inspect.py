@@ -21,6 +21,7 @@ def inspect(
     shape: options.Shapes = None,
     plugin: options.Plugins = None,
     lenient: options.Lenient = False,
+    trust: options.Trust = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:

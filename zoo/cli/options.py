@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from prototxt.preprocessing import Preprocessing
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Run the files without limits of memory and time.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the fillers.")]
 Shapes = Annotated[

@@ -66,6 +66,7 @@ def publish(
             help="onnxruntime-web's npm package; default: `npm pack` fetches it once.",
         ),
     ] = None,
+    trust: options.Trust = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:

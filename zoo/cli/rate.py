@@ -30,6 +30,7 @@ def rate(
         typer.Option("-o", metavar="DIR", help="Write rate.md, rate.json and rate.png."),
     ] = None,
     provider: options.ProviderOption = Provider.auto,
+    trust: options.Trust = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:

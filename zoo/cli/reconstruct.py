@@ -22,6 +22,7 @@ def reconstruct(
     mean: options.Mean = None,
     size: options.Size = None,
     provider: options.ProviderOption = Provider.auto,
+    trust: options.Trust = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:

@@ -48,6 +48,7 @@ def segment(
     shape: options.Shapes = None,
     seed: options.Seed = 0,
     provider: options.ProviderOption = Provider.auto,
+    trust: options.Trust = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:

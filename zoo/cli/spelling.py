@@ -52,6 +52,7 @@ OPTIONS = {
     "shapes": "--shape",
     "size": "--size",
     "split": "--split",
+    "trust": "--trust",
     "version": "--version",
     "weights": "--weights",
 }

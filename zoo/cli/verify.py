@@ -81,6 +81,7 @@ def verify(
             help="Run a model, or a folder's, in each of onnxruntime, openvino, opencv.",
         ),
     ] = None,
+    trust: options.Trust = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:

@@ -37,14 +37,15 @@ def decoder_stages(path: Path, blob: np.ndarray) -> list[Stage]:
     import onnx
 
     import runtime
+    from runtime.onnx_files import read_model
 
-    model = onnx.load(str(path))
+    model = read_model(path)
     names = [name for name in _decoder_blobs(model) if name]
     if not names:
         return []
     known = {value.name for value in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in known)
-    opened = runtime.load(model.SerializeToString(), "cpu")
+    opened = runtime.load(model.SerializeToString(), "cpu", name=str(path))
     found = opened.run({opened.inputs[0].name: blob[None]}, names)
     stages = []
     for name in names:

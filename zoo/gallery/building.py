@@ -13,7 +13,7 @@ from zoo.errors import HubError
 from zoo.gallery import demonstration, pages, vendor
 from zoo.gallery.photographs import read_photographs
 from zoo.hub.fields import Fields, parse, plain_name
-from zoo.hub.places import Hub, locked, read_index
+from zoo.hub.places import Hub, locked_folder, read_index
 from zoo.hub.pulling import at_hand
 from zoo.progress import OnProgress, counted, unheard
 
@@ -53,7 +53,7 @@ def build(
         shown.append(pages.model(hub, entry, photographs, site, bool(demos)))
         step()
     pages.overview(hub, shown, demos, site)
-    with locked(folder / ".lock", str(folder), "is the folder writable?"):
+    with locked_folder(folder):
         _write(folder, site)
     written = [name for name in site if name.endswith(".html")]
     written.sort(key=lambda name: (name.count("/"), name != "index.html", name))

@@ -75,14 +75,13 @@ def _parts(entry: Entry) -> tuple[File, File] | None:
 
 
 def _demo(entry: Entry, encoder_path: Path, decoder_path: Path) -> Demo:
-    import onnx
-
+    from runtime.onnx_files import read_model
     from zoo.paper import architectures
 
     how = entry.preprocessing
     assert how is not None and how.input_size is not None and entry.arch is not None
     assert isinstance(how.mean, tuple)
-    encoder, decoder = onnx.load(str(encoder_path)), onnx.load(str(decoder_path))
+    encoder, decoder = read_model(encoder_path), read_model(decoder_path)
     masks = [value.name for value in decoder.graph.input]
     image = decoder.graph.output[0].name
     features = _bring_back_features(encoder, decoder)

@@ -52,7 +52,7 @@ class Examined:
 def examine(path: Path) -> Examined:
     """Check an ONNX file, run it once on zeros, and describe it.
 
-    HubError in one line where it is not fit for a hub.
+    ZooError in one line where it is not fit for a hub.
     """
     model = _checked(path)
     beside = _external(model, path)
@@ -123,21 +123,13 @@ def _checked(path: Path) -> onnx.ModelProto:
     if not path.is_file():
         raise HubError("no such file", subject=path)
     import onnx
-    from google.protobuf.message import DecodeError
 
-    try:
+    from runtime.onnx_files import read_model, work
+
+    model = read_model(path, weights=False)
+    with work(path, "checked", "convert it again", read=path.stat().st_size):
         onnx.checker.check_model(str(path), full_check=True)
-        return onnx.load(str(path), load_external_data=False)
-    except (DecodeError, ValueError, OSError, onnx.checker.ValidationError) as error:
-        raise _no_model(path, error) from None
-    except onnx.shape_inference.InferenceError as error:
-        raise _no_model(path, error) from None
-
-
-def _no_model(path: Path, error: Exception) -> HubError:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    why = lines[0] if lines else type(error).__name__
-    return HubError(f"not a sound ONNX model: {why}", subject=path, remedy="convert it again")
+    return model
 
 
 def _external(model: onnx.ModelProto, path: Path) -> tuple[Path, ...]:
@@ -163,9 +155,15 @@ def _run(path: Path) -> Model:
     opened = runtime.load(path, "cpu")
     height, width = Preprocessing.from_metadata(opened.metadata).input_size or (128, 128)
     feeds = {
-        spec.name: np.zeros([_size(dim, height, width) for dim in spec.shape], spec.dtype)
+        spec.name: np.zeros([_size(dim, height, width) for dim in spec.shape], opened.numbers(spec))
         for spec in opened.inputs
     }
+    if not feeds:
+        raise HubError(
+            "has no inputs: it gives the same whatever it is fed",
+            subject=path,
+            remedy="give a network",
+        )
     for name, array in opened.run(feeds).items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise HubError(f"output {name!r} of zeros is not finite", subject=path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -137,11 +138,7 @@ def locked(
         lock = filelock.FileLock(path, timeout=LOCK_SECONDS)
         lock.acquire()
     except filelock.Timeout:
-        raise HubError(
-            f"another process has held {path} for {LOCK_SECONDS / 60:g} minutes",
-            subject=what,
-            remedy="wait for it, or end it",
-        ) from None
+        raise _held(path, what) from None
     except OSError as error:
         raise HubError(
             f"cannot be made: {error.strerror or error}", subject=path, remedy=hint
@@ -150,3 +147,39 @@ def locked(
         yield
     finally:
         lock.release()
+
+
+@contextlib.contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Hold a hub's folder, which is there, while it is written to.
+
+    The folder itself is locked, so that no file stays in it; on Windows, which cannot, one does.
+    """
+    if sys.platform == "win32":
+        with locked(folder / ".lock", str(folder), "is the folder writable?"):
+            yield
+        return
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise _held(folder, str(folder)) from None
+                time.sleep(0.05)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _held(path: Path, what: str) -> HubError:
+    return HubError(
+        f"another process has held {path} for {LOCK_SECONDS / 60:g} minutes",
+        subject=what,
+        remedy="wait for it, or end it",
+    )

@@ -22,7 +22,7 @@ from zoo.hub import index as schema
 from zoo.hub.examining import SAME, Examined, describe_file, examine
 from zoo.hub.fields import plain_name
 from zoo.hub.index import Entry, File, Index, Metric
-from zoo.hub.places import locked, read_index
+from zoo.hub.places import locked_folder, read_index
 
 
 @dataclass(frozen=True)
@@ -92,12 +92,11 @@ def publish(
     there_before = hub.is_dir()
     make_folder(hub)
     try:
-        with locked(hub / ".lock", str(hub), "is the folder writable?"):
+        with locked_folder(hub):
             entry, outcome = _store(hub, entry, sources)
     except BaseException:
         if not there_before:
             with contextlib.suppress(OSError):
-                (hub / ".lock").unlink()
                 hub.rmdir()
         raise
     return Published(entry, outcome, tuple(dict.fromkeys(filter(None, sentences))))

@@ -24,16 +24,19 @@ def summary(path: Path) -> dict[str, Any]:
     """
     import onnx
 
-    model = _read(path)
+    from runtime.onnx_files import read_model
+
+    # Large weights may lie in a file beside it; their numbers are not needed here.
+    model = read_model(path, weights=False)
     metadata = {item.key: item.value for item in model.metadata_props}
     sizes = _sizes(metadata)
-    concrete = _fixed(model, sizes)
+    concrete = _fixed(model, sizes, path)
     known = {
         info.name: _dims(info, sizes)
         for info in [*concrete.graph.value_info, *concrete.graph.output, *concrete.graph.input]
         if info.type.tensor_type.HasField("shape")
     }
-    known.update(_measured(concrete, known))
+    known.update(_measured(concrete, known, path))
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     counted: set[str] = set()
     nodes: list[dict[str, Any]] = []
@@ -84,28 +87,21 @@ def summary(path: Path) -> dict[str, Any]:
     }
 
 
-def _read(path: Path) -> onnx.ModelProto:
-    import onnx
-    from google.protobuf.message import DecodeError
-
-    try:
-        # Large weights may lie in a file beside it; their numbers are not needed here.
-        model = onnx.load(str(path), load_external_data=False)
-    except DecodeError as error:
-        raise ZooError("not an ONNX model", subject=path, remedy="convert it again") from error
-    if not model.graph.node:
-        raise ZooError("an ONNX model without any node", subject=path, remedy="convert it again")
-    return model
-
-
 def _sizes(metadata: dict[str, str]) -> dict[str, int]:
-    height, width = Preprocessing.from_metadata(metadata).input_size or (128, 128)
+    try:
+        stated = Preprocessing.from_metadata(metadata).input_size
+    except ZooError:  # it is shown as it is
+        stated = None
+    height, width = stated or (128, 128)
     return {**OPEN, "height": height, "width": width}
 
 
-def _fixed(model: onnx.ModelProto, sizes: dict[str, int]) -> onnx.ModelProto:
+def _fixed(model: onnx.ModelProto, sizes: dict[str, int], path: Path) -> onnx.ModelProto:
     """The model with its open dimensions filled in, and every shape that follows from them."""
     import onnx
+
+    from runtime import InferenceError
+    from runtime.onnx_files import infer_shapes
 
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
@@ -118,17 +114,18 @@ def _fixed(model: onnx.ModelProto, sizes: dict[str, int]) -> onnx.ModelProto:
         info.type.tensor_type.ClearField("shape")
     del copy.graph.value_info[:]
     try:
-        return onnx.shape_inference.infer_shapes(copy, data_prop=True)
-    except (onnx.shape_inference.InferenceError, ValueError):
+        return infer_shapes(copy, path)
+    except InferenceError:
         return copy  # custom operators and the like: shapes stay unknown
 
 
 def _measured(
-    model: onnx.ModelProto, known: dict[str, list[int | str]]
+    model: onnx.ModelProto, known: dict[str, list[int | str]], path: Path
 ) -> dict[str, list[int | str]]:
     """The shapes that inference does not find, taken from one run on zeros.
 
-    It knows no MaxUnpool with a computed shape. Nothing where the model does not run here.
+    It knows no MaxUnpool with a computed shape. Nothing where the model does not run here, nor of
+    one with loops, branches or functions, which may run for ever.
     """
     import numpy as np
     import onnx
@@ -139,23 +136,31 @@ def _measured(
     unknown = [
         name for name in made if name not in known or len(_numbers(known[name])) < len(known[name])
     ]
-    if not unknown:
+    if not unknown or model.functions or any(map(has_body, model.graph.node)):
         return {}
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     del copy.graph.output[:]
     copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in unknown)
     try:
-        opened = runtime.load(copy.SerializeToString(), "cpu")
+        opened = runtime.load(copy.SerializeToString(), "cpu", name=str(path))
         feeds = {
             spec.name: np.zeros(
-                [dim if isinstance(dim, int) else 1 for dim in spec.shape], spec.dtype
+                [dim if isinstance(dim, int) else 1 for dim in spec.shape], opened.numbers(spec)
             )
             for spec in opened.inputs
         }
         return {name: list(array.shape) for name, array in opened.run(feeds).items()}
-    except runtime.InferenceError:
+    except (ZooError, MemoryError):
         return {}
+
+
+def has_body(node: onnx.NodeProto) -> bool:
+    """Whether a node has a graph of its own: Loop, Scan, If."""
+    import onnx
+
+    kinds = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
+    return any(attribute.type in kinds for attribute in node.attribute)
 
 
 def _dims(info: onnx.ValueInfoProto, sizes: dict[str, int]) -> list[int | str]:
@@ -169,9 +174,12 @@ def value(info: onnx.ValueInfoProto) -> dict[str, Any]:
     """An input or output: name, shape (an open dimension as its symbol), dtype."""
     import onnx
 
-    kind = info.type.tensor_type
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
-    return {"name": info.name, "shape": _dims(info, {}), "dtype": str(dtype)}
+    kind = info.type.WhichOneof("value") or "unknown"
+    try:
+        dtype = str(onnx.helper.tensor_dtype_to_np_dtype(info.type.tensor_type.elem_type))
+    except KeyError:  # no tensor, or of a type that ONNX has not
+        dtype = kind.removesuffix("_type")
+    return {"name": info.name, "shape": _dims(info, {}), "dtype": dtype}
 
 
 def _macs(
@@ -180,6 +188,8 @@ def _macs(
     """Multiply-adds, None where a shape that they depend on is unknown; 0 for other operators."""
     if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
         return 0
+    if len(node.input) < 2 or not node.output:
+        return None
     name = node.input[1]
     weight = list(stored[name].dims) if name in stored else known.get(name)
     place = node.input[0] if node.op_type == "ConvTranspose" else node.output[0]

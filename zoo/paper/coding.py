@@ -51,8 +51,12 @@ class Coder:
 
     def picture(self, masks: list[np.ndarray], height: int, width: int) -> np.ndarray:
         """The masks of an image of that size -> H×W×3 uint8 BGR."""
+        from runtime.evaluation import check_image
+
         padded = self._padded(height, width)
         found = self.network.decode(masks, *padded)[0]
+        image = np.broadcast_to(np.float32(0), (3, *padded))
+        check_image(found, image, self.network.decoder, "these switches")
         return self._feeder(padded).picture(found)[:height, :width]
 
     def _feeder(self, padded: tuple[int, int]) -> Feeder:

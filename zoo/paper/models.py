@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prototxt.errors import Argument, Sentence, UsageError
+from prototxt.errors import Argument, Sentence, UsageError, ZooError
 from zoo.errors import HubError
 from zoo.paper import architectures
 
@@ -87,12 +87,17 @@ def open_model(
 ) -> ImageModel:
     """Load a model; `mean` and `size` (height, width) go before what its metadata state.
 
-    InferenceError where it takes something else than one image.
+    ZooError where it takes something else than one image, or states an arch that is none.
     """
     import runtime
     from converters.metadata import untrained
 
     model = runtime.load(path, provider)
+    arch = model.metadata.get("zoo.arch")
+    try:
+        architectures.channels(arch or BEST)
+    except UsageError as error:  # nobody's usage is wrong
+        raise ZooError(f"its zoo.arch: {error}", subject=path) from None
     fixed = runtime.fixed_size(model)
     how, plane, resolved = runtime.resolve(model.metadata, mean=mean, size=size, fixed=fixed)
     said = (*resolved, model.note, untrained(model.metadata))

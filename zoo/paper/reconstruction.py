@@ -33,6 +33,7 @@ def reconstruct(
     The RMSE is taken before the result is rounded and clipped to a picture, as the paper does.
     """
     import runtime
+    from runtime.evaluation import check_image
     from runtime.feeding import planes
 
     feeder = runtime.Feeder(model, mean, size)
@@ -40,6 +41,7 @@ def reconstruct(
     name = runtime.image_output(model)
     made = model.run({model.inputs[0].name: feeder.feed(image)[None]}, [name])[name]
     result = planes(model, name, made)[0]
+    check_image(result, blob, model, "an image")
     measure = runtime.RMSE()
     measure.add(result[None] / feeder.scale, blob[None] / feeder.scale)
     return Reconstruction(feeder.picture(blob), feeder.picture(result), measure.value)

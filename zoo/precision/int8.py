@@ -37,6 +37,10 @@ def quantized(model: onnx.ModelProto, wide: Collection[str], feeds: Feeds) -> on
     range that over `feeds`. Inputs and outputs stay float32, and so does what `wide` nodes read.
     """
     import onnx
+
+    from runtime.onnx_files import onnxruntime
+
+    onnxruntime()  # set up before any of it is loaded
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     prepared = parted(model, wide)

@@ -1,0 +1,192 @@
+"""Limited processes: what ends them, who says so, and what they leave."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from runtime import InferenceError, limits
+from runtime.limits import short_of_memory
+from runtime.onnx_files import told, work
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+ROOT = Path(__file__).resolve().parents[2]
+
+SCRIPT = """
+import os, signal, sys, tempfile, time
+from runtime import limits
+from prototxt.errors import ZooError
+
+limits.SECONDS, limits.PATIENCE = 0.3, 5
+try:
+    status = limits.supervised()
+except ZooError as error:
+    print(error, flush=True)
+    sys.exit(1)
+if status is not None:
+    sys.exit(status)
+
+def spin(seconds=60):
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+{body}
+"""
+
+
+def started(body: str, folder: Path) -> subprocess.Popen[str]:
+    """Python, of which the body runs limited; its temporary files are in the folder."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(folder)}
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT.replace("{body}", body)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+def run(body: str, folder: Path) -> tuple[int, str]:
+    process = started(body, folder)
+    out, _ = process.communicate(timeout=60)
+    assert list(folder.iterdir()) == []
+    return process.returncode, out.strip()
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ("sys.exit(3)", 3, ""),
+        ("spin(0.6); print('done')", 0, "done"),  # by itself it may take what time it will
+        (
+            "with limits.clock('m.onnx', 'run'): spin()",
+            1,
+            "m.onnx: takes more than 0 seconds of processor time to be run; "
+            "if you trust it, give trust",
+        ),
+        (
+            "with limits.clock('m.onnx', 'loaded'): time.sleep(60)",
+            1,
+            "m.onnx: takes more than 2 seconds to be loaded; if you trust it, give trust",
+        ),
+        ("with limits.clock('m.onnx', 'run', fed=1 << 20): spin(0.6); print('done')", 0, "done"),
+        ("with limits.clock('m.onnx', 'run'): pass\nspin(0.6); print('done')", 0, "done"),
+        (
+            "with limits.clock('m.onnx', 'run'): os.kill(os.getpid(), signal.SIGSEGV)",
+            1,
+            "m.onnx: cannot be run: the process was ended by SIGSEGV",
+        ),
+        (
+            "os.abort()",
+            1,
+            "the command was ended by SIGABRT; a file that it reads may be damaged",
+        ),
+        (
+            "with limits.clock('m.onnx', 'run'): os.kill(os.getpid(), signal.SIGKILL)",
+            1,
+            "m.onnx: cannot be run: the process was ended by SIGKILL, as the system does when "
+            "memory is short",
+        ),
+        ("tempfile.mkdtemp(); os.abort()", 1, "the command was ended by SIGABRT; a file that it "
+         "reads may be damaged"),
+    ],
+)  # fmt: skip
+def test_what_ends_it(body: str, status: int, said: str, tmp_path: Path) -> None:
+    assert run(body, tmp_path) == (status, said)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds to it")
+def test_memory(tmp_path: Path) -> None:
+    body = """
+from runtime.onnx_files import work
+try:
+    with work("m.onnx", "run"):
+        bytearray(5 << 30)
+except ZooError as error:
+    print(error)
+with limits.allowance(1 << 28):
+    try:
+        bytearray(1 << 29)
+    except MemoryError:
+        print("less")
+print(len(bytearray(1 << 29)))
+"""
+    status, said = run(body, tmp_path)
+    most, less, size = said.splitlines()
+    assert most.startswith("m.onnx: needs more than the 3.")
+    assert most.endswith(" GiB of memory that it may have to be run; if you trust it, give trust")
+    assert (status, less, size) == (0, "less", str(1 << 29))
+
+
+def test_signals_are_handed_on(tmp_path: Path) -> None:
+    process = started("print(os.getpid(), flush=True); time.sleep(60)", tmp_path)
+    assert process.stdout is not None
+    child = int(process.stdout.readline())
+    process.terminate()
+    assert process.wait(30) == -signal.SIGTERM
+    process.stdout.close()
+    assert ended(child)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_ends_with_its_parent(tmp_path: Path) -> None:
+    process = started("print(os.getpid(), flush=True); time.sleep(60)", tmp_path)
+    assert process.stdout is not None
+    child = int(process.stdout.readline())
+    process.kill()
+    process.wait(30)
+    process.stdout.close()
+    assert ended(child)
+
+
+def ended(process: int) -> bool:
+    """Whether it is gone within some seconds; one that nobody waits for counts as gone."""
+    for _ in range(200):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            os.kill(process, 0)
+            stat = Path(f"/proc/{process}/stat")
+            if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z":
+                time.sleep(0.05)
+                continue
+        return True
+    return False
+
+
+def test_without_limits_there_is_no_clock() -> None:
+    assert limits._last_words is None
+    with limits.clock("m.onnx", "run"), limits.allowance(0):
+        assert signal.getitimer(signal.ITIMER_PROF) == (0, 0)
+        assert len(bytearray(1 << 24)) == 1 << 24
+    assert str(limits.too_large("m.onnx", "run")) == (
+        "m.onnx: needs more memory than there is to be run; give smaller images, or fewer at a time"
+    )
+
+
+def test_a_library_s_error_is_one_line() -> None:
+    with pytest.raises(InferenceError) as caught, work("m.onnx", "loaded", "mend it"):
+        raise RuntimeError(
+            "[ONNXRuntimeError] : 1 : FAIL : Load model from m.onnx failed:Node (c) Op (Conv) "
+            "[ShapeInferenceError] wrong\nmore"
+        )
+    said = "m.onnx: cannot be loaded: Node (c) Op (Conv) [ShapeInferenceError] wrong; mend it"
+    assert str(caught.value) == said
+    with pytest.raises(InferenceError) as caught, work("m.onnx", "run"):
+        raise KeyError
+    assert str(caught.value) == "m.onnx: cannot be run: KeyError"
+    with pytest.raises(InferenceError) as caught, work("m.onnx", "run"):
+        raise RuntimeError("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : std::bad_alloc")
+    assert str(caught.value).startswith("m.onnx: needs more memory than there is to be run; ")
+
+
+def test_how_libraries_say_that_memory_is_short() -> None:
+    assert short_of_memory(MemoryError())
+    assert short_of_memory(RuntimeError("(-4:Insufficient memory) Failed to allocate 3 bytes"))
+    assert not short_of_memory(ValueError("could not convert string to float"))
+    assert told(ValueError("")) == "ValueError"
