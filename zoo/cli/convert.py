@@ -260,8 +260,10 @@ def _cost(cost: Cost) -> list[tuple[str, Any]]:
         pairs.append(("switches", f"{formatting.count(cost.flipped)} of {counted} flipped"))
     if cost.rmse is not None:
         pairs.append(("RMSE", f"{cost.rmse[0]:.5f}, then {cost.rmse[1]:.5f}"))
-    if cost.top1 is not None:
-        pairs.append(("same class", f"in {cost.top1:.1%} of the images"))
+    if cost.same_class is not None:
+        pairs.append(("same class", f"in {cost.same_class:.1%} of the images"))
+    if cost.worse:
+        pairs.append(("worse", list(cost.worse)))
     return [
         *pairs,
         ("bytes", f"{formatting.size(before)}, then {formatting.size(after)}"),

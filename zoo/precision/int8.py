@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zoo.precision.kept import LEARNED, types
+from zoo.precision.kept import LEARNED, Wiring, types
 
 if TYPE_CHECKING:
     import onnx
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["learned", "quantized"]
 
 Feeds = Sequence[Mapping[str, np.ndarray]]
+Neighbours = Callable[["onnx.NodeProto"], list["onnx.NodeProto"]]
 
-FOLLOWING = frozenset("Relu Clip MaxPool AveragePool GlobalAveragePool Concat Add".split())
-"""Operators that are quantized as well: those that stand between layers with weights."""
+ACTIVATIONS = frozenset("Relu Clip".split())
+FOLLOWING = ACTIVATIONS | {"MaxPool", "AveragePool", "GlobalAveragePool", "Concat", "Add"}
+"""Operators that are quantized as well where they stand between layers in int8."""
 
 
 def learned(model: onnx.ModelProto, wide: Collection[str]) -> list[str]:
@@ -39,6 +41,7 @@ def quantized(model: onnx.ModelProto, wide: Collection[str], feeds: Feeds) -> on
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
+    wide = {*wide, *idle(model, wide)}
     prepared = parted(model, wide)
     prepared = onnx.shape_inference.infer_shapes(prepared)
     # Otherwise ONNX Runtime advises to prepare the model: shapes are inferred, layers folded.
@@ -63,6 +66,37 @@ def quantized(model: onnx.ModelProto, wide: Collection[str], feeds: Feeds) -> on
     result.producer_name, result.producer_version = model.producer_name, model.producer_version
     del result.graph.value_info[:]
     return result
+
+
+def idle(model: onnx.ModelProto, wide: Collection[str]) -> set[str]:
+    """The nodes of `FOLLOWING` that stand between no layers in int8: rounding there saves nothing.
+
+    An activation is a part of the layer before it, whatever follows.
+    """
+    wiring, narrow = Wiring(model), set(learned(model, wide))
+
+    def borders(node: onnx.NodeProto, neighbours: Neighbours) -> bool:
+        """Whether one of the layers with weights nearest to a node is in int8."""
+        stack, seen = [node], set()
+        while stack:
+            for other in neighbours(stack.pop()):
+                if other.op_type in LEARNED:
+                    if other.name in narrow:
+                        return True
+                elif other.name not in seen:
+                    seen.add(other.name)
+                    stack.append(other)
+        return False
+
+    return {
+        node.name
+        for node in model.graph.node
+        if node.op_type in FOLLOWING
+        and not (
+            borders(node, wiring.before)
+            and (node.op_type in ACTIVATIONS or borders(node, wiring.behind))
+        )
+    }
 
 
 class Reader:
