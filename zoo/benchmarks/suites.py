@@ -106,8 +106,9 @@ def settings_of(
     if quick:
         given["turn"] = 0.01
     if suite == "precision":
-        sizes = {"side": 32} if quick else {}
-        return precision.Settings(**given, **sizes, **photographs.told())
+        if quick:
+            given["side"] = 32
+        return precision.Settings(**given, **photographs.told())
     if quick:
         given["matrix"] = 128
     if suite == "train":

@@ -127,7 +127,8 @@ def test_a_network_of_ones_own(zoo, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text(LABELS)
     data = zoo(
         "bench", "--suite", "precision", "--net", net, "--weights", weights, "--mean",
-        "100,110,120", "--labels", "labels.txt", "--data", photos, "--quick", "--threads", 1, "--json",
+        "100,110,120", "--labels", "labels.txt", "--data", photos, "--quick", "--threads", 1,
+        "--json",
     ).json  # fmt: skip
     rows = data["suites"][0]["rows"]
     assert [row["precision"] for row in rows] == ["float32", "float16", "int8"]

@@ -165,7 +165,7 @@ def test_what_got_worse_is_told(found: Cost, said: list[str]) -> None:
 
 @pytest.mark.slow
 def test_a_published_detector(shared: Path) -> None:
-    """It is its first layers whose channels share a range badly: eight of 52 are two thirds of it."""
+    """Its first layers' channels share a range badly: eight of 52 are two thirds of the loss."""
     folder = shared / "caffe" / "trained" / "rfb"
     how = prototxt.Preprocessing("127,127,127", scale=1 / 128, channel_order="RGB")
     conversion = converters.convert(
