@@ -56,7 +56,8 @@ TARGETS = {
         Target("cuda", CUDA, "ONNX Runtime's CUDA provider", "run: tests/gpu"),
         Target("opencv", PORTABLE, "OpenCV 5 (cv2.dnn)", "run: tests/runtimes"),
         Target("openvino", PORTABLE, "OpenVINO", "run: tests/runtimes"),
-        Target("webgpu", PORTABLE, "onnxruntime-web", "read: its webgpu-operators.md"),
+        Target("wasm", PORTABLE, "onnxruntime-web, WebAssembly", "run: tests/runtimes, in node"),
+        Target("webgpu", PORTABLE, "onnxruntime-web, WebGPU", "read: its webgpu-operators.md"),
         Target("tensorrt", PORTABLE, "TensorRT", "read: onnx-tensorrt's operators.md, 8.4"),
         Target("coreml", PORTABLE, "Core ML, by ONNX Runtime's provider", "by the form alone"),
     )

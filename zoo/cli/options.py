@@ -138,6 +138,7 @@ class Target(StrEnum):
     cuda = "cuda"
     opencv = "opencv"
     openvino = "openvino"
+    wasm = "wasm"
     webgpu = "webgpu"
     tensorrt = "tensorrt"
     coreml = "coreml"

@@ -16,7 +16,7 @@ from zoo.precision.kept import LEARNED, Wiring, types
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["learned", "quantized"]
+__all__ = ["idle", "learned", "quantized", "weightless"]
 
 Feeds = Sequence[Mapping[str, np.ndarray]]
 Neighbours = Callable[["onnx.NodeProto"], list["onnx.NodeProto"]]
@@ -30,6 +30,18 @@ def learned(model: onnx.ModelProto, wide: Collection[str]) -> list[str]:
     """The layers with weights that would be quantized, by the names of their nodes."""
     nodes = model.graph.node
     return [node.name for node in nodes if node.op_type in LEARNED and node.name not in wide]
+
+
+def weightless(model: onnx.ModelProto) -> set[str]:
+    """The layers whose weights are all zero, by the names of their nodes.
+
+    They give their bias alone, which int8 would round to the steps of a scale that means nothing.
+    """
+    import onnx
+
+    zero = {t.name for t in model.graph.initializer if not onnx.numpy_helper.to_array(t).any()}
+    nodes = model.graph.node
+    return {node.name for node in nodes if node.op_type in LEARNED and node.input[1] in zero}
 
 
 def quantized(model: onnx.ModelProto, wide: Collection[str], feeds: Feeds) -> onnx.ModelProto:
