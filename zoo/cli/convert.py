@@ -102,7 +102,12 @@ def convert(
         typer.Option("--raw", help="Stop before the layer that makes detections (SSD, YOLO)."),
     ] = False,
     opset: Annotated[
-        int | None, typer.Option("--opset", help="ONNX opset, 13 to 26; default 18.")
+        str | None,
+        typer.Option(
+            "--opset",
+            metavar="N|latest",
+            help="ONNX opset, 13 to 26; latest: the last that ONNX Runtime has; default 18.",
+        ),
     ] = None,
     external_data: Annotated[
         bool,
@@ -163,7 +168,7 @@ def convert(
         preprocessing=given,
         fold_preprocessing=fold_preprocessing,
         target=target.value,
-        opset=opset,
+        opset=options.parse_opset(opset),
         fold=not no_fold,
         split=split,
         external_data=external_data,
