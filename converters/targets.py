@@ -48,6 +48,7 @@ class Target:
 
 
 RUN = "run: tests/runtimes, tests/gpu"
+GALLERY = "run: tests/zoo/gallery, one network, GPU imitated; read: its webgpu-operators.md"
 TARGETS = {
     target.name: target
     for target in (
@@ -56,7 +57,8 @@ TARGETS = {
         Target("cuda", CUDA, "ONNX Runtime's CUDA provider", "run: tests/gpu"),
         Target("opencv", PORTABLE, "OpenCV 5 (cv2.dnn)", "run: tests/runtimes"),
         Target("openvino", PORTABLE, "OpenVINO", "run: tests/runtimes"),
-        Target("webgpu", PORTABLE, "onnxruntime-web", "read: its webgpu-operators.md"),
+        Target("wasm", PORTABLE, "onnxruntime-web, WebAssembly", "run: tests/runtimes, in node"),
+        Target("webgpu", PORTABLE, "onnxruntime-web, WebGPU", GALLERY),
         Target("tensorrt", PORTABLE, "TensorRT", "read: onnx-tensorrt's operators.md, 8.4"),
         Target("coreml", PORTABLE, "Core ML, by ONNX Runtime's provider", "by the form alone"),
     )

@@ -26,6 +26,7 @@ from prototxt.preprocessing import Preprocessing
 
 from .errors import InferenceError
 from .evaluation import image_output
+from .feeding import refuse_half
 from .onnx_files import infer_shapes, read_model, work
 from .session import IOSpec, Model, load
 
@@ -266,6 +267,7 @@ class Signature:
                 subject=source,
                 remedy="give a network whole, not its half",
             )
+        refuse_half(self.inputs, self.outputs, source)
         if self.inputs[0].dtype != "float32":
             raise InferenceError(
                 f"takes {self.inputs[0].dtype} pixels, not the blob that they make",

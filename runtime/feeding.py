@@ -8,7 +8,7 @@ What it was asked to rebuild is the blob, in both cases.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -67,8 +67,9 @@ def blob_shape(model: Model) -> tuple[int | str, ...] | None:
 def fixed_size(model: Model) -> Size | None:
     """The height and width that a model's image input fixes, None where it takes any.
 
-    InferenceError where it takes something else than one image.
+    InferenceError where it takes something else than one image, or anything is float16.
     """
+    refuse_half(model.inputs, model.outputs, model.source)
     shape = image_shape(model) if len(model.inputs) == 1 else None
     if shape is None:
         listed = ", ".join(spec.name for spec in model.inputs)
@@ -79,6 +80,20 @@ def fixed_size(model: Model) -> Size | None:
         )
     height, width = shape[2:]
     return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+
+
+def refuse_half(inputs: Sequence[IOSpec], outputs: Sequence[IOSpec], source: str) -> None:
+    """InferenceError where an input or output is float16."""
+    for side, specs in (("input", inputs), ("output", outputs)):
+        for spec in specs:
+            if spec.dtype == "float16":
+                raise InferenceError(
+                    f"its {side} {spec.name} is float16, and images go in and out as float32",
+                    subject=source,
+                    remedy=Sentence(
+                        "convert it with ", Argument("precision", "float16"), ", which keeps both"
+                    ),
+                )
 
 
 def resolve(

@@ -95,7 +95,12 @@ def deprocess(blob: np.ndarray, mean: np.ndarray) -> np.ndarray:
     return rounded.astype(np.uint8).transpose(1, 2, 0)
 
 
+def sample_paths() -> list[Path]:
+    """scikit-image's free photographs, which come with the package."""
+    folder = Path(__file__).parent / "samples"
+    return [folder / name for name in SAMPLES]
+
+
 def sample_images() -> list[tuple[str, np.ndarray]]:
     """(name, H×W×3 uint8 BGR) of scikit-image's free photographs, which come with the package."""
-    folder = Path(__file__).parent / "samples"
-    return [(Path(name).stem, read_image(folder / name)) for name in SAMPLES]
+    return [(path.stem, read_image(path)) for path in sample_paths()]

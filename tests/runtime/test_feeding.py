@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from onnx import helper, numpy_helper
@@ -86,3 +88,23 @@ def test_a_model_of_blobs_is_cut_where_its_metadata_tell_the_size_before() -> No
 )
 def test_image_shape(shape: list[int | str], pixels: bool, wanted: object) -> None:
     assert runtime.image_shape(model(shape, pixels)) == wanted
+
+
+@pytest.mark.parametrize(("kinds", "side"), [((10, 1), "input x"), ((1, 10), "output y")])
+def test_float16_at_the_borders_is_refused(
+    kinds: tuple[int, int], side: str, tmp_path: Path
+) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Cast", ["x"], ["y"], to=kinds[1])],
+        "g",
+        [helper.make_tensor_value_info("x", kinds[0], ["n", 3, "h", "w"])],
+        [helper.make_tensor_value_info("y", kinds[1], ["n", 3, "h", "w"])],
+    )
+    path = tmp_path / "half.onnx"
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    path.write_bytes(made.SerializeToString())
+    said = f"its {side} is float16, and images go in and out as float32; convert it with"
+    for read in (lambda: runtime.fixed_size(runtime.load(path, "cpu")),
+                 lambda: runtime.load_encoder_decoder(path, "cpu")):  # fmt: skip
+        with pytest.raises(runtime.InferenceError, match=said):
+            read()

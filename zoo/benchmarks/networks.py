@@ -14,14 +14,18 @@ from prototxt.wire import encoded
 
 if TYPE_CHECKING:
     from converters import Graph
+    from prototxt.preprocessing import Preprocessing
 
 __all__ = [
     "Files",
     "arches",
+    "caffe_files",
     "caffenet",
     "classifier",
     "convert",
     "drawn_caffemodel",
+    "embedded",
+    "embedded_preprocessing",
     "tunnel",
     "vgg16",
 ]
@@ -208,23 +212,56 @@ def tunnel(arch: str, side: int, folder: Path, target: str = "cpu") -> Files:
     """
     import onnx
 
+    from .naive import naive_export
+
+    files, graph = caffe_files(arch, side, folder)
+    convert(files, target)
+    onnx.save(naive_export(graph), files.naive)
+    return files
+
+
+def caffe_files(name: str, side: int, folder: Path) -> tuple[Files, Graph]:
+    """A network of the paper, as `8_8_8` or `8_8_8-learned`: definition and caffemodel alone."""
     import converters
     import prototxt
     from zoo.paper import architectures
 
-    from .naive import naive_export
-
-    files = Files(folder, arch)
-    text = architectures.definition(arch, side)
+    files = Files(folder, name)
+    text = architectures.definition(architectures.arch_of(name), side)
     files.net.write_text(text)
     graph = converters.convert(files.net).graph
-    take_weights(graph, arch)
+    take_weights(graph, name)
     types = {node.name: node.type for node in graph.nodes}
     blobs = {node.name: node.blobs for node in graph.nodes if node.blobs}
-    prototxt.write_weights(files.caffemodel, blobs, types, arch)
-    convert(files, target)
-    onnx.save(naive_export(graph), files.naive)
-    return files
+    prototxt.write_weights(files.caffemodel, blobs, types, name)
+    return files, graph
+
+
+def embedded() -> list[str]:
+    """The paper's networks that come with the package, by name, in the order of its Table II."""
+    from zoo import hub
+    from zoo.hub.places import EMBEDDED
+    from zoo.paper.architectures import ARCHES, model_name
+
+    known = {entry.name for entry in hub.open_hub(EMBEDDED, offline=True).index.models}
+    names = [model_name(arch, encoder) for encoder in ("random", "learned") for arch in ARCHES]
+    return [name for name in names if name in known]
+
+
+def embedded_preprocessing(name: str) -> Preprocessing:
+    """How images are fed to a network that comes with the package; nothing is known of others."""
+    import onnx
+
+    from prototxt.preprocessing import Preprocessing
+    from zoo import hub
+    from zoo.errors import HubError
+    from zoo.hub.places import EMBEDDED
+
+    try:
+        model = onnx.load(hub.locate(name, EMBEDDED, offline=True))
+    except HubError:
+        return Preprocessing()
+    return Preprocessing.from_metadata({p.key: p.value for p in model.metadata_props})
 
 
 def take_weights(graph: Graph, arch: str) -> None:

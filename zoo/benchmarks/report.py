@@ -12,7 +12,7 @@ from .machine import describe
 
 __all__ = ["COLUMNS", "SUITES", "document", "markdown", "table"]
 
-SUITES = ("convert", "run", "train")
+SUITES = ("convert", "run", "train", "precision")
 
 Column = tuple[str, str, Callable[[Any], Any]]
 """Its heading, the key of a row, how the value is shown."""
@@ -42,6 +42,22 @@ def mib(value: float) -> str:
     return f"{value / (1 << 20):,.0f}"
 
 
+def kib(value: float) -> str:
+    return f"{value / 1024:,.0f}"
+
+
+def five(value: float) -> str:
+    return f"{value:.5f}"
+
+
+def signed(value: float) -> str:
+    return f"{value:+.5f}"
+
+
+def digits(value: float) -> str:
+    return f"{value:.3g}"
+
+
 def yes(value: bool) -> str:
     return "yes" if value else "no"
 
@@ -54,6 +70,9 @@ SPEED: tuple[Column, ...] = (
     ("ratio", "ratio", times),
     ("images/s", "images_per_second", whole),
 )
+
+CONTESTANTS = ("contestant", "precision")
+"""The keys of a row that say who is measured."""
 
 COLUMNS: dict[str, tuple[Column, ...]] = {
     "run": (
@@ -74,6 +93,22 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         ("MiB", "peak_rss", mib),
         ("MiB/file", "memory_ratio", times),
         ("within", "within", yes),
+    ),
+    "precision": (
+        NAMED[0],
+        BATCH,
+        ("precision", "precision", plain),
+        ("layers", "layers", plain),
+        ("float32", "kept", plain),
+        ("KiB", "bytes", kib),
+        *SPEED[:2],
+        ("judged by", "measure", plain),
+        ("value", "value", five),
+        ("change", "change", signed),
+        ("flipped", "flipped", plain),
+        ("largest", "largest", digits),
+        ("mean", "mean", digits),
+        ("of", "magnitude", digits),
     ),
     "train": (
         NAMED[0],
@@ -108,7 +143,7 @@ def table(found: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
     for row in found["rows"]:
         cells = ["" if row[key] is None else show(row[key]) for _, key, show in columns]
         if row.get("absent"):
-            place = [key for _, key, _ in columns].index("contestant")
+            place = next(i for i, (_, key, _) in enumerate(columns) if key in CONTESTANTS)
             cells[place] = f"{cells[place]}: {row['absent']}"
         rows.append(cells)
     return [heading for heading, _, _ in columns], rows
@@ -117,7 +152,7 @@ def table(found: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
 def markdown(found: Mapping[str, Any]) -> str:
     """The table, and below it the machine."""
     headings, rows = table(found)
-    texts = {"network", "contestant", "page cache", "within"}
+    texts = {"network", "contestant", "precision", "judged by", "page cache", "within"}
     rule = ["---" if heading in texts else "---:" for heading in headings]
     lines = [f"| {' | '.join(map(str, line))} |" for line in (headings, rule, *rows)]
     return "\n".join([*lines, "", about(found), ""])
@@ -127,8 +162,14 @@ def about(found: Mapping[str, Any]) -> str:
     """One sentence on where and how it was measured."""
     machine, settings = found["machine"], found["settings"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    over = ""
+    if found["suite"] == "precision":
+        over = (
+            f"accuracy over {settings['images']} images of {settings['data']}, calibrated on "
+            f"{settings['calibration_images']} of {settings['calibrated_on']}; "
+        )
     return (
-        f"{', '.join([*machine['gpus'], machine['processor']])}, {machine['cores']} cores, "
+        f"{over}{', '.join([*machine['gpus'], machine['processor']])}, {machine['cores']} cores, "
         f"{settings['threads']} threads, "
         f"load {machine['load']} when it began; medians of {settings['rounds']} rounds; {versions}."
     )

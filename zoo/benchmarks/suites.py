@@ -10,16 +10,21 @@ from typing import Any
 
 from prototxt.errors import Argument, Sentence, UsageError
 from prototxt.files import atomic_write_all
-from zoo.benchmarks import converting, machine, networks, report, running, training
+from zoo.benchmarks import converting, machine, networks, precision, report, running, training
 from zoo.paper import architectures
 
 __all__ = ["check", "measure", "write"]
 
 
-def check(arches: Sequence[str], provider: str, folder: Path | None) -> None:
+def check(suites: Sequence[str], arches: Sequence[str], provider: str, folder: Path | None) -> None:
     """UsageError for what cannot be measured, or written to."""
     for name in arches:
-        architectures.channels(name)
+        arch = architectures.arch_of(name)
+        if arch != name and "train" in suites:
+            raise UsageError(
+                Sentence(Argument("arch", name), " is not for the suite train"),
+                remedy=f"give {arch}",
+            )
     if provider == "auto":
         raise UsageError(
             Sentence(Argument("provider"), " auto: say which one is measured"), remedy="cpu or cuda"
@@ -41,20 +46,31 @@ def measure(
     quick: bool = False,
     large: bool = False,
     opencv: Path | None = None,
+    photographs: precision.Photographs | None = None,
+    network: precision.Network | None = None,
     on_round: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
     """Measure one of `report.SUITES`; a document as `report.document` makes it.
 
     `threads` are by default one for each core, `arches` the paper's, `batches` 1 and 16; `quick`
-    takes small networks and few rounds. `opencv` is a folder with OpenCV 4. `on_round` is called
-    after each turn of a contestant.
+    takes small networks and few rounds. `opencv` is a folder with OpenCV 4. The suite `precision`
+    measures over `photographs`, by default sample ones, in batches of 1 by default, `network` as
+    well, or alone where no `arches` are named. `on_round` is called after each turn of everyone.
     """
     load = machine.describe()["load"]
+    photographs = photographs or precision.Photographs.of()
     settings = settings_of(
-        suite, threads or machine.cores(), rounds, provider, quick, large, opencv
+        suite, threads or machine.cores(), rounds, provider, quick, large, opencv, photographs
     )
-    with tempfile.TemporaryDirectory() as folder:
-        rows = rows_of(suite, Path(folder), arches, batches, settings, quick, on_round)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if suite == "precision":
+            every = networks.embedded()[: 1 if quick else None] if network is None else []
+            rows = precision.run(
+                folder, arches or every, network, batches or [1], photographs, settings, on_round
+            )
+        else:
+            rows = rows_of(suite, folder, arches, batches, settings, quick, on_round)
     return report.document(suite, vars(settings), rows, load)
 
 
@@ -77,6 +93,7 @@ def settings_of(
     quick: bool,
     large: bool,
     opencv: Path | None,
+    photographs: precision.Photographs,
 ) -> Any:
     """How a suite is to be measured."""
     given: dict[str, Any] = {"threads": threads}
@@ -87,7 +104,13 @@ def settings_of(
         return converting.Settings(**given, **tiny, large=large and not quick)
     given["provider"] = provider
     if quick:
-        given |= {"turn": 0.01, "matrix": 128}
+        given["turn"] = 0.01
+    if suite == "precision":
+        if quick:
+            given["side"] = 32
+        return precision.Settings(**given, **photographs.told())
+    if quick:
+        given["matrix"] = 128
     if suite == "train":
         few: dict[str, Any] = {"batch": 2, "images": 5} if quick else {}
         return training.Settings(**given, **few)

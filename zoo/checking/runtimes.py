@@ -20,6 +20,7 @@ import numpy as np
 
 from prototxt.errors import Argument, Sentence, UsageError, ZooError
 from prototxt.preprocessing import Preprocessing
+from zoo.checking import web_runtime
 from zoo.checking.comparison import TOLERANCE, Blobs, Comparison, compare
 from zoo.processes import environment
 
@@ -204,6 +205,16 @@ def opencv(model: str, feeds: Blobs) -> tuple[str, Blobs]:
     return cv2.__version__, dict(zip(names, net.forward(names), strict=True))
 
 
+def onnxruntime_web(model: str, feeds: Blobs) -> tuple[str, Blobs]:
+    """onnxruntime-web's WebAssembly, under node."""
+    if why := web_runtime.missing():
+        raise Unavailable(why)
+    (answer,) = web_runtime.run([(Path(model), feeds)])
+    if isinstance(answer, str):
+        raise ZooError(answer)
+    return answer
+
+
 def output_names(model: str) -> list[str]:
     """Of an .onnx file, in its own order."""
     import onnx
@@ -215,6 +226,7 @@ RUNTIMES: dict[str, Callable[[str, Blobs], tuple[str, Blobs]]] = {
     REFERENCE: onnxruntime,
     "openvino": openvino,
     "opencv": opencv,
+    web_runtime.PACKAGE: onnxruntime_web,
 }
 """By name: from a file and what it is fed to its version and its outputs."""
 

@@ -102,7 +102,12 @@ def convert(
         typer.Option("--raw", help="Stop before the layer that makes detections (SSD, YOLO)."),
     ] = False,
     opset: Annotated[
-        int | None, typer.Option("--opset", help="ONNX opset, 13 to 26; default 18.")
+        str | None,
+        typer.Option(
+            "--opset",
+            metavar="N|latest",
+            help="ONNX opset, 13 to 26; latest: the last that ONNX Runtime has; default 18.",
+        ),
     ] = None,
     external_data: Annotated[
         bool,
@@ -163,7 +168,7 @@ def convert(
         preprocessing=given,
         fold_preprocessing=fold_preprocessing,
         target=target.value,
-        opset=opset,
+        opset=options.parse_opset(opset),
         fold=not no_fold,
         split=split,
         external_data=external_data,
@@ -260,8 +265,10 @@ def _cost(cost: Cost) -> list[tuple[str, Any]]:
         pairs.append(("switches", f"{formatting.count(cost.flipped)} of {counted} flipped"))
     if cost.rmse is not None:
         pairs.append(("RMSE", f"{cost.rmse[0]:.5f}, then {cost.rmse[1]:.5f}"))
-    if cost.top1 is not None:
-        pairs.append(("same class", f"in {cost.top1:.1%} of the images"))
+    if cost.same_class is not None:
+        pairs.append(("same class", f"in {cost.same_class:.1%} of the images"))
+    if cost.worse:
+        pairs.append(("worse", list(cost.worse)))
     return [
         *pairs,
         ("bytes", f"{formatting.size(before)}, then {formatting.size(after)}"),

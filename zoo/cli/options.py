@@ -141,6 +141,7 @@ class Target(StrEnum):
     cuda = "cuda"
     opencv = "opencv"
     openvino = "openvino"
+    wasm = "wasm"
     webgpu = "webgpu"
     tensorrt = "tensorrt"
     coreml = "coreml"
@@ -205,6 +206,17 @@ def parse_batch(text: str | None) -> "BatchOrOpen":
     if not text.isdecimal() or int(text) < 1:
         raise UsageError(f"--batch {text!r} is neither a number nor open")
     return int(text)
+
+
+def parse_opset(text: str | None) -> int | None:
+    """`18` as 18, `latest` as the last opset that a model may be written for; None as it is."""
+    if text is None or text.isdecimal():
+        return None if text is None else int(text)
+    if text != "latest":
+        raise UsageError(f"--opset {text!r} is neither a number nor latest")
+    from converters.opsets import OPSETS
+
+    return OPSETS[-1]
 
 
 def parse_names(texts: Iterable[str] | None, option: str) -> dict[str, str]:

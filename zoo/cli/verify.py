@@ -78,7 +78,8 @@ def verify(
         typer.Option(
             "--runtime",
             metavar="NAME,...",
-            help="Run a model, or a folder's, in each of onnxruntime, openvino, opencv.",
+            help="Run a model, or a folder's, in each of onnxruntime, openvino, opencv, "
+            "onnxruntime-web (under node).",
         ),
     ] = None,
     trust: options.Trust = False,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prototxt.borders import Borders
 from prototxt.errors import Argument, Sentence
 from prototxt.files import sha256
 from prototxt.preprocessing import Preprocessing
@@ -64,6 +65,12 @@ def examine(path: Path) -> Examined:
             "takes pixels, but pages and programs that use a hub feed blobs",
             subject=path,
             remedy=Sentence("convert it without ", Argument("fold_preprocessing")),
+        )
+    if Borders.from_metadata(stated).nhwc:
+        raise HubError(
+            "takes or gives N×H×W×C, but pages and programs that use a hub feed N×C×H×W",
+            subject=path,
+            remedy=Sentence("convert it without ", Argument("nhwc")),
         )
     network = Network(
         part=stated.get("zoo.part", "whole"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -13,9 +14,30 @@ import numpy as np
 if TYPE_CHECKING:
     from runtime import Model
 
-__all__ = ["Cost", "Difference", "Sample", "measure", "rebuilt"]
+__all__ = [
+    "DEPARTURE",
+    "RMSE_ALLOWED",
+    "Cost",
+    "Difference",
+    "Sample",
+    "class_scores",
+    "departure",
+    "measure",
+    "rebuilds",
+    "rebuilt",
+]
 
 Feeds = Mapping[str, np.ndarray]
+
+RMSE_ALLOWED = 0.0004
+"""How far fewer bits may move the RMSE of a network that rebuilds its image."""
+DEPARTURE = 0.05
+"""How far they may move the output of any other network but a classifier: `Difference.departure`.
+It is 26 dB of signal to noise."""
+OTHER_CLASS = 0.02
+"""In which part of the images another class may come first before it is told."""
+PROBABILITY = 0.1
+"""How far a probability may move before it is told."""
 
 RUNS = 15
 """How often a batch is timed; the median counts."""
@@ -34,6 +56,8 @@ class Sample:
     """Height and width that images are resized to."""
     name: str
     """Where they come from."""
+    classes: Sequence[int] = ()
+    """The class of each image, where they are known."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +71,76 @@ class Difference:
     """The mean absolute difference."""
     magnitude: float
     """The greatest magnitude of float32's output."""
+    departure: float
+    """The root of the mean squared difference, over the standard deviation of float32's output."""
+    numbers: int
+    """How many were compared."""
+    crossed: int | None
+    """How many probabilities lie on the other side of one half; None where float32's numbers are
+    not all from 0 to 1."""
     reshaped: int = 0
     """Batches in which it has another shape, as detections come and go; these are not compared."""
+
+    @property
+    def worse(self) -> list[str]:
+        """What of it is considerable, in words."""
+        found = []
+        if self.departure > DEPARTURE:
+            found.append(f"{self.output} departs by {self.departure:.1%} of its standard deviation")
+        if self.crossed is not None and self.largest > PROBABILITY:
+            found.append(
+                f"probabilities of {self.output} move by up to {self.largest:.2f}; "
+                f"{self.crossed:,} of {self.numbers:,} cross one half"
+            )
+        if self.reshaped:
+            found.append(f"{self.output} has another shape on {self.reshaped:,} of the images")
+        return found
+
+
+class Differences:
+    """Gathers the `Difference` of one output, batch by batch."""
+
+    def __init__(self, output: str) -> None:
+        self.output = output
+        self.numbers = self.reshaped = self.crossed = 0
+        self.largest = self.magnitude = self.total = self.squares = 0.0
+        self.sum = self.sum_of_squares = 0.0
+        self.low, self.high = np.inf, -np.inf
+
+    def add(self, wanted: np.ndarray, found: np.ndarray) -> None:
+        """One batch, in float32 and in fewer bits."""
+        if wanted.shape != found.shape:
+            self.reshaped += 1
+            return
+        if not wanted.size:
+            return
+        exact = wanted.astype(np.float64)
+        apart = np.abs(found - exact)
+        self.numbers += exact.size
+        self.largest = max(self.largest, float(apart.max()))
+        self.magnitude = max(self.magnitude, float(np.abs(exact).max()))
+        self.total += float(apart.sum())
+        self.squares += float(np.square(apart).sum())
+        self.sum += float(exact.sum())
+        self.sum_of_squares += float(np.square(exact).sum())
+        self.low, self.high = min(self.low, float(exact.min())), max(self.high, float(exact.max()))
+        self.crossed += int(((exact > 0.5) != (found > 0.5)).sum())
+
+    def found(self) -> Difference:
+        """Over all batches that were added."""
+        count = max(1, self.numbers)
+        variance = max(0.0, self.sum_of_squares / count - (self.sum / count) ** 2)
+        probable = self.numbers > 0 and self.low >= 0 and self.high <= 1
+        return Difference(
+            self.output,
+            self.largest,
+            self.total / count,
+            self.magnitude,
+            math.sqrt(self.squares / count / variance) if variance else 0.0,
+            self.numbers,
+            self.crossed if probable else None,
+            self.reshaped,
+        )
 
 
 @dataclass(frozen=True)
@@ -66,8 +158,10 @@ class Cost:
     """How many of them are others than float32's."""
     rmse: tuple[float, float] | None
     """Of float32 and of this, pixels in [0, 1]; None where no output is an image like the input."""
-    top1: float | None
+    same_class: float | None
     """The part of the sample in which both see the same class; None where nothing is classified."""
+    top1: tuple[float, float] | None
+    """The part that float32 and this classify right; None where the sample has no labels."""
     bytes: tuple[int, int]
     """Of the file in float32 and of this one."""
     milliseconds: tuple[float, float]
@@ -78,12 +172,29 @@ class Cost:
     layers: int
     """How many layers with weights there are."""
 
+    @property
+    def worse(self) -> tuple[str, ...]:
+        """What got considerably worse, in words; empty where nothing did."""
+        found = []
+        if self.flipped:
+            found.append(f"{self.flipped:,} of {self.switches:,} switches flipped")
+        if self.rmse is not None and self.rmse[1] - self.rmse[0] > RMSE_ALLOWED:
+            found.append(f"the RMSE rises by {self.rmse[1] - self.rmse[0]:.4f}")
+        if self.same_class is not None:
+            if 1 - self.same_class > OTHER_CLASS:
+                found.append(
+                    f"another class comes first in {1 - self.same_class:.1%} of the images"
+                )
+        elif self.rmse is None:
+            found += [line for output in self.outputs for line in output.worse]
+        return tuple(found)
+
     def as_dict(self) -> dict[str, Any]:
         """As `zoo convert --json` prints it."""
         found = asdict(self)
         found["outputs"] = [asdict(output) for output in self.outputs]
-        found["kept"] = list(self.kept)
-        for name in ("rmse", "bytes", "milliseconds"):
+        found["kept"], found["worse"] = list(self.kept), list(self.worse)
+        for name in ("rmse", "top1", "bytes", "milliseconds"):
             pair = found[name]
             found[name] = None if pair is None else {"float32": pair[0], self.precision: pair[1]}
         return found
@@ -103,49 +214,23 @@ def measure(
 
     `sizes` are those of the files in bytes; `kept` of `layers` stayed float32.
     """
-    floats = [spec.name for spec in before.outputs if spec.dtype == "float32"]
-    largest, total, count = dict.fromkeys(floats, 0.0), dict.fromkeys(floats, 0.0), 0
-    magnitude, numbers = dict.fromkeys(floats, 0.0), dict.fromkeys(floats, 0)
-    reshaped = dict.fromkeys(floats, 0)
-    switches = flipped = agreed = judged = 0
-    scores = next((name for name in floats if classifies(before, name)), None)
-    for feeds in sample.feeds:
-        wanted, found = before.run(feeds), after.run(feeds)
-        count += 1
-        for name, array in wanted.items():
-            other = found[name]
-            if name not in floats:
-                switches += array.size
-                flipped += int((array != other).sum()) if array.shape == other.shape else array.size
-            elif array.shape != other.shape:
-                reshaped[name] += 1
-            elif array.size:
-                apart = np.abs(other.astype(np.float64) - array)
-                largest[name] = max(largest[name], float(apart.max()))
-                total[name] += float(apart.sum())
-                numbers[name] += array.size
-                magnitude[name] = max(magnitude[name], float(np.abs(array).max()))
-        if scores is not None:
-            best = [
-                found[scores].reshape(len(found[scores]), -1).argmax(1) for found in (wanted, found)
-            ]
-            agreed += int((best[0] == best[1]).sum())
-            judged += len(best[0])
+    compared = Comparison(before, after)
+    for place, feeds in enumerate(sample.feeds):
+        compared.add(feeds, sample.classes[place] if sample.classes else None)
     rmse = None
     if rebuilds(before, sample):
         rmse = rebuilt(before, sample), rebuilt(after, sample)
+    judged, right = compared.judged, compared.right
     return Cost(
         precision,
         sample.name,
-        count,
-        tuple(
-            Difference(n, largest[n], total[n] / max(1, numbers[n]), magnitude[n], reshaped[n])
-            for n in floats
-        ),
-        switches,
-        flipped,
+        compared.batches,
+        tuple(one.found() for one in compared.outputs.values()),
+        compared.switches,
+        compared.flipped,
         rmse,
-        agreed / judged if judged else None,
+        compared.agreed / judged if judged else None,
+        (right[0] / judged, right[1] / judged) if judged and sample.classes else None,
         sizes,
         timed([before, after], sample.feeds[0]),
         before.provider,
@@ -154,12 +239,58 @@ def measure(
     )
 
 
-def classifies(model: Model, output: str) -> bool:
-    """Whether an output holds scores of classes: N×C, or N×C×1×1, of two and more."""
-    shape = next(spec.shape for spec in model.outputs if spec.name == output)
-    dims = shape[1:2]
-    plane = all(dim == 1 for dim in shape[2:])
-    return len(shape) >= 2 and plane and isinstance(dims[0], int) and dims[0] > 1
+class Comparison:
+    """What a model in float32 and one in fewer bits give, batch by batch."""
+
+    def __init__(self, before: Model, after: Model) -> None:
+        self.before, self.after = before, after
+        floats = [spec.name for spec in before.outputs if spec.dtype == "float32"]
+        self.outputs = {name: Differences(name) for name in floats}
+        self.scores = class_scores(before)
+        self.batches = self.switches = self.flipped = self.agreed = self.judged = 0
+        self.right = [0, 0]
+
+    def add(self, feeds: Feeds, label: int | None = None) -> None:
+        """Run both; `label` is the class of the batch, where it is known."""
+        wanted, found = self.before.run(feeds), self.after.run(feeds)
+        self.batches += 1
+        for name, array in wanted.items():
+            other = found[name]
+            if name in self.outputs:
+                self.outputs[name].add(array, other)
+                continue
+            self.switches += array.size
+            same = array.shape == other.shape
+            self.flipped += int((array != other).sum()) if same else array.size
+        if self.scores is not None:
+            classes = [run[self.scores] for run in (wanted, found)]
+            first, second = (scores.reshape(len(scores), -1).argmax(1) for scores in classes)
+            self.judged += len(first)
+            self.agreed += int((first == second).sum())
+            self.right[0] += int((first == label).sum())
+            self.right[1] += int((second == label).sum())
+
+
+def departure(before: Model, after: Model, sample: Sample) -> float:
+    """The greatest `Difference.departure` of an output."""
+    compared = Comparison(before, after)
+    for feeds in sample.feeds:
+        compared.add(feeds)
+    return max((one.found().departure for one in compared.outputs.values()), default=0.0)
+
+
+def class_scores(model: Model) -> str | None:
+    """The output that holds scores of classes: N×C, or N×C×1×1, of two and more.
+
+    None where there is none, or other floats as well: then they may be places of what is detected.
+    """
+    floats = [spec for spec in model.outputs if spec.dtype == "float32"]
+    if len(floats) != 1:
+        return None
+    dims = floats[0].shape[1:2]
+    plane = all(dim == 1 for dim in floats[0].shape[2:])
+    several = len(dims) == 1 and isinstance(dims[0], int) and dims[0] > 1
+    return floats[0].name if plane and several else None
 
 
 def rebuilds(model: Model, sample: Sample) -> bool:

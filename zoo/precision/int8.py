@@ -5,29 +5,43 @@ from __future__ import annotations
 import contextlib
 import logging
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zoo.precision.kept import LEARNED, types
+from zoo.precision.kept import LEARNED, Wiring, types
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["learned", "quantized"]
+__all__ = ["idle", "learned", "quantized", "weightless"]
 
 Feeds = Sequence[Mapping[str, np.ndarray]]
+Neighbours = Callable[["onnx.NodeProto"], list["onnx.NodeProto"]]
 
-FOLLOWING = frozenset("Relu Clip MaxPool AveragePool GlobalAveragePool Concat Add".split())
-"""Operators that are quantized as well: those that stand between layers with weights."""
+ACTIVATIONS = frozenset("Relu Clip".split())
+FOLLOWING = ACTIVATIONS | {"MaxPool", "AveragePool", "GlobalAveragePool", "Concat", "Add"}
+"""Operators that are quantized as well where they stand between layers in int8."""
 
 
 def learned(model: onnx.ModelProto, wide: Collection[str]) -> list[str]:
     """The layers with weights that would be quantized, by the names of their nodes."""
     nodes = model.graph.node
     return [node.name for node in nodes if node.op_type in LEARNED and node.name not in wide]
+
+
+def weightless(model: onnx.ModelProto) -> set[str]:
+    """The layers whose weights are all zero, by the names of their nodes.
+
+    They give their bias alone, which int8 would round to the steps of a scale that means nothing.
+    """
+    import onnx
+
+    zero = {t.name for t in model.graph.initializer if not onnx.numpy_helper.to_array(t).any()}
+    nodes = model.graph.node
+    return {node.name for node in nodes if node.op_type in LEARNED and node.input[1] in zero}
 
 
 def quantized(model: onnx.ModelProto, wide: Collection[str], feeds: Feeds) -> onnx.ModelProto:
@@ -43,6 +57,7 @@ def quantized(model: onnx.ModelProto, wide: Collection[str], feeds: Feeds) -> on
     onnxruntime()  # set up before any of it is loaded
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
+    wide = {*wide, *idle(model, wide)}
     prepared = parted(model, wide)
     prepared = onnx.shape_inference.infer_shapes(prepared)
     # Otherwise ONNX Runtime advises to prepare the model: shapes are inferred, layers folded.
@@ -67,6 +82,37 @@ def quantized(model: onnx.ModelProto, wide: Collection[str], feeds: Feeds) -> on
     result.producer_name, result.producer_version = model.producer_name, model.producer_version
     del result.graph.value_info[:]
     return result
+
+
+def idle(model: onnx.ModelProto, wide: Collection[str]) -> set[str]:
+    """The nodes of `FOLLOWING` that stand between no layers in int8: rounding there saves nothing.
+
+    An activation is a part of the layer before it, whatever follows.
+    """
+    wiring, narrow = Wiring(model), set(learned(model, wide))
+
+    def borders(node: onnx.NodeProto, neighbours: Neighbours) -> bool:
+        """Whether one of the layers with weights nearest to a node is in int8."""
+        stack, seen = [node], set()
+        while stack:
+            for other in neighbours(stack.pop()):
+                if other.op_type in LEARNED:
+                    if other.name in narrow:
+                        return True
+                elif other.name not in seen:
+                    seen.add(other.name)
+                    stack.append(other)
+        return False
+
+    return {
+        node.name
+        for node in model.graph.node
+        if node.op_type in FOLLOWING
+        and not (
+            borders(node, wiring.before)
+            and (node.op_type in ACTIVATIONS or borders(node, wiring.behind))
+        )
+    }
 
 
 class Reader:

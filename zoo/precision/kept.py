@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["LEARNED", "depends_on", "kept", "types", "whole_numbers"]
+__all__ = ["LEARNED", "Wiring", "depends_on", "kept", "types", "whole_numbers"]
 
 LEARNED = frozenset("Conv ConvTranspose Gemm MatMul".split())
 """Operators with weights, whose rounding later layers even out."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 
@@ -17,14 +18,39 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST", "drawn", "photographs"]
 
+Made_ = TypeVar("Made_")
+
 MOST = 200
 """How many images of a folder are used at most: evenly spaced, in the order of their names."""
 
 
-def photographs(model: Model, folder: Path | None) -> tuple[Sample, list[str]]:
-    """Images of a folder, or sample photographs, fed as the model's metadata say; and notes.
+class Made(Sequence[Made_]):
+    """What is made of each of some things, whenever it is asked for: nothing is kept."""
 
-    InferenceError where the model takes something else than one image, or an image cannot be read.
+    def __init__(self, things: Sequence[Any], make: Callable[[Any], Made_]) -> None:
+        self.things, self.make = things, make
+
+    def __len__(self) -> int:
+        return len(self.things)
+
+    @overload
+    def __getitem__(self, place: int) -> Made_: ...
+    @overload
+    def __getitem__(self, place: slice) -> Made[Made_]: ...
+    def __getitem__(self, place: int | slice) -> Made_ | Made[Made_]:
+        if isinstance(place, slice):
+            return Made(self.things[place], self.make)
+        return self.make(self.things[place])
+
+
+def photographs(
+    model: Model, images: Path | Sequence[Path] | None, most: int | None = MOST
+) -> tuple[Sample, list[str]]:
+    """Images of a folder, or those named, fed as the model's metadata say; and notes.
+
+    None is sample photographs. `most` are taken, evenly spaced, and kept in memory; with None all
+    are, each read whenever it is asked for. InferenceError where the model takes something else
+    than one image, or an image cannot be read.
     """
     import runtime
 
@@ -37,25 +63,35 @@ def photographs(model: Model, folder: Path | None) -> tuple[Sample, list[str]]:
     mean = how.mean_values(channels)
     if none is not None:
         notes = [*notes, "the model of grey images states no mean: none is subtracted"]
-    if folder is None:
-        images = [image for _, image in runtime.sample_images()]
-        name = f"{len(images)} sample photographs"
-        notes = [
-            *notes,
-            Sentence("no ", Argument("calibrate"), ": measured on ", name),
-        ]
-    else:
-        paths = runtime.list_images(folder)
-        chosen = [paths[place] for place in sorted({i * len(paths) // MOST for i in range(MOST)})]
-        images = [runtime.read_image(path) for path in chosen]
-        name = f"{len(images)} of {len(paths)} images of {folder}"
     feeder = runtime.Feeder(model, mean, size)
     batch = model.inputs[0].shape[0]
     many = batch if isinstance(batch, int) else 1
-    feeds = [
-        {model.inputs[0].name: np.repeat(feeder.feed(image)[None], many, 0)} for image in images
-    ]
-    return Sample(feeds, images, mean, size, name), notes
+
+    def feeds(image: np.ndarray) -> dict[str, np.ndarray]:
+        return {model.inputs[0].name: np.repeat(feeder.feed(image)[None], many, 0)}
+
+    if images is None:
+        read = [image for _, image in runtime.sample_images()]
+        name = f"{len(read)} sample photographs"
+        notes = [*notes, Sentence("no ", Argument("calibrate"), ": measured on ", name)]
+        return Sample([feeds(image) for image in read], read, mean, size, name), notes
+    paths = runtime.list_images(images) if isinstance(images, Path) else list(images)
+    chosen = chosen_of(paths, most)
+    name = f"{len(chosen)} of {len(paths)} images"
+    if isinstance(images, Path):
+        name += f" of {images}"
+    seen = Made(chosen, runtime.read_image)
+    if most is not None:
+        read = list(seen)
+        return Sample([feeds(image) for image in read], read, mean, size, name), notes
+    return Sample(Made(seen, feeds), seen, mean, size, name), notes
+
+
+def chosen_of(paths: Sequence[Path], most: int | None) -> Sequence[Path]:
+    """So many of them at most, evenly spaced; None is all."""
+    if most is None:
+        return paths
+    return [paths[place] for place in sorted({i * len(paths) // most for i in range(most)})]
 
 
 def drawn(conversion: Conversion, model: Model) -> tuple[Sample, list[str]]:

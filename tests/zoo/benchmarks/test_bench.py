@@ -235,6 +235,13 @@ SCHEMA = {
         "images_per_second": NUMBER, "floor_seconds": NUMBER, "times_floor": NUMBER,
         "peak_gmacs_per_second": NUMBER, "peak_rss": int, "start_seconds": NUMBER,
     },
+    "precision": {
+        "network": str, "batch": int, "precision": str, "absent": (str, type(None)),
+        "bytes": int, "layers": int, "kept": int, "seconds": NUMBER, "quartiles": list,
+        "ratio": NUMBER, "images_per_second": NUMBER, "measure": str, "value": NUMBER,
+        "change": NUMBER, "switches": int, "flipped": int, "largest": NUMBER, "mean": NUMBER,
+        "magnitude": NUMBER, "departure": NUMBER, "worse": list,
+    },
 }  # fmt: skip
 
 
@@ -254,6 +261,7 @@ CONTESTANTS = {
     "run": 9,  # four of the paper's network and five of the classifier
     "convert": 4,  # two, read from memory and from the disk
     "train": 3,
+    "precision": 3,  # float32, float16, int8
 }
 
 
@@ -274,6 +282,8 @@ def test_the_suites(zoo, tmp_path, suite):
 def test_wrong_options(zoo):
     assert zoo("bench", "--arch", "8_8", "--quick").status != 0
     assert zoo("bench", "--provider", "auto", "--quick").status == 2
+    train = zoo("bench", "--suite", "train", "--arch", "8_8_8-learned")
+    assert train.status == 2 and "is not for the suite train; give 8_8_8" in train.err
 
 
 def test_graphics_cards_are_named(tmp_path, monkeypatch):

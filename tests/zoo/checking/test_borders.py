@@ -62,3 +62,7 @@ def test_images_are_fed_as_the_model_takes_them(zoo, small):
     assert one.rmse == pytest.approx(other.rmse, rel=1e-6)
     with pytest.raises(InferenceError, match="takes and gives N×H×W×C; convert it without nhwc"):
         runtime.load_encoder_decoder("turned.onnx", "cpu")
+    assert zoo("publish", "turned.onnx", "--hub", "hub", "--version", "1.0").refusal == (
+        "turned.onnx: takes or gives N×H×W×C, but pages and programs that use a hub feed N×C×H×W; "
+        "convert it without --nhwc"
+    )

@@ -5,11 +5,13 @@ import importlib
 import os
 
 import numpy as np
+import onnx
 import pytest
 
 import prototxt
 import runtime
 import zoo as package
+from converters.opsets import OPSETS
 from zoo.paper import architectures
 
 
@@ -153,6 +155,14 @@ def test_shapes_outputs_and_opset(zoo, small):
     assert file["inputs"][0]["shape"] == [2, 3, 32, 48]
     assert [(v["name"], v["shape"]) for v in file["outputs"]] == [("conv1_2", [2, 2, 32, 48])]
     assert data["opset"] == 20
+
+
+def test_the_latest_opset(zoo, small, tmp_path):
+    assert zoo("convert", small, "--opset", "latest", "--json").json["opset"] == OPSETS[-1]
+    (stated,) = onnx.load(tmp_path / "small.onnx").opset_import
+    assert stated.version == OPSETS[-1] > 20
+    run = zoo("convert", small, "--opset", "newest")
+    assert run.status == 2 and "--opset 'newest' is neither a number nor latest" in run.err
 
 
 def test_the_papers_classifiers_need_no_shape(zoo, tmp_path):

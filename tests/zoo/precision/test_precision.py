@@ -105,7 +105,7 @@ def test_weights_are_in_fewer_bits(precision, photos, tmp_path):
     assert [stored[f"{layer}.weight{ending}"] for layer in ("conv1", "up", "fc")] == [kind] * 3
     cost = saved.cost
     assert cost is not None and cost.kept == () and cost.switches == 0 and cost.rmse is None
-    assert cost.top1 is not None and cost.outputs[0].largest < 0.05
+    assert cost.same_class is not None and cost.outputs[0].largest < 0.05
     assert cost.bytes[1] == (tmp_path / "m.onnx").stat().st_size
     assert min(cost.milliseconds) > 0
 
@@ -164,7 +164,7 @@ def test_grey_images_and_images_of_another_size(precision, photos, tmp_path):
     """
     conversion = converters.convert(prototxt.parse_net(net))
     saved = saving.save(conversion, tmp_path / "m.onnx", precision, photos)
-    assert saved.cost is not None and saved.cost.rmse is None and saved.cost.top1 is None
+    assert saved.cost is not None and saved.cost.rmse is None and saved.cost.same_class is None
     assert "the model of grey images states no mean: none is subtracted" in saved.notes
 
 
@@ -213,7 +213,11 @@ def test_squeezenet_sees_as_much(precision, points, shared, tmp_path):
         folder / "net.prototxt", folder / "net.caffemodel", preprocessing=how
     )
     saved = saving.save(conversion, tmp_path / "m.onnx", precision, chosen)
-    assert saved.cost is not None and saved.cost.top1 is not None and saved.cost.top1 > 0.85
+    assert (
+        saved.cost is not None
+        and saved.cost.same_class is not None
+        and saved.cost.same_class > 0.85
+    )
     model = runtime.load(tmp_path / "m.onnx", "cpu")
     feeder = runtime.Feeder(model, runtime.read_mean("104,117,123"), (256, 256))
     right = 0
