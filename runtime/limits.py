@@ -45,7 +45,7 @@ MOST_SECONDS = 300.0
 """... but none more than this, as models also say how large their images are; ..."""
 COMPILING = 30
 """... and all of it so many times where a GPU's compiler is at work, which takes minutes."""
-PATIENCE = 10
+PATIENCE = 20
 """How many times that may pass by the clock: a machine may be busy, and a file may not answer."""
 
 _NO_MEMORY = re.compile(
@@ -98,10 +98,8 @@ def supervised() -> int | None:
     words = mmap.mmap(-1, 1 << 16)
     reader, writer = os.pipe()
     temporary = _temporary()
-    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # it reaches the child as well
     child = os.fork()
     if child == 0:
-        signal.signal(signal.SIGINT, interrupt)
         os.close(writer)
         if temporary:
             os.environ["TMPDIR"] = tempfile.tempdir = temporary
@@ -131,8 +129,9 @@ def _temporary() -> str | None:
 
 def _outlived(child: int) -> int:
     """The exit status of a child, or less than 0 the signal that ended it."""
-    for number in ENDED_BY_OTHERS[1:]:
-        signal.signal(number, lambda number, _: os.kill(child, number))
+    for number in ENDED_BY_OTHERS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda number, _: os.kill(child, number))
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
@@ -149,6 +148,8 @@ def _limit(words: mmap.mmap, lifeline: int) -> None:
     for number in (signal.SIGPROF, signal.SIGALRM):
         signal.signal(number, signal.SIG_DFL)  # whatever this process was started with
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGPROF, signal.SIGALRM))
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _interrupted)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
     def watch() -> None:
@@ -156,6 +157,12 @@ def _limit(words: mmap.mmap, lifeline: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True, name="lifeline").start()
+
+
+def _interrupted(number: int, _: object) -> None:
+    """Ctrl-C comes twice: from the terminal, and from the parent, which hands it on."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _epitaph(number: int, words: mmap.mmap) -> InferenceError:
