@@ -77,6 +77,7 @@ def quantized(model: onnx.ModelProto, wide: Collection[str], feeds: Feeds) -> on
         )
         result = onnx.load(path)
     joined(result)
+    shape_alike(result)
     del result.metadata_props[:]
     result.metadata_props.extend(model.metadata_props)
     result.producer_name, result.producer_version = model.producer_name, model.producer_version
@@ -185,6 +186,22 @@ def joined(model: onnx.ModelProto) -> None:
     copies = [type(node).FromString(node.SerializeToString()) for node in left]
     del graph.node[:]
     graph.node.extend(copies)
+
+
+def shape_alike(model: onnx.ModelProto) -> None:
+    """Give each zero point the shape of its scale, as ONNX asks and OpenCV insists.
+
+    ONNX Runtime writes those of a bias of one number without dimensions.
+    """
+    import onnx
+
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear") and len(node.input) > 2:
+            scale, zero = (stored[name] for name in node.input[1:3])
+            if scale.dims != zero.dims:
+                numbers = np.broadcast_to(onnx.numpy_helper.to_array(zero), tuple(scale.dims))
+                zero.CopyFrom(onnx.numpy_helper.from_array(numbers.copy(), zero.name))
 
 
 @contextlib.contextmanager

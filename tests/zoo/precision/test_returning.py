@@ -96,6 +96,29 @@ def test_what_stands_between_no_layers_in_int8_stays_float32(photos: Path) -> No
     assert len(set(relus) - idle) == 1
 
 
+def test_zero_points_have_the_shape_of_their_scales(photos: Path) -> None:
+    """That of a bias of one number, too."""
+    net = DETECTOR.replace("num_output: 4", "num_output: 1")
+    conversion = converters.convert(prototxt.parse_net(net), preprocessing=MEAN)
+    loaded = runtime.load(conversion.to_onnx().SerializeToString(), "cpu")
+    sample, _ = saving.sampled(conversion, loaded, photos)
+    graph = int8.quantized(conversion.to_onnx(), set(), sample.feeds).graph
+    dims = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    pairs = [node.input[1:3] for node in graph.node if node.op_type == "DequantizeLinear"]
+    assert (1,) in {dims[scale] for scale, _ in pairs}
+    assert all(dims[scale] == dims[zero] for scale, zero in pairs)
+
+
+def test_layers_without_weights_stay_float32(photos: Path, tmp_path: Path) -> None:
+    conversion = detector(spoilt=False)
+    for node in conversion.graph.nodes:
+        if node.name == "conv2":
+            node.blobs = [0 * node.blobs[0], node.blobs[1] + 1]
+    assert int8.weightless(conversion.to_onnx()) == {"conv2"}
+    saved = saving.save(conversion, tmp_path / "m.onnx", "int8", photos)
+    assert saved.cost is not None and saved.cost.kept == ("conv2",)
+
+
 def test_a_classifier_keeps_all_in_int8(photos: Path) -> None:
     net = (
         DETECTOR.partition('layer { name: "boxes"')[0]
