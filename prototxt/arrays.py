@@ -24,11 +24,8 @@ __all__ = ["NUMBERS", "as_type", "read_array", "read_arrays"]
 NUMBERS = "biuf"
 """Kinds of numpy's types that are numbers: truth values, whole, unsigned, real."""
 
-HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
-"""By version; later ones are for records."""
+VERSION = (1, 0)
+"""Of numpy's format. Later ones are for headers above 64 KiB, as records of many fields have."""
 
 ENCRYPTED = 1
 METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
@@ -112,11 +109,11 @@ def unpacked(
 def header(file: IO[bytes], kinds: str) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Shape, whether columns go first, and type; ValueError where it is none of those kinds."""
     version = np.lib.format.read_magic(file)
-    if version not in HEADERS:
+    if version != VERSION:
         raise ValueError("not numbers")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what Python 2 wrote
-        shape, columns, dtype = HEADERS[version](file)
+        shape, columns, dtype = np.lib.format.read_array_header_1_0(file)
     if dtype.hasobject:
         raise ValueError("objects, not numbers")
     if dtype.kind not in kinds or dtype.itemsize == 0:

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import atheris
+import h5py
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -32,7 +33,7 @@ with atheris.instrument_imports(include=["prototxt", "runtime.codec", "zoo.hub"]
     from runtime import codec
     from zoo.hub import index
 
-assert all((binary, net, schema, solver, text, upgrade))
+assert all((binary, net, schema, solver, text, upgrade, h5py))
 MEMORY = Path("/dev/shm")
 SCRATCH = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None)) / "input"
 SECONDS = 1.0

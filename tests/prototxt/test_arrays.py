@@ -48,6 +48,7 @@ def test_what_numpy_writes_is_read(tmp_path, kind):
     [
         (b"", "cut short"),
         (npy(FLOATS)[:20], "cut short"),
+        (npy(FLOATS).replace(b"NUMPY\1\0", b"NUMPY\2\0"), "not numbers"),
         (npy(FLOATS).replace(b"(2, 3, 4)", b"((((((((("), "multi-line statement"),
         (npy(FLOATS)[:-4], "92 bytes of 96"),
         (npy(np.array([{}], object), allow_pickle=True), "objects, not numbers"),
