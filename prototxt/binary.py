@@ -243,7 +243,19 @@ def array_of(blob: Any, where: str, runs: Runs | None) -> np.ndarray:
             subject=where,
             remedy="the file is damaged",
         )
-    return np.array(numbers, np.float32).reshape(shape)
+    return shaped(np.array(numbers, np.float32), shape, where)
+
+
+def shaped(numbers: np.ndarray, shape: tuple[int, ...], where: str) -> np.ndarray:
+    """As many numbers as the shape has; FormatError for none of a shape that no array can have."""
+    try:
+        return numbers.reshape(shape)
+    except (ValueError, OverflowError):
+        raise FormatError(
+            f"no numbers for a shape of {shape_text(shape, '()')}",
+            subject=where,
+            remedy="the file is damaged",
+        ) from None
 
 
 def raw_array(
@@ -264,7 +276,7 @@ def raw_array(
             subject=where,
             remedy="the file is damaged",
         )
-    return np.frombuffer(raw, dtype).reshape(shape).astype(np.float32, copy=False)
+    return shaped(np.frombuffer(raw, dtype), shape, where).astype(np.float32, copy=False)
 
 
 def fill_blob(blob: Any, array: np.ndarray, legacy: bool = False) -> None:

@@ -7,7 +7,11 @@ from prototxt.shapes import shape_text
 
 
 def printable(text: str) -> str:
-    """A line with escapes for characters that drive a terminal, reorder text or are none at all."""
+    """A line as a terminal or a document may have it.
+
+    Names come from files that anybody may have written: characters that drive a terminal, reorder
+    text, begin a line or are no text at all are shown by their escapes.
+    """
     if text.isprintable():
         return text
     return "".join(

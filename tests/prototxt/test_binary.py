@@ -157,6 +157,11 @@ def test_v0_layer(tmp_path: Path) -> None:
             "below 2^31; the file is damaged",
         ),
         (
+            layer(shape(0, *[2**31 - 1] * 3)),
+            "layer 'c': blob 0: no numbers for a shape of 0x2147483647x2147483647x2147483647; "
+            "the file is damaged",
+        ),
+        (
             layer(shape(2) + field(5, b"123")),
             "not a caffemodel, or cut short: 31 bytes do not parse",
         ),

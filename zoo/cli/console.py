@@ -20,6 +20,7 @@ from typing import Any, TextIO
 from prototxt.errors import Sentence
 from zoo import formatting
 from zoo.cli.spelling import spelled
+from zoo.formatting import printable
 
 
 class Bar:
@@ -159,20 +160,6 @@ def error(message: str) -> None:
     """The one line that says why a command failed; lines of a library's message are joined."""
     joined = " ".join(part.strip() for part in message.splitlines() if part.strip())
     print(f"error: {printable(joined)}", file=sys.stderr, flush=True)
-
-
-def printable(text: str) -> str:
-    """A line as a terminal may have it.
-
-    Names come from files that anybody may have written: characters that drive a terminal, reorder
-    text, begin a line or are no text at all are shown by their escapes. Everything that this
-    module prints comes through here.
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
-    )
 
 
 def open_streams() -> None:
