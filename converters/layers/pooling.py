@@ -16,9 +16,9 @@ from ..graph import Node, Shape, Value
 from ..layer_type import LayerType
 from ..registry import register
 from ..reversal import Reverser, Tops, first_top
-from ..shapes import OpenDimension, is_fixed, known, overhang, pooled, text
+from ..shapes import OpenDimension, is_fixed, known, pooled, text
 from .convolution import Engine
-from .switches import pair_switches, window_switches
+from .switches import Windows, pair_switches, window_switches
 
 if TYPE_CHECKING:
     from torch import nn
@@ -53,28 +53,6 @@ class RoundMode(enum.Enum):
 
     CEIL = 0
     FLOOR = 1
-
-
-@dataclass(frozen=True)
-class Windows:
-    """Where the windows lie, per axis (height, width)."""
-
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    pad: tuple[int, int]
-    ceil: bool
-
-    @property
-    def disjoint(self) -> bool:
-        """No position lies in two windows, so no switch can be named twice."""
-        return all(k <= s for k, s in zip(self.kernel, self.stride, strict=True))
-
-    def overhang(self, size: tuple[int, int], out: tuple[int, int]) -> tuple[int, int]:
-        """How far the last window reaches behind the image (at least 0), per axis."""
-        h, w = (
-            overhang(size[i], out[i], self.kernel[i], self.pad[i], self.stride[i]) for i in (0, 1)
-        )
-        return h, w
 
 
 @dataclass

@@ -1,24 +1,46 @@
-"""The switches of max pooling, in operators that other runtimes have as well as ONNX Runtime.
+"""The windows of pooling; switches in operators that other runtimes have as well as ONNX Runtime.
 
-Each gives the pooled values and, of every window, the place of its first maximum in its plane.
+Each way to switches gives the pooled values and, of every window, the place of its first maximum in its plane.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..graph import Node
-from ..shapes import is_fixed, known, known_product
+from ..shapes import is_fixed, known, known_product, overhang
 
 if TYPE_CHECKING:
     from ..onnx_builder import OnnxBuilder, Operand
-    from .pooling import Windows
 
-__all__ = ["pair_switches", "starts", "window_switches"]
+__all__ = ["Windows", "pair_switches", "starts", "window_switches"]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Where the windows lie, per axis (height, width)."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    pad: tuple[int, int]
+    ceil: bool
+
+    @property
+    def disjoint(self) -> bool:
+        """No position lies in two windows, so no switch can be named twice."""
+        return all(k <= s for k, s in zip(self.kernel, self.stride, strict=True))
+
+    def overhang(self, size: tuple[int, int], out: tuple[int, int]) -> tuple[int, int]:
+        """How far the last window reaches behind the image (at least 0), per axis."""
+        h, w = (
+            overhang(size[i], out[i], self.kernel[i], self.pad[i], self.stride[i]) for i in (0, 1)
+        )
+        return h, w
 
 
 def pair_switches(
