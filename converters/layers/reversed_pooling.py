@@ -13,9 +13,9 @@ from ..graph import Node
 from ..registry import register
 from ..shapes import is_fixed, known
 from .activations import scalar
-from .pooling import UnpoolSumParams, UnpoolWindowsParams, Windows
+from .pooling import UnpoolSumParams, UnpoolWindowsParams
 from .reversed import Reversed, fixed_spatial_size, spatial_size
-from .switches import starts
+from .switches import Windows, starts
 
 if TYPE_CHECKING:
     from torch import nn

@@ -14,7 +14,7 @@ from ..graph import Dim, Node, Shape, Value
 from ..registry import register
 from ..shapes import deconvolved, fixed, is_fixed, text
 from .inputs import DataLayer, Source
-from .pooling import Windows
+from .switches import Windows
 from .unpooling import MaxUnpooling, Unpool
 
 if TYPE_CHECKING:

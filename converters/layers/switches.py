@@ -1,6 +1,7 @@
 """The windows of pooling; switches in operators that other runtimes have as well as ONNX Runtime.
 
-Each way to switches gives the pooled values and, of every window, the place of its first maximum in its plane.
+Each way to switches gives the pooled values and, of every window, the place of its first maximum in
+its plane.
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ from ..layer_type import LayerType, NoParams
 from ..legal import Legal, plane_indices
 from ..registry import find, register
 from ..shapes import OpenDimension, fixed, is_fixed, known, pooled, product, text
-from .pooling import Pooling, WindowParams, Windows
+from .pooling import Pooling, WindowParams
+from .switches import Windows
 
 if TYPE_CHECKING:
     from torch import nn
