@@ -123,7 +123,7 @@ def test_input_files_that_do_not_fit(zoo, converted, tmp_path):
     refusal = zoo("verify", converted, "small.onnx", "--inputs", "bad.npz").refusal
     assert refusal.startswith("bad.npz: not an .npz file of arrays")
     assert zoo("verify", converted, "small.onnx", "--inputs", "none.npz").refusal == (
-        "none.npz: no such file; check the path"
+        "none.npz: no such file"
     )
 
 
