@@ -114,7 +114,7 @@ CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.
 
 
 def kill_at(number: int) -> Callable[[], None]:
-    """`kill -9` of this process and those that it started before its `number`-th change to a folder, counted from 1."""
+    """`kill -9` of this process and its own before their `number`-th change to a folder, from 1."""
 
     def within() -> None:
         seen = 0

@@ -10,24 +10,20 @@
 `ZOO_DEBUG=1` in the environment shows the traceback of whatever is caught here.
 """
 
-import contextlib
 import functools
 import os
 import signal
-import threading
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Callable
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from prototxt.errors import UsageError, ZooError
-from zoo import extras, processes
+from zoo import extras
 from zoo.cli.limited import limited
+from zoo.cli.signals import Terminated, ended_by_signals
 from zoo.cli.spelling import spelled
 
 FAILED = 1
 USAGE = 2
-BY_SIGNAL = 128
-"""Plus the signal's number: as shells report it."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -77,73 +73,16 @@ TABLE: tuple[tuple[type[BaseException], Callable[[BaseException], str], int], ..
     (ZooError, _ours, FAILED),
     (OSError, _os_error, FAILED),
     (MemoryError, _memory, FAILED),
-    (KeyboardInterrupt, lambda error: "interrupted", BY_SIGNAL + signal.SIGINT),
+    (KeyboardInterrupt, lambda error: "interrupted", 128 + signal.SIGINT),
     (ModuleNotFoundError, _not_installed, FAILED),
     (Exception, _library, FAILED),
 )
 
 
-class Terminated(KeyboardInterrupt):
-    """Somebody asked the process to end; it does so as upon Ctrl-C, and cleans up."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number = number
-
-
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let signals that end a process raise what a command cleans up for.
-
-    Only those that would end it at once: a signal may be ignored (nohup), or somebody else's. While
-    a module is loaded it is waited for, as one written in C may crash of an exception; a second
-    signal then does end the process at once.
-    """
-    came: list[int] = []
-
-    def end(number: int, frame: FrameType | None) -> None:
-        came.append(number)
-        if not _loading(frame):
-            raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
-        if len(came) > 1:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        signal.setitimer(signal.ITIMER_VIRTUAL, SOON)
-
-    def look_again(_: int, frame: FrameType | None) -> None:
-        end(came.pop(), frame)
-
-    mine: list[signal.Signals] = []
-    if threading.current_thread() is threading.main_thread():
-        asking = (signal.SIGINT, *processes.ENDING)
-        mine += [number for number in asking if signal.getsignal(number) is signal.SIG_DFL]
-    try:
-        for number in mine:
-            signal.signal(number, end)
-        if mine:
-            signal.signal(signal.SIGVTALRM, look_again)
-        yield
-    finally:
-        for number in mine:
-            signal.signal(number, signal.SIG_DFL)
-
-
-SOON = 0.01
-"""Seconds of this process after which it is looked again whether modules have been loaded."""
-
-
-def _loading(frame: FrameType | None) -> bool:
-    while frame is not None:
-        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
-            return True
-        frame = frame.f_back
-    return False
-
-
 def explain(error: BaseException) -> tuple[str, int]:
     """What a person reads, and the exit status."""
     if isinstance(error, Terminated):
-        return "terminated", BY_SIGNAL + error.number
+        return "terminated", 128 + error.number  # as shells report it
     for kind, message, status in TABLE:
         if isinstance(error, kind):
             return message(error), status
@@ -173,7 +112,7 @@ def guarded(command: Callable[P, R], name: str = "") -> Callable[P, R]:
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            with _ended_by_signals():
+            with ended_by_signals():
                 return limited(command)(*args, **kwargs)
         except BrokenPipeError as error:
             # Whoever read our output has gone (`zoo layers | head`): nobody is there to tell.
