@@ -7,8 +7,9 @@ array is made of it.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -60,6 +61,9 @@ class SolverState:
     learned_net: str
     history: list[np.ndarray]
     current_step: int
+    losses: list[float] = field(default_factory=list)
+    """Of the last iterations, the oldest first, where they are shown smoothed. Caffe, which would
+    begin to smooth anew, passes them by."""
 
 
 @dataclass
@@ -361,7 +365,8 @@ def read_solverstate(path: str | Path) -> SolverState:
         history = [
             owned(array_of(b, f"{path}: history {i}", runs)) for i, b in enumerate(state.history)
         ]
-        return SolverState(state.iter, state.learned_net, history, state.current_step)
+        net = os.fsdecode(state.learned_net)
+        return SolverState(state.iter, net, history, state.current_step, [*state.losses])
 
     return collect(path, "SolverState", "solverstate", use)
 
@@ -369,8 +374,9 @@ def read_solverstate(path: str | Path) -> SolverState:
 def write_solverstate(path: str | Path, state: SolverState) -> None:
     """Write a snapshot of a solver that Caffe resumes from."""
     message = message_class("SolverState")()
-    message.iter, message.learned_net = state.iter, state.learned_net
+    message.iter, message.learned_net = state.iter, os.fsencode(state.learned_net)
     message.current_step = state.current_step
+    message.losses.extend(state.losses)
     for array in state.history:
         fill_blob(message.history.add(), array)
     save(path, message)

@@ -6,9 +6,10 @@ import contextlib
 import hashlib
 import mmap
 import os
+import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
@@ -17,21 +18,30 @@ import numpy as np
 
 from .errors import FormatError, ZooError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 __all__ = [
     "atomic_write",
     "atomic_write_all",
     "find_beside",
     "is_there",
+    "lock",
     "make_folder",
     "map_bytes",
+    "opened_folder",
     "read_bytes",
     "read_lines",
     "release",
+    "remove_leftovers",
     "require_file",
     "sha256",
     "sha256_meanwhile",
     "unpacked_limit",
     "write_folder",
+    "writing",
 ]
 
 
@@ -48,32 +58,42 @@ def atomic_write(path: str | Path, data: Content) -> None:
 
 
 def atomic_write_all(contents: Sequence[tuple[str | Path, Content]]) -> None:
-    """Write several files, all or none: none is seen before the last is complete and synced."""
-    staged: list[tuple[str, Path]] = []
-    placed: list[Path] = []
-    path = Path()
-    try:
+    """Write several files, all or none: none is seen before the last is complete and synced.
+
+    Whatever ends the process, old and new ones never stand side by side. What a killed one leaves
+    in a folder, the next one that writes there removes.
+    """
+    with contextlib.ExitStack() as stack:
+        folders: dict[Path, Path] = {}
+        staged: list[tuple[Path, Path]] = []
         for path, data in ((Path(p), d) for p, d in contents):
-            if path.is_dir():
-                raise FormatError("is a directory", subject=path, remedy="name a file")
-            handle, temporary = tempfile.mkstemp(".part", f".{path.name}.", path.parent or ".")
-            staged.append((temporary, path))
-            fill(handle, data)
-        for temporary, path in staged:
-            new = not path.exists()
-            Path(temporary).replace(path)
-            if new:
-                placed.append(path)
-        placed.clear()
+            with writing(path):
+                if path.is_dir():
+                    raise FormatError("is a directory", subject=path, remedy="name a file")
+                if path.exists() and not path.is_file():
+                    raise FormatError("is no ordinary file", subject=path, remedy="name another")
+                if path.parent not in folders:
+                    folders[path.parent] = stack.enter_context(staging(path.parent))
+                temporary = folders[path.parent] / str(len(staged))
+                fill(temporary, data)
+                staged.append((temporary, path))
+        if len(staged) == 1:
+            with writing(path):
+                temporary.replace(path)
+        else:
+            place(staged)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Make a FormatError that names `path` of the system's error."""
+    try:
+        yield
     except OSError as error:
         why = error.strerror or str(error)
         if not path.parent.is_dir():
             why = f"there is no folder {path.parent}"
         raise FormatError(f"cannot be written: {why}", subject=path) from None
-    finally:
-        for left in (*(Path(temporary) for temporary, _ in staged), *placed):
-            with contextlib.suppress(OSError):
-                left.unlink()
 
 
 def write_folder(folder: Path, contents: Sequence[tuple[Path, Content]]) -> None:
@@ -92,9 +112,9 @@ def write_folder(folder: Path, contents: Sequence[tuple[Path, Content]]) -> None
         raise
 
 
-def fill(handle: int, data: Content) -> None:
-    """Write and sync a new file, with the rights that any new file has."""
-    with os.fdopen(handle, "wb") as file:
+def fill(path: Path, data: Content) -> None:
+    """Write and sync a new file."""
+    with path.open("xb") as file:
         if isinstance(data, str):
             file.write(data.encode())
         elif isinstance(data, bytes):
@@ -103,9 +123,115 @@ def fill(handle: int, data: Content) -> None:
             data(file)
         file.flush()
         os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(handle, 0o666 & ~umask)
+
+
+def place(staged: Sequence[tuple[Path, Path]]) -> None:
+    """Let files take their names; of several that belong together, all or none.
+
+    Those of before make way first: a process that is killed in this instant leaves too few files,
+    which is seen, and no old one beside a new one, which is not.
+    """
+    moved: list[tuple[Path, Path]] = []
+    with contextlib.ExitStack() as stack:
+        for folder in sorted({path.parent for _, path in staged}):
+            stack.enter_context(alone_in(folder))
+        try:
+            for temporary, path in reversed(staged):
+                if os.path.lexists(path):
+                    aside = temporary.with_suffix(".old")
+                    moved.append((path, aside))
+                    with writing(path):
+                        path.replace(aside)
+            for temporary, path in staged:
+                moved.append((temporary, path))
+                with writing(path):
+                    temporary.replace(path)
+        except BaseException:
+            for was, now in reversed(moved):
+                with contextlib.suppress(OSError):  # the last one may not have come to pass
+                    now.replace(was)
+            raise
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other process is in this block for the same folder."""
+    handle = opened_folder(folder)
+    try:
+        if handle is not None:
+            lock(handle, wait=True)
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+@contextlib.contextmanager
+def staging(folder: Path) -> Iterator[Path]:
+    """A folder in `folder` for what is not complete, locked, and gone at the end."""
+    remove_leftovers(folder)
+    with contextlib.ExitStack() as stack:
+        while True:
+            made = Path(tempfile.mkdtemp(LEFTOVER[1], LEFTOVER[0], folder))
+            stack.callback(shutil.rmtree, made, ignore_errors=True)
+            handle = opened_folder(made)
+            if handle is not None:
+                stack.callback(os.close, handle)
+                lock(handle, wait=True)
+            if made.is_dir():  # else it was taken for a leftover just before it was locked
+                break
+        yield made
+
+
+LEFTOVER = (".zoo-", ".part")
+"""How the name of a folder begins and ends in which files are made."""
+
+_looked_through: set[tuple[int, int]] = set()
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left in a folder; a process that lives holds a lock on its own.
+
+    Once in a process, as a folder may hold many files.
+    """
+    first, last = LEFTOVER
+    with contextlib.suppress(OSError):  # it may not be there, or not for us to list
+        found = folder.stat()
+        if (found.st_dev, found.st_ino) in _looked_through:
+            return
+        _looked_through.add((found.st_dev, found.st_ino))
+        for path in folder.iterdir():
+            if path.name.startswith(first) and path.name.endswith(last):
+                handle = opened_folder(path)
+                if handle is not None:
+                    if lock(handle):
+                        shutil.rmtree(path, ignore_errors=True)
+                    os.close(handle)
+
+
+def opened_folder(folder: Path) -> int | None:
+    """The handle of a folder, for `lock`; None for a link, where it is gone, and on Windows."""
+    if fcntl is None:
+        return None
+    with contextlib.suppress(OSError):
+        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    return None
+
+
+def lock(handle: int, wait: bool = False) -> bool | None:
+    """Lock an open file or folder until it is closed, or its process ends, however that be.
+
+    False where another process has it (unless told to `wait`), None where there are no locks.
+    """
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError:  # not on this kind of disk
+        return None
+    return True
 
 
 LARGEST = 256 << 20

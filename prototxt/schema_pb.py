@@ -70,9 +70,10 @@ SCHEMA: dict[str, dict[str, tuple[int, str, str]]] = {
     },
     "SolverState": {
         "iter": (1, "int32", ""),
-        "learned_net": (2, "string", ""),
+        "learned_net": (2, "bytes", ""),
         "history": (3, "BlobProto", "repeated"),
         "current_step": (4, "int32", ""),
+        "losses": (2016, "double", "packed"),  # ours
     },
     "Datum": {
         "channels": (1, "int32", ""),

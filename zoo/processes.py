@@ -6,13 +6,17 @@ import atexit
 import contextlib
 import functools
 import os
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
 
 import zoo
 
-__all__ = ["end", "environment", "private_caches"]
+__all__ = ["ENDING", "end", "environment", "private_caches"]
+
+ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""The signals by which a process is asked to end, besides Ctrl-C."""
 
 CACHES = ("MPLCONFIGDIR", "TORCHINDUCTOR_CACHE_DIR")
 """Where matplotlib keeps its list of fonts (0.1 s of work) and torch what it compiles (nothing)."""
@@ -24,7 +28,10 @@ def private_caches() -> None:
 
     Before they are loaded; a variable that is set already stays.
     """
-    folder = tempfile.TemporaryDirectory(prefix="zoo-", ignore_cleanup_errors=True)
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="zoo-", ignore_cleanup_errors=True)
+    except FileNotFoundError:  # there is no place for it: let them look for one
+        return
     atexit.register(folder.cleanup)
     for name in CACHES:
         os.environ.setdefault(name, folder.name)

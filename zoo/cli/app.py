@@ -109,7 +109,7 @@ def _zoo(
 
 
 def main() -> None:
-    """The entry point of the `zoo` script."""
+    """What the `zoo` script runs."""
     from zoo.cli import console, limited
 
     console.open_streams()

@@ -163,7 +163,16 @@ def error(message: str) -> None:
 
 
 def open_streams() -> None:
-    """Let stdout and stderr show any text, whatever the locale: what it lacks is escaped."""
+    """Let stdout and stderr show any text, whatever the locale: what it lacks is escaped.
+
+    Where there are none, what is said goes nowhere, and not into the file that is opened next.
+    """
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(handle)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

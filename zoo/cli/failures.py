@@ -12,17 +12,18 @@
 
 import functools
 import os
+import signal
 from collections.abc import Callable
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from prototxt.errors import UsageError, ZooError
 from zoo import extras
 from zoo.cli.limited import limited
+from zoo.cli.signals import Terminated, ended_by_signals
 from zoo.cli.spelling import spelled
 
 FAILED = 1
 USAGE = 2
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -72,7 +73,7 @@ TABLE: tuple[tuple[type[BaseException], Callable[[BaseException], str], int], ..
     (ZooError, _ours, FAILED),
     (OSError, _os_error, FAILED),
     (MemoryError, _memory, FAILED),
-    (KeyboardInterrupt, lambda error: "interrupted", INTERRUPTED),
+    (KeyboardInterrupt, lambda error: "interrupted", 128 + signal.SIGINT),
     (ModuleNotFoundError, _not_installed, FAILED),
     (Exception, _library, FAILED),
 )
@@ -80,6 +81,8 @@ TABLE: tuple[tuple[type[BaseException], Callable[[BaseException], str], int], ..
 
 def explain(error: BaseException) -> tuple[str, int]:
     """What a person reads, and the exit status."""
+    if isinstance(error, Terminated):
+        return "terminated", 128 + error.number  # as shells report it
     for kind, message, status in TABLE:
         if isinstance(error, kind):
             return message(error), status
@@ -109,7 +112,8 @@ def guarded(command: Callable[P, R], name: str = "") -> Callable[P, R]:
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return limited(command)(*args, **kwargs)
+            with ended_by_signals():
+                return limited(command)(*args, **kwargs)
         except BrokenPipeError as error:
             # Whoever read our output has gone (`zoo layers | head`): nobody is there to tell.
             from zoo.cli import console

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import numpy as np
 import prototxt
 from prototxt import Datum
 from prototxt.errors import FormatError, ZooError
-from prototxt.files import read_bytes
+from prototxt.files import lock, opened_folder, read_bytes
 from prototxt.lmdb_pages import Pages
 from prototxt.records import LMDBRecords
 from prototxt.shapes import shape_text
@@ -30,7 +32,8 @@ FIRST_SIZE = 256 << 20
 COMMIT_EVERY = 1000
 COMMIT_BYTES = 64 << 20
 """How many records, or bytes of them, are held in memory before they are written."""
-STATE = "build.json"
+STATE, DATABASE = "build.json", "lmdb"
+"""What lies in the folder of an unfinished database: what it is to be, and itself."""
 
 
 @dataclass
@@ -59,56 +62,79 @@ def build(
     """
     import lmdb
 
-    if output.exists():
-        raise ZooError("is there already", subject=output, remedy="name another, or remove it")
     if not output.parent.is_dir():
         raise ZooError(f"cannot be written: there is no folder {output.parent}", subject=output)
     partial = output.with_name(output.name + ".partial")
     state = fingerprint(entries, size, gray, encoded)
     result = Built()
-    start = resume(partial, state, result)
-    kept = start > 0
-    database = None
     try:
-        partial.mkdir(exist_ok=True)
-        prototxt.atomic_write(partial / STATE, json.dumps(state))
-        database = lmdb.open(str(partial), map_size=FIRST_SIZE, sync=True, metasync=False)
-        rows: list[tuple[bytes, bytes]] = []
-        waiting = 0
-        for index in range(start, len(entries)):
-            for key, data in record(index, entries[index], size, gray, encoded, result):
-                rows.append((key, data))
-                waiting += len(data)
-            on_progress(index + 1, len(entries))
-            if len(rows) == COMMIT_EVERY or waiting > COMMIT_BYTES:
-                write(database, rows)
-                kept, rows, waiting = True, [], 0
-        if rows:
-            write(database, rows)
-            kept = True
-        database.close()
-        database = None
-        if not kept:
-            raise ZooError(
-                f"none of the {len(entries)} images can be read: {result.skipped[0][1]}",
-                subject=output,
+        with taken(partial, output):
+            start = resume(partial, state, result)
+            prototxt.atomic_write(partial / STATE, json.dumps(state))
+            opened = lmdb.open(
+                os.fsencode(partial / DATABASE), map_size=FIRST_SIZE, sync=True, metasync=False
             )
-        for name in (STATE, "lock.mdb"):
-            (partial / name).unlink(missing_ok=True)
-        partial.rename(output)
+            with contextlib.closing(opened) as database:
+                rows: list[tuple[bytes, bytes]] = []
+                waiting = 0
+                for index in range(start, len(entries)):
+                    for key, data in record(index, entries[index], size, gray, encoded, result):
+                        rows.append((key, data))
+                        waiting += len(data)
+                    on_progress(index + 1, len(entries))
+                    if len(rows) == COMMIT_EVERY or waiting > COMMIT_BYTES:
+                        write(database, rows)
+                        rows, waiting = [], 0
+                if rows:
+                    write(database, rows)
+            if not result.resumed + result.records:
+                raise ZooError(
+                    f"none of the {len(entries)} images can be read: {result.skipped[0][1]}",
+                    subject=output,
+                )
+            (partial / DATABASE / "lock.mdb").unlink(missing_ok=True)
+            (partial / DATABASE).rename(output)
     except (lmdb.Error, OSError) as error:
         remedy = f"what is done stays in {partial.name}; the same command goes on with it"
         raise ZooError(
             f"cannot be written: {reason(error)}",
             subject=output,
-            remedy=remedy if kept else None,
+            remedy=remedy if partial.exists() else None,
         ) from None
-    finally:
-        if database is not None:
-            database.close()
-        if not kept:
-            shutil.rmtree(partial, ignore_errors=True)
     return result
+
+
+@contextlib.contextmanager
+def taken(partial: Path, output: Path) -> Iterator[None]:
+    """The folder of an unfinished database for this process alone, kept if there are records in it.
+
+    ZooError where another process has it, or where the database is there already.
+    """
+    partial.mkdir(exist_ok=True)
+    handle = opened_folder(partial)
+    try:
+        if handle is not None and lock(handle) is False:
+            raise ZooError("another process builds it", subject=output, remedy="wait for that one")
+        try:
+            if output.exists():
+                raise ZooError(
+                    "is there already", subject=output, remedy="name another, or remove it"
+                )
+            yield
+        finally:
+            if not written(partial):
+                shutil.rmtree(partial, ignore_errors=True)
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def written(partial: Path) -> list[bytes]:
+    """The keys of the records that are in an unfinished database."""
+    try:
+        return Pages(partial / DATABASE).keys
+    except FormatError:  # it ended before anything was written
+        return []
 
 
 def write(database: Any, rows: Sequence[tuple[bytes, bytes]]) -> None:
@@ -142,19 +168,16 @@ def fingerprint(
 
 def resume(partial: Path, state: dict[str, Any], result: Built) -> int:
     """The index to go on from; ZooError where the partial database is of another build."""
-    if not partial.exists():
+    keys = written(partial)
+    if not keys:
+        shutil.rmtree(partial / DATABASE, ignore_errors=True)
         return 0
     try:
         if json.loads(read_bytes(partial / STATE)) != state:
             raise ValueError
-        try:
-            done = Pages(partial)
-        except FormatError:  # it ended before anything was written
-            shutil.rmtree(partial)
-            return 0
-        result.resumed = len(done)
-        return int(done.keys[-1][:8]) + 1 if done.keys else 0
-    except (OSError, ValueError, FormatError):
+        result.resumed = len(keys)
+        return int(keys[-1][:8]) + 1
+    except (ValueError, FormatError):
         raise ZooError(
             "is of another build", subject=partial, remedy="remove it to start anew"
         ) from None

@@ -99,16 +99,21 @@ def publishing_folder(hub: str | Path | None = None) -> Path:
 def cache_folder() -> Path:
     """Where fetched models are kept: ZOO_CACHE, else the platform's folder for such things."""
     given = os.environ.get("ZOO_CACHE")
-    if given:
-        return Path(given).expanduser()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA")
-        return Path(base) / "caffe-zoo" / "cache" if base else Path.home() / ".caffe-zoo"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "caffe-zoo"
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # The standard says that a relative path is to be ignored.
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "caffe-zoo"
+    base = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME", "")
+    try:
+        if given:
+            return Path(given).expanduser()
+        if sys.platform == "win32":
+            return Path(base) / "caffe-zoo" / "cache" if base else Path.home() / ".caffe-zoo"
+        if sys.platform == "darwin":
+            return Path.home() / "Library" / "Caches" / "caffe-zoo"
+        # The standard says that a relative path is to be ignored.
+        return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "caffe-zoo"
+    except RuntimeError:
+        raise HubError(
+            "there is no home folder to keep models in",
+            remedy="ZOO_CACHE names another folder for them",
+        ) from None
 
 
 def kept_in(entry: Entry) -> Path:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from prototxt.errors import Argument, Function, Sentence, UsageError
-from prototxt.files import atomic_write
+from prototxt.files import atomic_write, remove_leftovers
 from zoo.errors import HubError
 from zoo.hub import index as schema
 from zoo.hub.examining import SAME, Examined, describe_file, examine
@@ -171,6 +171,8 @@ def _store(hub: Path, entry: Entry, sources: dict[str, Path]) -> tuple[Entry, st
             if not path.is_dir():
                 path.mkdir()
                 made.append(path)
+        for path in (hub, folder):
+            remove_leftovers(path)
         for file in entry.files:
             _put(folder / file.name, file, sources.get(file.name), made)
         if not there or (hub / schema.FILE).read_bytes() != text.encode():

@@ -15,7 +15,7 @@ from prototxt.errors import Argument, FormatError, Sentence, ZooError
 from zoo.errors import HubError
 from zoo.hub.index import ARCH, Entry, File, Index, version_key
 from zoo.hub.opening import open_hub
-from zoo.hub.places import Hub, cache_folder, kept_in, locked
+from zoo.hub.places import Hub, kept_in, locked
 
 OnBytes = Callable[[int], object]
 
@@ -111,7 +111,7 @@ def pull_entry(
 ) -> list[Pulled]:
     """All files of one version of a model, as `pull`."""
     found = at_hand(hub, entry, entry.files, offline, on_bytes)
-    return copied(found, output, entry) if output is not None else found
+    return copied(found, output) if output is not None else found
 
 
 def find(hub: Hub, wanted: str, encoder: str | None = None) -> Entry:
@@ -197,7 +197,10 @@ def at_hand(
     if hub.folder is not None:
         folder = hub.folder
         return [Pulled(file, _in_place(folder / entry.path(file), file), False) for file in files]
+    from prototxt.files import remove_leftovers
+
     folder = kept_in(entry)
+    remove_leftovers(folder)
     if all(is_good(folder / file.name, file) for file in files):
         return [Pulled(file, folder / file.name, False) for file in files]
     if offline:
@@ -256,25 +259,36 @@ def _sweep(folder: Path, entry: Entry) -> None:
                 path.unlink()
 
 
-def copied(found: Sequence[Pulled], output: Path, entry: Entry) -> list[Pulled]:
-    """Copies in a folder, each of which appears whole or not at all; what is good already stays."""
-    from prototxt.files import make_folder
+def copied(found: Sequence[Pulled], output: Path) -> list[Pulled]:
+    """Copies in a folder, which appear all or not at all; what is good already stays."""
+    from prototxt.files import atomic_write_all, make_folder, remove_leftovers
 
     make_folder(output)
+    remove_leftovers(output)
     result = []
-    lock = cache_folder() / "locks" / f"{kept_in(entry).name}.lock"
-    with locked(lock, entry.label):
-        for pulled in found:
-            target = output / pulled.file.name
-            if target.is_dir():
-                raise ZooError(
-                    "is a directory",
-                    subject=target,
-                    remedy=Sentence("give another ", Argument("output")),
-                )
-            if not is_good(target, pulled.file):
-                _copy(pulled, target)
-            result.append(Pulled(pulled.file, target, pulled.fetched))
+    contents = []
+    for pulled in found:
+        target = output / pulled.file.name
+        if target.is_dir():
+            raise ZooError(
+                "is a directory",
+                subject=target,
+                remedy=Sentence("give another ", Argument("output")),
+            )
+        if not is_good(target, pulled.file):
+            changed = HubError(
+                "changed while it was read", subject=pulled.path, remedy="pull it again"
+            )
+            contents.append((target, copier(pulled.path, pulled.file, changed)))
+        result.append(Pulled(pulled.file, target, pulled.fetched))
+    try:
+        atomic_write_all(contents)
+    except FormatError as error:
+        raise HubError(
+            error.message,
+            subject=error.subject,
+            remedy=Sentence("give another ", Argument("output")),
+        ) from None
     return result
 
 
@@ -291,19 +305,3 @@ def copier(source: Path, file: File, changed: HubError) -> Callable[[BinaryIO], 
             raise changed
 
     return copy
-
-
-def _copy(pulled: Pulled, target: Path) -> None:
-    from prototxt.files import atomic_write
-
-    for leftover in target.parent.glob(f".{target.name}.*.part"):  # of a process that was killed
-        leftover.unlink(missing_ok=True)
-    changed = HubError("changed while it was read", subject=pulled.path, remedy="pull it again")
-    try:
-        atomic_write(target, copier(pulled.path, pulled.file, changed))
-    except FormatError as error:
-        raise HubError(
-            error.message,
-            subject=error.subject,
-            remedy=Sentence("give another ", Argument("output")),
-        ) from None

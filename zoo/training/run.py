@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import json
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +18,11 @@ from prototxt import Message, NetDefinition, SolverDefinition, decode
 from prototxt.errors import Argument, Sentence, ZooError
 from prototxt.net import from_message
 from zoo import extras
+from zoo.processes import ENDING
 from zoo.training.curves import draw_curve
 from zoo.training.distributed import ALONE, Group, join
 from zoo.training.feeds import MissingSource, beside, layers_feed, npz_feed
+from zoo.training.log import Log
 from zoo.training.network import CAFFES, Network
 from zoo.training.solver import Event, Feed, Solver
 
@@ -209,20 +211,17 @@ def train(solver: Solver, say: Callable[[Event], None]) -> Path | None:
         for _ in solver.run():
             pass
         return None
-    log = solver.prefix.with_name("metrics.jsonl")
-    log.parent.mkdir(parents=True, exist_ok=True)
-    keep_until(log, solver.iteration)
     last = None
-    with interruptible(solver), log.open("a", encoding="utf-8") as file:
+    with Log(solver.prefix.with_name("metrics.jsonl")) as log, interruptible(solver):
+        log.keep_until(solver.iteration)
         for event in solver.run():
             if event.kind in ("train", "test"):
-                row = {"kind": event.kind, "iteration": event.iteration, **event.values}
-                file.write(json.dumps(row) + "\n")
-                file.flush()
+                log.note(event.kind, event.iteration, event.values)
             if event.kind == "snapshot":
                 last = event.path
             say(event)
-    draw_curve(log, log.with_name("loss.png"), solver.network.graph.name or solver.prefix.name)
+    name = solver.network.graph.name or solver.prefix.name
+    draw_curve(log.path, log.path.with_name("loss.png"), name)
     return last
 
 
@@ -294,24 +293,6 @@ def train_solver(
         return trained if group.first else None
 
 
-def keep_until(log: Path, iteration: int) -> None:
-    """Drop what a log says of iterations that are run again (or of an earlier training).
-
-    A test is of the weights after an iteration, so that of the last one is run again too.
-    """
-    if not log.exists():
-        return
-    kept = []
-    for line in log.read_text(encoding="utf-8").splitlines():
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            continue  # cut short by whatever ended the training
-        if row.get("iteration", 0) <= iteration - (row.get("kind") == "test"):
-            kept.append(line + "\n")
-    prototxt.atomic_write(log, "".join(kept) if iteration else "")
-
-
 class Stoppable(Protocol):
     stop: bool
 
@@ -329,19 +310,37 @@ def convolving_as_caffe(wanted: bool) -> Iterator[None]:
 
 @contextmanager
 def interruptible(training: Stoppable) -> Iterator[None]:
-    """The first Ctrl-C ends the training after its step, with a snapshot; the second at once."""
+    """The first Ctrl-C ends the training after its step, with a snapshot; the second at once.
 
-    def stop(*_: object) -> None:
-        training.stop = True
-        signal.signal(signal.SIGINT, previous)
-
-    previous = signal.getsignal(signal.SIGINT)
-    try:
-        signal.signal(signal.SIGINT, stop)
-    except ValueError:  # not the main thread
+    So does what else asks a process to end (SIGTERM, SIGHUP), but that the signal then takes its
+    course.
+    """
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
+    came: list[int] = []
+    previous = {
+        number: handler
+        for number in (signal.SIGINT, *ENDING)
+        if (handler := signal.getsignal(number)) is not None
+        and (number == signal.SIGINT or handler is not signal.SIG_IGN)  # nohup has it ignored
+    }
+
+    def stop(number: int, _: object) -> None:
+        training.stop = True
+        came.append(number)
+        restore()
+
+    def restore() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
     try:
+        for number in previous:
+            signal.signal(number, stop)
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        restore()
+    for number in came:
+        if number in ENDING:
+            signal.raise_signal(number)

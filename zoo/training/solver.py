@@ -14,7 +14,7 @@ import torch
 import prototxt
 from prototxt import SolverDefinition, SolverState
 from prototxt.errors import ZooError
-from prototxt.files import is_there
+from prototxt.files import is_there, make_folder, writing
 from prototxt.shapes import shape_text
 from zoo.training.distributed import ALONE, Group
 from zoo.training.network import Network
@@ -130,7 +130,6 @@ class Solver:
         started, since = time.perf_counter(), self.iteration
         every = d.display or max(1, d.max_iter // 100)
         while self.iteration < d.max_iter and not self.stop:
-            first = self.iteration == since
             due = d.test_interval and self.iteration % d.test_interval == 0
             if self.tests and due and (self.iteration > 0 or d.test_initialization):
                 yield from self.test()
@@ -147,7 +146,7 @@ class Solver:
                 "images_per_second": speed * self.images,
             }
             shown = (self.iteration - 1) % every == 0
-            yield Event("train" if shown or first else "step", self.iteration, values)
+            yield Event("train" if shown else "step", self.iteration, values)
             if d.snapshot and self.iteration % d.snapshot == 0:
                 yield Event("snapshot", self.iteration, path=self.snapshot())
         ended = d.snapshot_after_train or self.stop
@@ -201,19 +200,24 @@ class Solver:
     def snapshot(self) -> Path:
         """Write PREFIX_iter_N.caffemodel and .solverstate, each whole or not at all.
 
-        The weights come first: a .solverstate that is there names a model that is there.
+        The weights come first, and the state of an earlier run goes before: a .solverstate that is
+        there names a model that is there, and of the same run.
         """
-        model = self.path(".caffemodel")
+        model, state = self.path(".caffemodel"), self.path(".solverstate")
         if not self.group.first:
-            return self.path(".solverstate")
-        model.parent.mkdir(parents=True, exist_ok=True)
+            return state
+        make_folder(model.parent)
+        with writing(state):
+            state.unlink(missing_ok=True)
         prototxt.write_weights(
             model, self.network.weights(), self.network.types(), self.network.graph.name
         )
-        state = self.path(".solverstate")
         history = [array.detach().cpu().numpy() for array in self.optimizer.history]
         step = current_step(self.definition, self.iteration)
-        prototxt.write_solverstate(state, SolverState(self.iteration, str(model), history, step))
+        smoothed = [*self.losses] if self.definition.average_loss > 1 else []
+        prototxt.write_solverstate(
+            state, SolverState(self.iteration, str(model), history, step, smoothed)
+        )
         return state
 
     def path(self, suffix: str) -> Path:
@@ -238,6 +242,7 @@ class Solver:
         except ZooError as error:
             raise ZooError(error.message, subject=path, remedy=error.remedy) from None
         self.iteration = state.iter
+        self.losses.extend(state.losses)
 
     @torch.no_grad()
     def load(self, weights: Mapping[str, list[np.ndarray]], source: Path) -> None:

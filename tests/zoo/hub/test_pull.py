@@ -166,7 +166,8 @@ def test_what_lies_in_the_folder_stays(zoo, cache, hub, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine.txt").write_text("mine")
     (tmp_path / "out/net.onnx").write_text("an older one")
-    (tmp_path / "out/.net.onnx.abc.part").write_text("left by a killed process")
+    (tmp_path / "out/.zoo-abc.part").mkdir()
+    (tmp_path / "out/.zoo-abc.part/0").write_text("left by a killed process")
     assert zoo("pull", "2_3_4", "--hub", hub, "-o", "out").status == 0
     assert files_below(tmp_path / "out") == FILES | {"mine.txt"}
     assert (tmp_path / "out/net.onnx").read_bytes() == (hub / "2_3_4/1.0/net.onnx").read_bytes()

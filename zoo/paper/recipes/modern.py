@@ -126,6 +126,8 @@ class Modern:
             fused=True,
         )
         self.iteration = 0
+        self.losses: list[torch.Tensor] = []
+        """Of the iterations since the last that was told."""
         self.stop = False
         """Set from outside (Ctrl-C): the loop ends after the step it is in."""
 
@@ -192,7 +194,7 @@ class Modern:
 
     def run(self, every: int = 100) -> Iterator[Event]:
         """Train to the end, saying every `every` iterations how it goes."""
-        started, since, losses = time.perf_counter(), self.iteration, []
+        started, since, losses = time.perf_counter(), self.iteration, self.losses
         while self.iteration < self.recipe.iterations and not self.stop:
             losses.append(self.step())
             if self.iteration % every == 0 or self.iteration == self.recipe.iterations:

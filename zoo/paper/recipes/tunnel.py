@@ -29,7 +29,8 @@ from zoo.paper.recipes.modern import Modern, Recipe, choose_encoder, keep_switch
 from zoo.paper.recipes.switches import SwitchStore
 from zoo.training.curves import draw_curve
 from zoo.training.distributed import ALONE, Group
-from zoo.training.run import interruptible, keep_until
+from zoo.training.log import Log
+from zoo.training.run import interruptible
 from zoo.training.solver import Event, Solver
 
 __all__ = ["STATE", "Files", "TunnelRun", "export", "score", "starting_weights"]
@@ -58,7 +59,7 @@ class Files:
 
     @property
     def log(self) -> Path:
-        """One JSON object a line, as `TunnelRun.note` writes it."""
+        """What was measured, one JSON object a line."""
         return self.folder / "metrics.jsonl"
 
     @property
@@ -92,9 +93,17 @@ class TunnelRun:
         self.stop = False
 
     def run(self, resume: bool = False, share: float = 0.25) -> Iterator[Event]:
-        """Choose the encoder, keep its switches (in at most `share` of the free memory), train."""
-        if self.group.first:
-            self.files.folder.mkdir(parents=True, exist_ok=True)
+        """Choose the encoder, keep its switches (in at most `share` of the free memory), train.
+
+        Of several processes the first alone writes files.
+        """
+        if not self.group.first:
+            yield from self._run(None, resume, share)
+            return
+        with Log(self.files.log) as log:
+            yield from self._run(log, resume, share)
+
+    def _run(self, log: Log | None, resume: bool, share: float) -> Iterator[Event]:
         started = time.perf_counter()
         saved = self.load() if resume else None
         if saved is not None:
@@ -125,13 +134,13 @@ class TunnelRun:
             self.restore(training, saved)
         elif self.start is not None:
             training.decoder.load_blobs(self.start, 255)
-        if self.group.first:
-            keep_until(self.files.log, training.iteration)
+        if log is not None:
+            log.keep_until(training.iteration)
         before, last_save = self.seconds, time.perf_counter()
         for event in training.run():
             training.stop = training.stop or self.stop
-            if event.kind == "train":
-                self.note(event)
+            if event.kind == "train" and log is not None:
+                log.note(event.kind, event.iteration, event.values)
             yield event
             now = time.perf_counter()
             self.seconds = before + now - started
@@ -141,13 +150,6 @@ class TunnelRun:
                 yield Event("snapshot", training.iteration, path=self.save())
         if self.group.first:
             yield Event("snapshot", training.iteration, path=self.save())
-
-    def note(self, event: Event) -> None:
-        """Add an event's values to the log; only the first process does."""
-        if self.group.first:
-            with self.files.log.open("a", encoding="utf-8") as file:
-                row = {"kind": "train", "iteration": event.iteration, **event.values}
-                file.write(json.dumps(row) + "\n")
 
     def switches(self, encoder: Encoder, share: float) -> Iterator[SwitchStore]:
         """Encode the pool, where its switches stay and fit into `share` of the free memory."""
@@ -170,6 +172,8 @@ class TunnelRun:
         for number, state in training.optimizer.state_dict()["state"].items():
             for name, value in state.items():
                 arrays[f"optimizer/{number}/{name}"] = torch.as_tensor(value).cpu().numpy()
+        if training.losses:
+            arrays["losses"] = torch.stack(training.losses).cpu().numpy()
         about = {
             "arch": self.arch,
             "recipe": dataclasses.asdict(self.recipe),
@@ -212,6 +216,7 @@ class TunnelRun:
         """Put a loaded state into a training: decoder, optimiser's moments, iteration."""
         training.decoder.load_state_dict(part(saved, "decoder"))
         training.iteration = int(saved["iteration"])
+        training.losses[:] = torch.from_numpy(saved.get("losses", np.empty(0))).to(training.device)
         parameters = training.parameters
         for name, value in part(saved, "optimizer").items():
             number, _, key = name.partition("/")
