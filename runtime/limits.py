@@ -29,12 +29,26 @@ from prototxt.errors import Argument, Sentence
 
 from .errors import InferenceError
 
-__all__ = ["allowance", "clock", "cores", "limited", "short_of_memory", "supervised", "too_large"]
+__all__ = [
+    "allowance",
+    "clock",
+    "cores",
+    "given",
+    "limited",
+    "short_of_memory",
+    "supervised",
+    "too_large",
+]
 
 MEMORY = 7 << 29
 """Bytes that a limited process may have: 3.5 GiB, ..."""
 MEMORY_A_CORE = 32 << 20
-"""... and what libraries reserve for each of their threads."""
+"""... what libraries reserve for each of their threads, ..."""
+OF_MODEL, OF_PICTURE = 8, 1000
+"""... and so many times the size of the models, and of the pictures and codes, that it was given: a
+photograph of 12 megapixels, a file of 5 MB, needs 7 GiB in the paper's largest network, ..."""
+MOST_MEMORY = 0.75
+"""... but no more than this part of the machine's."""
 SECONDS = 6.0
 """Of processor time that any call may take, all threads together; ..."""
 SECONDS_A_BYTE_READ = 1 / (8 << 20)
@@ -63,6 +77,8 @@ ENDED_BY_OTHERS = (signal.SIGINT, signal.SIGTERM) + (
 _last_words: mmap.mmap | None = None
 """What the parent is to say of a limited process that ends now; None in one that has no limits."""
 _working = threading.Lock()
+_given: dict[str, int] = {}
+"""Bytes more, by file."""
 
 
 def cores() -> int:
@@ -75,7 +91,41 @@ def cores() -> int:
 
 def memory() -> int:
     """Bytes that a limited process may have."""
-    return MEMORY + cores() * MEMORY_A_CORE
+    least = MEMORY + cores() * MEMORY_A_CORE
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(least + sum(_given.values()), max(least, int(MOST_MEMORY * machine)))
+
+
+def size(path: str | Path) -> int:
+    """Bytes of a file, and of the weights that `zoo convert` writes beside a model; 0 of none.
+
+    Of a file with holes counts what the disk holds.
+    """
+    total = 0
+    for name in (str(path), f"{path}.data"):
+        with contextlib.suppress(OSError):  # whoever reads it says so
+            state = Path(name).stat()
+            total += min(state.st_size, getattr(state, "st_blocks", state.st_size) * 512)
+    return total
+
+
+def given(path: str | Path, times: int) -> None:
+    """Where this process is limited: let it have so many times a file's size more.
+
+    What is small and asks for much is not what people make.
+    """
+    if limited():
+        _given[str(path)] = times * size(path)
+        _hold()
+
+
+def _hold() -> None:
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    # Not the address space: CUDA and thread stacks reserve far more of it than they use.
+    least = memory() if most == resource.RLIM_INFINITY else min(memory(), most)
+    resource.setrlimit(resource.RLIMIT_DATA, (least, most))
 
 
 def supervised() -> int | None:
@@ -141,10 +191,7 @@ def _limit(words: mmap.mmap, lifeline: int) -> None:
 
     global _last_words
     _last_words = words
-    _, most = resource.getrlimit(resource.RLIMIT_DATA)
-    # Not the address space: CUDA and thread stacks reserve far more of it than they use.
-    least = memory() if most == resource.RLIM_INFINITY else min(memory(), most)
-    resource.setrlimit(resource.RLIMIT_DATA, (least, most))
+    _hold()
     for number in (signal.SIGPROF, signal.SIGALRM):
         signal.signal(number, signal.SIG_DFL)  # whatever this process was started with
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGPROF, signal.SIGALRM))

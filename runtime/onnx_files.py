@@ -16,7 +16,7 @@ from prototxt.errors import ZooError
 from prototxt.files import read_bytes
 
 from .errors import InferenceError
-from .limits import allowance, clock, short_of_memory, too_large
+from .limits import OF_MODEL, allowance, clock, given, short_of_memory, size, too_large
 
 if TYPE_CHECKING:
     import onnx
@@ -60,13 +60,13 @@ def onnxruntime() -> Any:
 
 
 @contextlib.contextmanager
-def work(subject: str | Path, verb: str, remedy: str = "", **size: Any) -> Iterator[None]:
+def work(subject: str | Path, verb: str, remedy: str = "", **sizes: Any) -> Iterator[None]:
     """Call a library on a file: `runtime.limits.clock` limits its time, an error becomes one line.
 
     Raises InferenceError for whatever the library raises.
     """
     try:
-        with clock(str(subject), verb, **size):
+        with clock(str(subject), verb, **sizes):
             yield
     except ZooError:
         raise
@@ -87,9 +87,10 @@ def read_model(path: str | Path, *, weights: bool = True) -> onnx.ModelProto:
     from google.protobuf.message import DecodeError
 
     path = Path(path)
+    given(path, OF_MODEL)
     data = read_bytes(path, InferenceError, "an .onnx file", onnx.checker.MAXIMUM_PROTOBUF)
     again = "convert it again"
-    with work(path, "read", again, read=len(data)):
+    with work(path, "read", again, read=size(path)):
         try:
             model = onnx.load_model_from_string(data)
         except DecodeError as error:
@@ -105,10 +106,10 @@ def infer_shapes(model: onnx.ModelProto, subject: str | Path) -> onnx.ModelProto
     """The model with every shape that follows from its inputs'. Raises InferenceError."""
     from onnx import shape_inference
 
-    size = model.ByteSize()
-    with work(subject, "measured", read=size):
+    read = model.ByteSize()
+    with work(subject, "measured", read=read):
         try:
-            with allowance(INFERENCE + 8 * size):
+            with allowance(INFERENCE + OF_MODEL * read):
                 return shape_inference.infer_shapes(model, data_prop=True)
         except MemoryError:
             # It lists the numbers of a Range, however many, to know shapes that are made of them.

@@ -18,7 +18,8 @@ from prototxt.shapes import shape_text
 from prototxt.stderr import silenced
 
 from .errors import InferenceError
-from .limits import cores
+from .limits import OF_MODEL, cores, given
+from .limits import size as size_of
 from .onnx_files import onnxruntime, read_model, work
 
 __all__ = ["PROVIDERS", "IOSpec", "Model", "load"]
@@ -36,6 +37,10 @@ PARTS = 4
 """Into how many parts a thread's share of a batch is cut."""
 MOST_TWICE = 64 << 20
 """Bytes of a model whose weights may be held twice, so that images run apart."""
+
+RETURNED = 64 << 20
+"""Bytes that are fed at once, from which on a run keeps no memory for the next: of 12 megapixels
+gigabytes, while a picture is made of what came back."""
 
 _TYPES = {
     "tensor(float)": np.float32,
@@ -139,7 +144,9 @@ class Model:
             )
         fed = sum(array.nbytes for array in checked.values())
         with work(self.source, "run", fed=fed, compiling=self.provider != "cpu"):
-            found = self._parts(wanted, checked) or self._session.run(wanted, checked)
+            found = self._parts(wanted, checked) or self._session.run(
+                wanted, checked, returning() if fed > RETURNED else None
+            )
         return dict(zip(wanted, found, strict=True))
 
     def _parts(self, wanted: list[str], feeds: Mapping[str, np.ndarray]) -> list[np.ndarray] | None:
@@ -189,6 +196,13 @@ class Model:
         return np.ascontiguousarray(array) if array.ndim else array
 
 
+def returning() -> Any:
+    """How to run so that memory that is not used any more goes back to the system."""
+    options = onnxruntime().RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
+
+
 def spec(item: Any) -> IOSpec:
     dims = tuple(d if isinstance(d, int) else str(d or "?") for d in item.shape)
     kind = _TYPES.get(item.type)
@@ -221,6 +235,7 @@ def load(
     """
     source = name or ("model" if isinstance(model, bytes) else str(model))
     if not isinstance(model, bytes):
+        given(model, OF_MODEL)
         if Path(model).is_dir():
             raise InferenceError("is a directory", subject=source, remedy="name an .onnx file")
         if not Path(model).is_file():
@@ -231,7 +246,7 @@ def load(
         )
     library = onnxruntime()
     data = model if isinstance(model, bytes) else str(model)
-    size = len(model) if isinstance(model, bytes) else Path(model).stat().st_size
+    size = len(model) if isinstance(model, bytes) else size_of(model)
 
     def session(name: str, threads: int | None) -> Any:
         options = library.SessionOptions()

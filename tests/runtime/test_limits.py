@@ -128,6 +128,30 @@ print(len(bytearray(1 << 29)))
     assert (status, less, size) == (0, "less", str(1 << 29))
 
 
+def test_what_is_large_may_have_more(tmp_path: Path) -> None:
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    (tmp_path / "large").write_bytes(bytes(1 << 22))
+    with (tmp_path / "holes").open("wb") as file:
+        file.truncate(1 << 40)
+    body = f"""
+before = limits.memory()
+for name in ("none", "holes", "large"):
+    limits.given("{tmp_path}/" + name, 8)
+    print(limits.memory() - before)
+limits.given("{tmp_path}/large", 1 << 40)
+import os, resource
+machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+print(limits.memory() <= max(before, machine))
+print(resource.getrlimit(resource.RLIMIT_DATA)[0] == limits.memory())
+"""
+    most = max(0, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 3 // 4 - (4 << 30))
+    if most < 1 << 28:
+        pytest.skip("the machine is too small")
+    status, said = run(body, folder)
+    assert (status, said.split()) == (0, ["0", "0", str(1 << 25), "True", "True"])
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_are_handed_on(number: signal.Signals, tmp_path: Path) -> None:
     body = """

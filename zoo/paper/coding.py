@@ -215,7 +215,9 @@ def encode_file(
     Raises ZooError for a broken image and for a model without switches.
     """
     import runtime
+    from runtime import limits
 
+    limits.given(image, limits.OF_PICTURE)
     pixels = runtime.read_image(image)
     coder = open_coder(model, provider)
     written = encode(coder, pixels, file, raw)
@@ -261,8 +263,10 @@ def decode_file(
     That is `model`, else the one of that digest in the hub. Raises ZooError for any other model.
     """
     import runtime
+    from runtime import limits
     from runtime.codec import read_header
 
+    limits.given(file, limits.OF_PICTURE)
     header = read_header(file)
     path = model if model is not None else model_of(header, file, hub, offline)
     coder = open_coder(path, provider)
