@@ -31,6 +31,7 @@ PAGES |= {
 
 HEADINGS = {
     "benchmarks/convert.md": "Conversion, measured",
+    "benchmarks/precision.md": "float32, float16 and int8, measured",
     "benchmarks/run.md": "Inference, measured",
     "benchmarks/train.md": "Training, measured",
 }

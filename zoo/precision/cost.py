@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from runtime.metrics import RMSE
+
 if TYPE_CHECKING:
     from runtime import Model
 
 __all__ = [
     "DEPARTURE",
     "RMSE_ALLOWED",
+    "Comparison",
     "Cost",
     "Difference",
     "Sample",
     "class_scores",
-    "departure",
     "measure",
-    "rebuilds",
-    "rebuilt",
+    "rebuilt_output",
 ]
 
 Feeds = Mapping[str, np.ndarray]
@@ -214,12 +215,7 @@ def measure(
 
     `sizes` are those of the files in bytes; `kept` of `layers` stayed float32.
     """
-    compared = Comparison(before, after)
-    for place, feeds in enumerate(sample.feeds):
-        compared.add(feeds, sample.classes[place] if sample.classes else None)
-    rmse = None
-    if rebuilds(before, sample):
-        rmse = rebuilt(before, sample), rebuilt(after, sample)
+    compared = Comparison(before, after, sample)
     judged, right = compared.judged, compared.right
     return Cost(
         precision,
@@ -228,7 +224,7 @@ def measure(
         tuple(one.found() for one in compared.outputs.values()),
         compared.switches,
         compared.flipped,
-        rmse,
+        compared.rmse,
         compared.agreed / judged if judged else None,
         (right[0] / judged, right[1] / judged) if judged and sample.classes else None,
         sizes,
@@ -240,20 +236,39 @@ def measure(
 
 
 class Comparison:
-    """What a model in float32 and one in fewer bits give, batch by batch."""
+    """What a model in float32 and one in fewer bits give of a sample, batch by batch."""
 
-    def __init__(self, before: Model, after: Model) -> None:
-        self.before, self.after = before, after
+    def __init__(self, before: Model, after: Model, sample: Sample) -> None:
+        self.models = (before, after)
         floats = [spec.name for spec in before.outputs if spec.dtype == "float32"]
         self.outputs = {name: Differences(name) for name in floats}
         self.scores = class_scores(before)
+        self.image = rebuilt_output(before, sample)
         self.batches = self.switches = self.flipped = self.agreed = self.judged = 0
         self.right = [0, 0]
+        self.errors = RMSE(), RMSE()
+        for place, feeds in enumerate(sample.feeds):
+            runs = before.run(feeds), after.run(feeds)
+            self.batches += 1
+            self.differ(*runs)
+            if self.scores is not None:
+                self.classify(runs, sample.classes[place] if sample.classes else None)
+            if self.image is not None:
+                self.rebuild(runs, sample.images[place], sample)
 
-    def add(self, feeds: Feeds, label: int | None = None) -> None:
-        """Run both; `label` is the class of the batch, where it is known."""
-        wanted, found = self.before.run(feeds), self.after.run(feeds)
-        self.batches += 1
+    @property
+    def rmse(self) -> tuple[float, float] | None:
+        """Of both, pixels in [0, 1]; None where no image is rebuilt."""
+        first, second = self.errors
+        return None if self.image is None else (first.value, second.value)
+
+    @property
+    def departure(self) -> float:
+        """The greatest `Difference.departure` of an output."""
+        return max((one.found().departure for one in self.outputs.values()), default=0.0)
+
+    def differ(self, wanted: Feeds, found: Feeds) -> None:
+        """Count differences and switches."""
         for name, array in wanted.items():
             other = found[name]
             if name in self.outputs:
@@ -262,21 +277,28 @@ class Comparison:
             self.switches += array.size
             same = array.shape == other.shape
             self.flipped += int((array != other).sum()) if same else array.size
-        if self.scores is not None:
-            classes = [run[self.scores] for run in (wanted, found)]
-            first, second = (scores.reshape(len(scores), -1).argmax(1) for scores in classes)
-            self.judged += len(first)
-            self.agreed += int((first == second).sum())
-            self.right[0] += int((first == label).sum())
-            self.right[1] += int((second == label).sum())
 
+    def classify(self, runs: tuple[Feeds, Feeds], label: int | None) -> None:
+        """Which class comes first; `label` is the right one, where it is known."""
+        assert self.scores is not None
+        scores = [run[self.scores] for run in runs]
+        first, second = (found.reshape(len(found), -1).argmax(1) for found in scores)
+        self.judged += len(first)
+        self.agreed += int((first == second).sum())
+        self.right[0] += int((first == label).sum())
+        self.right[1] += int((second == label).sum())
 
-def departure(before: Model, after: Model, sample: Sample) -> float:
-    """The greatest `Difference.departure` of an output."""
-    compared = Comparison(before, after)
-    for feeds in sample.feeds:
-        compared.add(feeds)
-    return max((one.found().departure for one in compared.outputs.values()), default=0.0)
+    def rebuild(self, runs: tuple[Feeds, Feeds], image: np.ndarray, sample: Sample) -> None:
+        """How far both are from the image that they are given; as `runtime.evaluate`."""
+        from runtime import Feeder
+        from runtime.feeding import planes
+
+        assert self.image is not None
+        feeder = Feeder(self.models[0], sample.mean, sample.size)
+        wanted = feeder.blob(image)[None] / feeder.scale
+        for error, model, run in zip(self.errors, self.models, runs, strict=True):
+            # All images of a batch are one, repeated.
+            error.add(planes(model, self.image, run[self.image])[:1] / feeder.scale, wanted)
 
 
 def class_scores(model: Model) -> str | None:
@@ -293,26 +315,20 @@ def class_scores(model: Model) -> str | None:
     return floats[0].name if plane and several else None
 
 
-def rebuilds(model: Model, sample: Sample) -> bool:
-    """Whether an output is an image like the input, and as large as it."""
+def rebuilt_output(model: Model, sample: Sample) -> str | None:
+    """The output that is an image like the input, and as large as it; None where there is none."""
     from runtime import Feeder, InferenceError, image_output
+    from runtime.feeding import planes
 
     if not sample.images:
-        return False
+        return None
     try:
         name = image_output(model)
     except InferenceError:
-        return False
+        return None
     wanted = Feeder(model, sample.mean, sample.size).blob(sample.images[0]).shape
-    return bool(model.run(sample.feeds[0], [name])[name].shape[1:] == wanted)
-
-
-def rebuilt(model: Model, sample: Sample) -> float:
-    """The RMSE of a network that rebuilds its image, over a sample; pixels in [0, 1]."""
-    import runtime
-
-    named = [(str(place), image) for place, image in enumerate(sample.images)]
-    return runtime.evaluate(model, named, sample.mean, sample.size, batch=1).rmse
+    found = planes(model, name, model.run(sample.feeds[0], [name])[name])
+    return name if found.shape[1:] == wanted else None
 
 
 def timed(models: Sequence[Model], feeds: Feeds) -> tuple[float, float]:

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 from zoo.precision.cost import (
     DEPARTURE,
     RMSE_ALLOWED,
+    Comparison,
     Sample,
     class_scores,
-    departure,
-    rebuilds,
-    rebuilt,
+    rebuilt_output,
 )
 
 if TYPE_CHECKING:
@@ -83,11 +82,14 @@ def returned(
 
 def criterion(loaded: Model, sample: Sample) -> tuple[Lost, float] | None:
     """How it is measured what a model in fewer bits loses, and how much it may."""
-    if rebuilds(loaded, sample):
-        return (
-            lambda model, over: abs(rebuilt(model, over) - rebuilt(loaded, over)),
-            RMSE_ALLOWED,
-        )
+
+    def moved(model: Model, over: Sample) -> float:
+        rmse = Comparison(loaded, model, over).rmse
+        assert rmse is not None
+        return abs(rmse[1] - rmse[0])
+
+    if rebuilt_output(loaded, sample) is not None:
+        return moved, RMSE_ALLOWED
     if class_scores(loaded) is not None:
         return None
-    return lambda model, over: departure(loaded, model, over), DEPARTURE
+    return lambda model, over: Comparison(loaded, model, over).departure, DEPARTURE

@@ -95,6 +95,20 @@ def test_the_papers_network_rebuilds_as_well(precision, tunnel, tmp_path, photos
     assert abs(rmse[1] - rmse[0]) <= 0.0005
 
 
+@pytest.mark.parametrize("nhwc", [False, True])
+def test_the_rmse_is_that_of_zoo_eval(nhwc, tunnel, photos, tmp_path):
+    conversion = converters.convert(tunnel.net, tunnel.caffemodel, preprocessing=MEAN, nhwc=nhwc)
+    conversion.save(tmp_path / "float32.onnx")
+    saved = saving.save(conversion, tmp_path / "fewer.onnx", "float16", photos)
+    found = [
+        runtime.evaluate(
+            runtime.load(tmp_path / name, "cpu"), runtime.list_images(photos), None, (64, 64)
+        ).rmse
+        for name in ("float32.onnx", "fewer.onnx")
+    ]
+    assert saved.cost is not None and saved.cost.rmse == pytest.approx(found, rel=1e-9)
+
+
 @pytest.mark.parametrize("precision", FEWER)
 def test_weights_are_in_fewer_bits(precision, photos, tmp_path):
     conversion = converters.convert(prototxt.parse_net(CLASSIFIER), preprocessing=MEAN)

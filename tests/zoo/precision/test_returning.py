@@ -12,7 +12,7 @@ import converters
 import prototxt
 import runtime
 from zoo.precision import int8, returning, saving
-from zoo.precision.cost import DEPARTURE, Cost, Difference, Differences, departure
+from zoo.precision.cost import DEPARTURE, Comparison, Cost, Difference, Differences
 
 MEAN = prototxt.Preprocessing("104,117,123", scale=1 / 64)
 
@@ -73,7 +73,7 @@ def test_the_layer_that_costs_most_returns(photos: Path, tmp_path: Path) -> None
     loaded = runtime.load(model.SerializeToString(), "cpu")
     sample, _ = saving.sampled(conversion, loaded, photos)
     whole = runtime.load(int8.quantized(model, set(), sample.feeds).SerializeToString(), "cpu")
-    assert departure(loaded, whole, sample) > DEPARTURE
+    assert Comparison(loaded, whole, sample).departure > DEPARTURE
     saved = saving.save(conversion, tmp_path / "m.onnx", "int8", photos)
     assert saved.cost is not None
     assert 0 < len(saved.cost.kept) < saved.cost.layers
@@ -201,7 +201,8 @@ def test_a_published_detector(shared: Path) -> None:
 
     def departs(wide: set[str]) -> float:
         proto = int8.quantized(model, wide, sample.feeds)
-        return departure(loaded, runtime.load(proto.SerializeToString(), "cpu"), sample)
+        lowered = runtime.load(proto.SerializeToString(), "cpu")
+        return Comparison(loaded, lowered, sample).departure
 
     first = {"245", "248", "251", "254", "257", "260", "269", "272"}
     assert departs(set()) > 0.1
