@@ -47,8 +47,8 @@ def tried(what: str, attack: Callable[..., dict[str, int]], *arguments: Any) -> 
 
 
 def kills(root: Path, names: list[str], count: int) -> bool:
-    forks.prepare()
-    materials = make_materials(root / "m", lambda words: forks.run(words, root))
+    forks.prepare([*forks.LIGHT, *(forks.HEAVY if set(TRAININGS) & {*names} else [])])
+    materials = make_materials(root / "m", lambda words: forks.run(words, root), names)
     fine = True
     for name in [name for name in ATOMIC if name in names]:
         what = f"`zoo {name}` killed"
@@ -64,7 +64,7 @@ def places(root: Path, names: list[str], only: list[str]) -> bool:
         said = ended(start(words, root))
         assert said.status == 0, said
 
-    attacks = Attacks(root, make_materials(root / "m", run), names)
+    attacks = Attacks(root, make_materials(root / "m", run, names), names)
     for name in only or ATTACKS:
         getattr(attacks, name)()
     report = attacks.report
@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="COMMAND", help="default: all")
     parser.add_argument("--count", type=int, default=200, help="of kills")
     parser.add_argument("--only", action="append", default=[], choices=ATTACKS, help="of places")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     names = given.names or list(COMMANDS)
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         if given.attack == "kills":

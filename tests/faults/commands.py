@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from tests.zoo.drawn import photographs
 
 ROOT = Path(__file__).resolve().parents[2]
 SOLVER = """
-net: "{net}" type: "Adam" momentum: 0.9 momentum2: 0.999 lr_policy: "fixed" base_lr: 0.01
+net: "tiny.prototxt" type: "Adam" momentum: 0.9 momentum2: 0.999 lr_policy: "fixed" base_lr: 0.01
 max_iter: 40 display: 3 average_loss: 4 snapshot: 5 snapshot_prefix: "snap" random_seed: 7
-test_iter: 2 test_interval: 7 test_state {{ stage: "seen" }}
+test_iter: 2 test_interval: 7 test_state { stage: "seen" }
 """
 TINY = """
 name: "tiny"
@@ -41,8 +41,8 @@ Run = Callable[[list[str]], None]
 """Runs a `zoo` command line that must succeed."""
 
 
-def make_materials(folder: Path, run: Run) -> Path:
-    """A folder with an example of everything that a command reads; made by the commands."""
+def make_materials(folder: Path, run: Run, names: Iterable[str] = (), seed: int = 0) -> Path:
+    """A folder with what these commands read (default: all of them), made by the commands."""
     from zoo.paper import architectures
 
     folder.mkdir()
@@ -51,20 +51,25 @@ def make_materials(folder: Path, run: Run) -> Path:
         cv2.imwrite(str(folder / f"images/{number}.png"), image)
     shutil.copy(folder / "images/0.png", folder / "one.png")
     (folder / "net.prototxt").write_text(architectures.definition("8_9_10", 16))
-    draw(folder / "net.prototxt", folder / "net.caffemodel")
+    draw(folder / "net.prototxt", folder / "net.caffemodel", seed)
     (folder / "card.md").write_text("# A small network\n")
-    (folder / "tiny.prototxt").write_text(TINY)
-    (folder / "solver.prototxt").write_text(SOLVER.format(net="tiny.prototxt"))
-    rng = np.random.default_rng(0)
-    data = rng.normal(size=(40, 4, 1, 8, 8)).astype(np.float32)
-    np.savez(folder / "io.npz", data=data, label=rng.integers(5, size=(40, 4)).astype(np.float32))
-    for case in ("convert", "convert --split", "encode", "data build", "publish"):
-        run(COMMANDS[case].words(folder, folder))
-    shutil.move(folder / "one.switches", folder / "code.switches")
+    make_solver(folder)
+    for made in dict.fromkeys(one for name in names or COMMANDS for one in READS.get(name, ())):
+        run(COMMANDS[made].words(folder, folder))
     return folder
 
 
-def draw(net: Path, weights: Path, seed: int = 0) -> None:
+def make_solver(folder: Path) -> list[object]:
+    """A solver of a small network, and data; the words that train it."""
+    (folder / "tiny.prototxt").write_text(TINY)
+    (folder / "solver.prototxt").write_text(SOLVER)
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(40, 4, 1, 8, 8)).astype(np.float32)
+    np.savez(folder / "io.npz", data=data, label=rng.integers(5, size=(40, 4)).astype(np.float32))
+    return ["train", folder / "solver.prototxt", "--data", folder / "io.npz", "--device", "cpu"]
+
+
+def draw(net: Path, weights: Path, seed: int) -> None:
     """Weights for a small network of the paper, with which it gives an image."""
     import converters
     import prototxt
@@ -107,7 +112,7 @@ COMMANDS = {
     "eval": Command("eval --model M/net.onnx --data M/images --provider cpu"),
     "reconstruct": Command("reconstruct M/images -o O/pictures --model M/net.onnx --provider cpu"),
     "encode": Command("encode M/one.png -o O/one.switches --model M/net.onnx --provider cpu"),
-    "decode": Command("decode M/code.switches -o O/one.png --model M/net.onnx --provider cpu"),
+    "decode": Command("decode M/one.switches -o O/one.png --model M/net.onnx --provider cpu"),
     "train": Command("train M/solver.prototxt --data M/io.npz -o O/train --device cpu"),
     "train --recipe paper": Command(f"{TRAIN} --recipe paper -o O/paper"),
     "train --recipe modern": Command(f"{TRAIN} --encoders 1 -o O/modern"),
@@ -127,6 +132,16 @@ COMMANDS = {
         "-o O/seen --provider cpu"
     ),
 }
+
+MODEL, DATABASE = ("convert",), ("data build",)
+READS = {
+    **dict.fromkeys(("verify", "eval", "reconstruct", "encode"), MODEL),
+    **dict.fromkeys(("data inspect", "data mean"), DATABASE),
+    **dict.fromkeys(("pull", "list"), (*MODEL, "convert --split", "publish")),
+    "decode": (*MODEL, "encode"),
+    "publish": (*MODEL, "convert --split"),
+}
+"""The commands whose results a command reads."""
 
 
 def is_leftover(path: Path) -> bool:

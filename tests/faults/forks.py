@@ -11,19 +11,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-MODULES = """
-torch torch._dynamo onnx onnxruntime cv2 lmdb filelock matplotlib.figure
-matplotlib.backends.backend_agg zoo.cli.app zoo.training.run zoo.paper.recipes.training
-zoo.cli.convert zoo.cli.encode zoo.cli.decode zoo.cli.data zoo.cli.publish zoo.cli.pull
-zoo.cli.train zoo.hub zoo.hub.publishing zoo.hub.examining zoo.data.build zoo.paper.coding
-converters.conversion converters.onnx_backend runtime.session runtime.evaluation
+LIGHT = """
+numpy onnx onnxruntime cv2 lmdb filelock zoo.cli.app zoo.cli.convert zoo.cli.encode zoo.cli.decode
+zoo.cli.data zoo.cli.prototxt zoo.cli.publish zoo.cli.pull zoo.hub zoo.hub.publishing
+zoo.hub.examining zoo.data.build zoo.paper.coding converters.conversion converters.onnx_backend
+runtime.session runtime.evaluation
+""".split()
+HEAVY = """
+torch torch._dynamo matplotlib.figure matplotlib.backends.backend_agg zoo.cli.train
+zoo.training.run zoo.paper.recipes.training
 """.split()
 
 Attack = Callable[[int], object]
 """Is given the number of the process that runs."""
 
 
-def prepare(modules: list[str] = MODULES) -> None:
+def prepare(modules: list[str]) -> None:
     """Load what commands load; nothing that would start a thread."""
     os.environ["OMP_NUM_THREADS"] = "1"
     for name in modules:

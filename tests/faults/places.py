@@ -159,11 +159,7 @@ class Attacks:
                 folder.mkdir(exist_ok=True)
                 with mounted(folder, "size=2m"):
                     filler = folder / "filler"
-                    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
-                        while True:
-                            file.write(bytes(4096))
-                    with filler.open("r+b") as file:
-                        file.truncate(file.seek(0, 2) - left * 1024)
+                    fill_up(filler, left * 1024)
                     said = self.run(name, folder)
                     filler.unlink()
                     if said.status == 0:
@@ -267,9 +263,7 @@ class Attacks:
             fine = said.status in (0, 1) and said.clean() and said.err.count("\n") <= 1
             self.report.check("stdout full", name, fine, said)
             folder = self.fresh("pipe")
-            said = self.run(
-                name, folder, before=lambda: os.closerange(0, 3), stdout=None, stderr=None
-            )
+            said = self.run(name, folder, before=closed, stdout=None, stderr=None)
             self.done("no stdin, stdout, stderr", name, said, folder)
         for words in (["--help"], ["convert", "--help"], ["layers"], ["layers", "--json"]):
             process = start(words, self.root)
@@ -374,6 +368,14 @@ def mounted(folder: Path, options: str) -> Iterator[None]:
         subprocess.run(["umount", "-l", folder], check=True)
 
 
+def fill_up(filler: Path, left: int) -> None:
+    """Fill a disk but for so many bytes."""
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    os.truncate(filler, filler.stat().st_size - left)
+
+
 def limit_files() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (512, 512))
 
@@ -382,6 +384,11 @@ def drop_powers() -> None:
     """Let root be refused what any other user is (CAP_DAC_OVERRIDE, _READ_SEARCH, FOWNER)."""
     for power in (1, 2, 3):
         LIBC.prctl(24, power, 0, 0, 0)
+
+
+def closed() -> None:
+    """Have no stdin, stdout and stderr."""
+    os.closerange(0, 3)
 
 
 def listen() -> None:

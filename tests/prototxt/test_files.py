@@ -11,9 +11,13 @@ import pytest
 
 from prototxt import FormatError, UsageError, ZooError
 from prototxt.files import (
+    atomic_write,
+    atomic_write_all,
     find_beside,
     is_there,
+    lock,
     map_bytes,
+    opened_folder,
     read_bytes,
     read_lines,
     require_file,
@@ -100,3 +104,79 @@ def test_a_name_that_no_system_has_is_of_no_file(tmp_path):
     (tmp_path / "list").write_text("n" * 300)
     with pytest.raises(ZooError, match="File name too long"):
         HDF5Records(tmp_path / "list", ["data"])
+
+
+def test_what_killed_processes_left_is_removed_by_the_next(tmp_path):
+    """A process that lives has a lock on the folder in which it makes its files."""
+    for name in (".zoo-dead.part", ".zoo-alive.part", ".zoo-other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0").write_text("half")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / ".zoo-link.part").symlink_to("elsewhere")
+    alive = opened_folder(tmp_path / ".zoo-alive.part")
+    assert alive is not None and lock(alive)
+    atomic_write(tmp_path / "whole", b"1")
+    os.close(alive)
+    assert sorted(os.listdir(tmp_path)) == [
+        *(".zoo-alive.part", ".zoo-link.part", ".zoo-other", "elsewhere", "whole")
+    ]
+
+
+def test_a_lock_is_one_processs_until_it_is_closed(tmp_path):
+    with (tmp_path / "a").open("wb") as first, (tmp_path / "a").open("rb") as second:
+        assert lock(first.fileno()) and lock(first.fileno())
+        assert lock(second.fileno()) is False
+        first.close()
+        assert lock(second.fileno())
+
+
+def test_of_several_files_that_cannot_all_be_placed_those_of_before_stay(tmp_path, monkeypatch):
+    for name in "ab":
+        (tmp_path / name).write_text("before")
+    real = os.replace
+
+    def full(source: Path, target: Path) -> None:
+        if Path(target).name == "b" and Path(source).suffix != ".old":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    contents = [(tmp_path / name, b"now") for name in "abc"]
+    with pytest.raises(FormatError, match="b: cannot be written: No space left on device"):
+        atomic_write_all(contents)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "a": "before",
+        "b": "before",
+    }
+    monkeypatch.undo()
+    atomic_write_all(contents)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(
+        "abc", "now"
+    )
+
+
+@pytest.mark.parametrize("name", [b"n" * 255, b"two\nlines", "網絡".encode(), b"caf\xe9\xff"])
+def test_any_name_can_be_written(tmp_path, name):
+    path = tmp_path / os.fsdecode(name)
+    for content in (b"first", b"second"):
+        atomic_write(path, content)
+        assert path.read_bytes() == content
+    assert [os.fsencode(path.name) for path in tmp_path.iterdir()] == [name]
+
+
+def test_written_files_have_the_rights_of_any_new_file(tmp_path):
+    before = os.umask(0o027)
+    try:
+        atomic_write(tmp_path / "a", b"1")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+
+
+def test_what_is_no_ordinary_file_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "null").symlink_to("/dev/null")
+    for name in ("pipe", "null"):
+        with pytest.raises(FormatError, match=f"{name}: is no ordinary file; name another"):
+            atomic_write(tmp_path / name, b"1")
+    assert (tmp_path / "pipe").is_fifo() and (tmp_path / "null").is_symlink()

@@ -166,9 +166,21 @@ def test_what_is_left_of_a_database_before_its_first_records_is_no_obstacle(zoo,
     partial.mkdir()
     state = builder.fingerprint(entries, (128, 128), False, False)
     (partial / builder.STATE).write_text(json.dumps(state))
-    (partial / "data.mdb").write_bytes(bytes(100))
+    (partial / builder.DATABASE).mkdir()
+    (partial / builder.DATABASE / "data.mdb").write_bytes(bytes(100))
     result = zoo("data", "build", photographs, "o.lmdb", "--json").json
     assert (result["records"], result["resumed"]) == (4, 0)
+
+
+def test_two_processes_do_not_build_one_database(zoo, photographs, tmp_path):
+    partial = tmp_path / "o.lmdb.partial"
+    with builder.taken(partial, tmp_path / "o.lmdb"):
+        assert zoo("data", "build", photographs, "o.lmdb").refusal == (
+            "o.lmdb: another process builds it; wait for that one"
+        )
+        assert partial.is_dir()
+    assert zoo("data", "build", photographs, "o.lmdb").status == 0
+    assert not partial.exists()
 
 
 def test_a_full_disk_is_told(zoo, photographs, tmp_path, monkeypatch):

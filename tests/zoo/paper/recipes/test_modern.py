@@ -16,6 +16,7 @@ import torch
 
 import converters
 import prototxt
+from tests.faults.commands import content
 from tests.zoo.drawn import folder_of, sample
 from zoo.paper import architectures
 from zoo.paper.recipes.encoders import draw
@@ -180,6 +181,8 @@ def test_killed_and_resumed_it_ends_the_same(tmp_path, pool, mean, moment, monke
     ):
         assert torch.equal(ours, theirs)
     assert resumed.encoder_seed == whole.encoder_seed
+    assert content(resumed.files.log) == content(whole.files.log)
+    assert content(resumed.files.state) == content(whole.files.state)
 
 
 def test_states_of_other_trainings_are_refused(zoo, tmp_path):
