@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runtime.metrics import RMSE
-
 if TYPE_CHECKING:
     from runtime import Model
 
@@ -239,6 +237,8 @@ class Comparison:
     """What a model in float32 and one in fewer bits give of a sample, batch by batch."""
 
     def __init__(self, before: Model, after: Model, sample: Sample) -> None:
+        from runtime.metrics import RMSE
+
         self.models = (before, after)
         floats = [spec.name for spec in before.outputs if spec.dtype == "float32"]
         self.outputs = {name: Differences(name) for name in floats}
