@@ -21,7 +21,7 @@ from .limits import OF_MODEL, allowance, clock, given, short_of_memory, size, to
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["infer_shapes", "onnxruntime", "read_model", "told", "work"]
+__all__ = ["for_library", "infer_shapes", "onnxruntime", "read_model", "told", "work"]
 
 INFERENCE = 256 << 20
 """Bytes that inferring shapes may take, besides what the model does."""
@@ -76,6 +76,21 @@ def work(subject: str | Path, verb: str, remedy: str = "", **sizes: Any) -> Iter
         raise InferenceError(
             f"cannot be {verb}: {told(error)}", subject=subject, remedy=remedy or None
         ) from error
+
+
+def for_library(path: str | Path) -> str | bytes:
+    """A model as a library opens it: by its path, or its content where that is not UTF-8.
+
+    The content alone lacks weights that lie beside it. Raises InferenceError.
+    """
+    name = str(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        import onnx
+
+        return read_bytes(path, InferenceError, "an .onnx file", onnx.checker.MAXIMUM_PROTOBUF)
+    return name
 
 
 def read_model(path: str | Path, *, weights: bool = True) -> onnx.ModelProto:

@@ -20,7 +20,7 @@ from prototxt.stderr import silenced
 from .errors import InferenceError
 from .limits import OF_MODEL, cores, given
 from .limits import size as size_of
-from .onnx_files import onnxruntime, read_model, work
+from .onnx_files import for_library, onnxruntime, read_model, work
 
 __all__ = ["PROVIDERS", "IOSpec", "Model", "load"]
 
@@ -245,7 +245,7 @@ def load(
             f"unknown provider {provider!r}", remedy=f"one of auto, {', '.join(PROVIDERS)}"
         )
     library = onnxruntime()
-    data = model if isinstance(model, bytes) else str(model)
+    data = model if isinstance(model, bytes) else for_library(model)
     size = len(model) if isinstance(model, bytes) else size_of(model)
 
     def session(name: str, threads: int | None) -> Any:

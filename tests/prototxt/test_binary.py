@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import struct
 from pathlib import Path
 
@@ -223,6 +225,20 @@ def test_solverstate(tmp_path: Path) -> None:
     found = prototxt.read_solverstate(tmp_path / "s")
     assert (found.iter, found.learned_net, found.current_step) == (7, "w.caffemodel", 1)
     assert np.array_equal(found.history[0], state.history[0])
+    assert found.losses == []
+
+
+def test_a_solverstate_beside_a_model_of_any_name_with_the_losses_that_are_smoothed(tmp_path):
+    plain = SolverState(7, "w.caffemodel", [np.ones(3, np.float32)], 1)
+    prototxt.write_solverstate(tmp_path / "plain", plain)
+    state = dataclasses.replace(plain, learned_net=os.fsdecode(b"caf\xff"), losses=[0.1, 1e-300])
+    prototxt.write_solverstate(tmp_path / "s", state)
+    found = prototxt.read_solverstate(tmp_path / "s")
+    assert (found.learned_net, found.losses) == (state.learned_net, state.losses)
+    # To Caffe a field that it passes by: the rest is the same to the byte.
+    same = dataclasses.replace(state, learned_net=plain.learned_net)
+    prototxt.write_solverstate(tmp_path / "s", same)
+    assert (tmp_path / "s").read_bytes().startswith((tmp_path / "plain").read_bytes())
 
 
 @pytest.mark.parametrize(

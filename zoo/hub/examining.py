@@ -131,11 +131,11 @@ def _checked(path: Path) -> onnx.ModelProto:
         raise HubError("no such file", subject=path)
     import onnx
 
-    from runtime.onnx_files import read_model, work
+    from runtime.onnx_files import for_library, read_model, work
 
     model = read_model(path, weights=False)
     with work(path, "checked", "convert it again", read=path.stat().st_size):
-        onnx.checker.check_model(str(path), full_check=True)
+        onnx.checker.check_model(for_library(path), full_check=True)
     return model
 
 
