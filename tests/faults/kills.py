@@ -49,6 +49,7 @@ class Place:
 def old_ones(root: Path, name: str, materials: Path) -> Place:
     """A place with what the command makes of other weights, where it replaces something."""
     folder = root / name.replace(" ", "_")
+    shutil.rmtree(folder, ignore_errors=True)
     place = Place(folder, name, materials)
     if name not in ("data build", "data mean", "publish", "prototxt"):
         other = make_materials(folder / "other", lambda words: run(words, root), [name], seed=1)
