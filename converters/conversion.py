@@ -33,6 +33,7 @@ from .preprocessing import check_foldable, cropped_shapes, stated
 from .registry import find, load_plugin
 from .stored_shapes import stored_shapes
 from .targets import DEFAULT_TARGET
+from .tasks import task_of
 
 if TYPE_CHECKING:
     import onnx
@@ -186,6 +187,8 @@ def convert(
     seed: int = 0,
     preprocessing: Preprocessing | None = None,
     fold_preprocessing: bool = False,
+    task: str | None = None,
+    labels: Sequence[str] = (),
     target: str = DEFAULT_TARGET,
     opset: int | None = None,
     fold: bool = True,
@@ -217,6 +220,8 @@ def convert(
             state.
         fold_preprocessing: let the model take uint8 N×H×W×C images and do it all itself, but for
             the resizing.
+        task: what it is for, of `prototxt.tasks.TASKS`; default: what its layers tell.
+        labels: names of its classes, by number.
         target: the runtime that it is for, of `TARGETS`.
         opset: of ONNX; default `converters.DEFAULT_OPSET`.
         fold: merge layers that inference need not keep apart.
@@ -307,6 +312,8 @@ def convert(
             seed=seed,
             preprocessing=preprocessing,
             fold_preprocessing=fold_preprocessing,
+            task=task,
+            labels=labels,
             target=target,
             opset=opset,
             fold=fold,
@@ -328,6 +335,8 @@ def convert(
     first = graph.inputs[0].nominal if graph.inputs else ()
     if len(first) == 4:
         how = how.overridden(input_size=(first[2], first[3]))
+    task = task or (known.task if known else task_of(graph, definition, len(labels)))
+    check_labels(labels, task, graph)
     described = metadata.describe(
         path,
         file,
@@ -337,6 +346,8 @@ def convert(
         preprocessing=how,
         channels=first[1] if len(first) == 4 and first[1] in (1, 3) else None,
         known=known,
+        task=task,
+        labels=labels,
         apart=images_apart(graph),
         digest=digest,
     )
@@ -354,6 +365,18 @@ def convert(
         external_data,
         Asked(input_names or {}, output_names or {}, nhwc),
     )
+
+
+def check_labels(labels: Sequence[str], task: str, graph: Graph) -> None:
+    """UsageError where a classifier's labels are not as many as its classes."""
+    if not labels or task != "classify":
+        return
+    sizes = {v.shape[1] for v in graph.outputs if len(v.shape) > 1 and v.dtype == "float32"}
+    if len(labels) not in sizes and all(isinstance(size, int) for size in sizes):
+        shown = " or ".join(map(str, sorted(sizes, key=str)))
+        raise UsageError(
+            f"names {len(labels)} classes, but the network has {shown}", subject=Argument("labels")
+        )
 
 
 def images_apart(graph: Graph) -> bool:

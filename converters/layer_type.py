@@ -85,6 +85,9 @@ class LayerType(Generic[P]):
     gives_detections: ClassVar[bool] = False
     """Its top is 1×1×K×7, a row for each thing found: image, label, score, corners; where nothing
     is, a row of -1 for each image, but for its number."""
+    scores_classes: ClassVar[bool] = False
+    """What it gives are scores of classes, or what it reads first, where it is a loss or a metric
+    (Softmax, SoftmaxWithLoss, Accuracy)."""
     discards: ClassVar[bool] = False
     """Whatever it reads is not wanted (Silence)."""
     learns: ClassVar[bool] = False

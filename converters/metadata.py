@@ -5,21 +5,26 @@ caffe.weights, caffe.weights.sha256     the same of the caffemodel, where there 
 caffe.phase                             test or train
 zoo.version                             the version of this tool
 zoo.weights                             "caffemodel", or "fillers, seed N" where none was given
-zoo.arch, zoo.task                      n1_n2_n3, and reconstruct or classify, if recognised
+zoo.arch                                n1_n2_n3, of a network of the paper
+zoo.task                                what it is for, one of `prototxt.tasks.TASKS`
+zoo.labels                              names of its classes, one a line
 zoo.part                                encoder or decoder, of a model that was split
 zoo.images                              apart, where those of a batch do not depend on one another
 zoo.precision                           float16 or int8, of a model that is not in float32
 zoo.names, zoo.nhwc                     see `prototxt.borders`
 
-How it wants its images is in `prototxt.preprocessing`.
+How it wants its images is in `prototxt.preprocessing`; `zoo.preprocessing` says all of that once
+more as one JSON object, for programs that are not this one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from prototxt.files import sha256
+from prototxt.labels import labels_text
 from prototxt.preprocessing import Preprocessing
 from prototxt.version import __version__
 
@@ -38,13 +43,16 @@ def describe(
     preprocessing: Preprocessing,
     channels: int | None,
     known: KnownNetwork | None = None,
+    task: str = "other",
+    labels: Sequence[str] = (),
     apart: bool = False,
     digest: Callable[[], str] | None = None,
 ) -> dict[str, str]:
     """The properties of a model about to be written. Reads the files to take their digests.
 
     `weights` is the caffemodel, if it is a file; without `trained` fillers drew. `channels` are
-    those of the images that it takes, None where it takes none; `apart` tells that the images of a
+    those of the images that it takes, None where it takes none; `labels` name its classes; `apart`
+    tells that the images of a
     batch have nothing to do with one another. `digest` gives that of the weights,
     where it is being taken already.
     """
@@ -63,8 +71,13 @@ def describe(
         found["zoo.images"] = "apart"
     if known is not None:
         found["zoo.arch"] = known.arch
-        found["zoo.task"] = known.task
-    return {**found, **preprocessing.to_metadata(channels)}
+    found["zoo.task"] = task
+    if labels:
+        found["zoo.labels"] = labels_text(labels)
+    stated = preprocessing.to_metadata(channels)
+    if channels is not None:
+        found["zoo.preprocessing"] = json.dumps(Preprocessing.from_metadata(stated).as_dict())
+    return {**found, **stated}
 
 
 def as_text(name: str) -> str:

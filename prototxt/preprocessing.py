@@ -142,6 +142,19 @@ class Preprocessing:
             found["zoo.input"] = "uint8 GRAY" if channels == 1 else "uint8 RGB"
         return found
 
+    def as_dict(self) -> dict[str, Any]:
+        """As `zoo.preprocessing` and reports have it; null is what is not known."""
+        return {
+            "channel_order": self.channel_order,
+            "resize": list(self.resize) if self.resize else None,
+            "crop": list(self.crop) if self.crop else None,
+            "input_size": list(self.input_size) if self.input_size else None,
+            "mean": list(self.mean) if isinstance(self.mean, tuple) else None,
+            "mean_file": self.mean_file,
+            "scale": self.scale,
+            "in_model": self.in_model,
+        }
+
     @classmethod
     def from_metadata(
         cls, properties: Mapping[str, str], subject: str | None = None

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     )
     from .metrics import RMSE, bits_per_pixel, psnr, ssim
     from .pictures import contact_sheet, labelled_grid, mosaic, side_by_side, write_png
+    from .predicting import Predictor, task_of
+    from .predictions import Boxes, Classes, Numbers, Picture, Prediction, Regions
     from .session import IOSpec, Model, load
 
 _HOMES = {
@@ -37,12 +39,16 @@ _HOMES = {
     "images": ("deprocess list_images preprocess read_image read_mean resize sample_images"),
     "metrics": "RMSE bits_per_pixel psnr ssim",
     "pictures": "contact_sheet labelled_grid mosaic side_by_side write_png",
+    "predicting": "Predictor task_of",
+    "predictions": "Boxes Classes Numbers Picture Prediction Regions",
     "session": "IOSpec Model load",
 }
 
 __all__ = [
     "IMAGENET_MEAN",
     "RMSE",
+    "Boxes",
+    "Classes",
     "EncoderDecoder",
     "Evaluation",
     "Feeder",
@@ -50,6 +56,11 @@ __all__ = [
     "IOSpec",
     "InferenceError",
     "Model",
+    "Numbers",
+    "Picture",
+    "Prediction",
+    "Predictor",
+    "Regions",
     "bits_per_pixel",
     "contact_sheet",
     "deprocess",
@@ -74,6 +85,7 @@ __all__ = [
     "sample_images",
     "side_by_side",
     "ssim",
+    "task_of",
     "write_png",
     "write_switches",
 ]

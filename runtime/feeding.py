@@ -20,7 +20,7 @@ from .errors import InferenceError
 from .images import deprocess, fitted, resize
 from .session import IOSpec, Model
 
-__all__ = ["IMAGENET_MEAN", "Feeder", "fixed_size", "image_shape", "resolve"]
+__all__ = ["IMAGENET_MEAN", "Feeder", "channels_of", "fixed_size", "image_shape", "resolve"]
 
 IMAGENET_MEAN = "104.007,116.669,122.679"
 """The customary mean colour (BGR, 0..255) of Caffe's ILSVRC2012 networks."""
@@ -35,6 +35,11 @@ def image_shape(model: Model) -> tuple[int | str, ...] | None:
     if len(spec.shape) != 4:
         return None
     return planes_shape(model, spec)
+
+
+def channels_of(model: Model) -> int:
+    """Of the images that a model takes: 1 or 3."""
+    return 1 if (image_shape(model) or (0, 0))[1] == 1 else 3
 
 
 def planes_shape(model: Model, spec: IOSpec) -> tuple[int | str, ...]:
@@ -102,14 +107,21 @@ def resolve(
     mean: str | None = None,
     size: Size | None = None,
     fixed: Size | None = None,
+    given: Preprocessing | None = None,
+    channels: int = 3,
 ) -> tuple[Preprocessing, Size, list[str]]:
-    """How to feed a model: as the user says, else its metadata, else the paper's habit.
+    """How to feed a model: as the user says, else its metadata, else by habit, which is told.
+
+    Where nothing tells the mean, that of ImageNet is taken for colour images of 0..255, and none
+    for grey or scaled ones: the one place where this is decided.
 
     Args:
         properties: the model's metadata.
         mean: a .binaryproto, an .npy or ``b,g,r``.
         size: height and width that images are to be resized to.
         fixed: the only height and width that the model's input takes, if so.
+        given: what the user says besides: scale, crop, order of channels.
+        channels: of the images that the model takes.
 
     Returns:
         The preprocessing, what to resize images to, and what a person should know of that.
@@ -119,6 +131,13 @@ def resolve(
     """
     how = Preprocessing.from_metadata(properties)
     notes: list[str] = []
+    if given is not None:
+        if how.in_model and (given.scale, given.crop, given.channel_order) != (None,) * 3:
+            raise UsageError(
+                "the model crops, orders and scales by itself",
+                remedy="say nothing of it, or convert it again",
+            )
+        how = how.overridden(given.mean, given.scale, given.crop, given.channel_order)
     if how.in_model:
         if mean is not None:
             raise UsageError(
@@ -129,12 +148,14 @@ def resolve(
     elif mean is not None:
         how = how.overridden(mean)
     elif how.mean is None:
-        how = how.overridden(IMAGENET_MEAN)
+        none = channels == 1 or how.factor != 1
+        how = how.overridden((0.0,) if none else IMAGENET_MEAN)
         notes.append(
             Sentence(
                 "neither ",
                 Argument("mean"),
-                f" nor the model gives a mean; took ImageNet's {how.mean_text}",
+                " nor the model gives a mean; took "
+                + ("none" if none else f"ImageNet's {how.mean_text}"),
             )
         )
     elif how.mean_file is not None:
@@ -170,12 +191,19 @@ class Feeder:
 
     `mean` is C×1×1 or C×H×W; a model that takes pixels has its own, which stands instead. `size` is
     what images are resized to; without `crop` they are not cut then, whatever the model states.
+    `how` stands in place of what its metadata state.
     """
 
     def __init__(
-        self, model: Model, mean: np.ndarray | None, size: Size, crop: bool = True
+        self,
+        model: Model,
+        mean: np.ndarray | None,
+        size: Size,
+        crop: bool = True,
+        how: Preprocessing | None = None,
     ) -> None:
-        how = Preprocessing.from_metadata(model.metadata)
+        stated = Preprocessing.from_metadata(model.metadata)
+        how = stated if how is None or stated.in_model else how
         self.size = size
         self.pixels = model.inputs[0].dtype == "uint8"
         self.nhwc = is_nhwc(model, model.inputs[0].name)
@@ -189,6 +217,15 @@ class Feeder:
         if self.pixels or mean is None:
             mean = own_mean(model, how, 1 if self.grey else 3)
         self.mean = mean
+
+    @property
+    def window(self) -> tuple[float, float, float, float]:
+        """What the model sees of an image: top, left, height and width as shares of the image."""
+        if self.crop is None:
+            return 0.0, 0.0, 1.0, 1.0
+        (height, width), (tall, wide) = self.size, self.crop
+        y, x = (height - tall) // 2, (width - wide) // 2
+        return y / height, x / width, tall / height, wide / width
 
     def resized(self, image: np.ndarray) -> np.ndarray:
         """H×W×3 uint8 BGR -> H×W×C uint8, in the network's order of channels, not yet cut."""

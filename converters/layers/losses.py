@@ -196,6 +196,7 @@ class EuclideanLoss(Loss[NoParams]):
 class SoftmaxWithLoss(Loss[SoftmaxLossParams]):
     """Cross entropy of the softmax over `axis` (softmax_loss_layer.cpp); 2nd top: the softmax."""
 
+    scores_classes = True
     tops = (1, 2)
 
     def messages(self) -> tuple[str, ...]:
@@ -265,6 +266,7 @@ class Accuracy(Loss[AccuracyParams]):
     """
 
     Params = AccuracyParams
+    scores_classes = True
     tops = (1, 2)
     loss_weight = 0.0
     is_metric = True

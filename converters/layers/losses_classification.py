@@ -49,6 +49,8 @@ SMALLEST_PROBABILITY = np.float32(1e-20)
 class LabelledLoss(Loss[P]):
     """A loss with one label for each image, whose values are all classes: N×C×H×W is N×CHW."""
 
+    scores_classes = True
+
     def prepare(self, node: Node[P]) -> None:
         one_label_an_image(node)
 
@@ -152,6 +154,7 @@ class InfogainLoss(Loss[InfogainLossParams]):
     """
 
     Params = InfogainLossParams
+    scores_classes = True
     bottoms = (2, 3)
     tops = (1, 2)
 

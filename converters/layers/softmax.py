@@ -32,6 +32,7 @@ class Softmax(LayerType[SoftmaxParams]):
     """Probabilities over one axis, the channels unless it says otherwise."""
 
     Params = SoftmaxParams
+    scores_classes = True
     keeps_grid = True
 
     def each_image(self, node: Node[SoftmaxParams]) -> bool:

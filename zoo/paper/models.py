@@ -78,8 +78,10 @@ class ImageModel:
 
     @property
     def mean(self) -> np.ndarray:
-        """What is subtracted, 3×1×1 or 3×H×W."""
-        return self.how.mean_values(3)
+        """What is subtracted, C×1×1 or C×H×W."""
+        from runtime.feeding import channels_of
+
+        return self.how.mean_values(channels_of(self.model))
 
 
 def open_model(
@@ -91,6 +93,7 @@ def open_model(
     """
     import runtime
     from converters.metadata import untrained
+    from runtime.feeding import channels_of
 
     model = runtime.load(path, provider)
     arch = model.metadata.get("zoo.arch")
@@ -99,6 +102,8 @@ def open_model(
     except UsageError as error:  # nobody's usage is wrong
         raise ZooError(f"its zoo.arch: {error}", subject=path) from None
     fixed = runtime.fixed_size(model)
-    how, plane, resolved = runtime.resolve(model.metadata, mean=mean, size=size, fixed=fixed)
+    how, plane, resolved = runtime.resolve(
+        model.metadata, mean=mean, size=size, fixed=fixed, channels=channels_of(model)
+    )
     said = (*resolved, model.note, untrained(model.metadata))
     return ImageModel(model, how, plane, tuple(note for note in said if note))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import numpy as np
 
 from prototxt.errors import Argument, Sentence
-from prototxt.preprocessing import Preprocessing
 from zoo.precision.cost import Sample
 
 if TYPE_CHECKING:
@@ -53,16 +52,12 @@ def photographs(
     than one image, or an image cannot be read.
     """
     import runtime
+    from runtime.feeding import channels_of
 
     fixed = runtime.fixed_size(model)
-    channels = 1 if (runtime.image_shape(model) or (0, 0))[1] == 1 else 3
-    own = Preprocessing.from_metadata(model.metadata)
-    # Nobody's habit is known for grey images.
-    none = "0" if channels == 1 and own.mean is None and not own.in_model else None
-    how, size, notes = runtime.resolve(model.metadata, mean=none, fixed=fixed)
+    channels = channels_of(model)
+    how, size, notes = runtime.resolve(model.metadata, fixed=fixed, channels=channels)
     mean = how.mean_values(channels)
-    if none is not None:
-        notes = [*notes, "the model of grey images states no mean: none is subtracted"]
     feeder = runtime.Feeder(model, mean, size)
     batch = model.inputs[0].shape[0]
     many = batch if isinstance(batch, int) else 1

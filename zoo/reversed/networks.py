@@ -128,10 +128,10 @@ def image_feeds(
     # The network here is a graph by itself: it takes blobs, of the size that it has.
     outside = ("zoo.crop", "zoo.resize_size")
     properties = {key: value for key, value in network.properties.items() if key not in outside}
-    how, plane, notes = runtime.resolve(properties, mean=mean, fixed=fixed)
+    how, plane, notes = runtime.resolve(properties, mean=mean, fixed=fixed, channels=channels)
     scale = np.float32(how.factor)
+    network.notes += [note for note in notes if note not in network.notes]
     if channels == 3:
-        network.notes += [note for note in notes if note not in network.notes]
         pixels = image if how.reverses else image[..., ::-1]
         return {name: runtime.preprocess(pixels, how.mean_values(3), plane)[None] * scale}
     if channels != 1:
@@ -144,8 +144,7 @@ def image_feeds(
 
     size = fixed or how.input_size or (image.shape[0], image.shape[1])
     grey = runtime.resize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), *size).astype(np.float32)
-    average = mean or properties.get("zoo.mean", "0").partition(",")[0]
-    grey = grey - runtime.read_mean(average, 1)[0]
+    grey = grey - how.mean_values(1)[0]
     return {name: np.asarray(grey[None, None] * scale, np.float32)}
 
 

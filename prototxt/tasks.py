@@ -1,0 +1,115 @@
+"""What a network is for, as far as its inputs and outputs tell: the words, and the rules.
+
+reconstruct      an image out of which comes the image itself (the tunnel paper's networks)
+classify         scores of classes: N×C
+detect           boxes: Caffe's rows 1×1×K×7, or N×K×4 beside N×K×C
+segment          a class for each pixel: N×C×H×W of an image of H×W
+image-to-image   another image: N×1×H×W or N×3×H×W
+other            anything else
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["TASKS", "End", "recognised", "wanted_outputs"]
+
+TASKS = ("reconstruct", "classify", "detect", "segment", "image-to-image", "other")
+
+Dims = tuple[int | str, ...]
+
+ROW = 7
+"""Numbers of a row of Caffe's detections: image, label, score, xmin, ymin, xmax, ymax."""
+CORNERS = 4
+
+
+@dataclass(frozen=True)
+class End:
+    """An output: its name, its shape (N×C×H×W), its type, and what is known of its numbers."""
+
+    name: str
+    shape: Dims
+    dtype: str = "float32"
+    scores: bool | None = None
+    """Whether they are scores of classes; None where only the shape tells."""
+    detections: bool | None = None
+    """Whether they are rows of detections; None where only the shape tells."""
+
+
+def recognised(inputs: Sequence[Dims], outputs: Sequence[End]) -> str:
+    """The task of a network with these inputs (N×C×H×W) and outputs; never ``reconstruct``."""
+    for task in ("detect", "classify", "segment", "image-to-image"):
+        if wanted_outputs(task, inputs, outputs):
+            return task
+    return "other"
+
+
+def wanted_outputs(task: str, inputs: Sequence[Dims], outputs: Sequence[End]) -> tuple[str, ...]:
+    """The outputs that hold what a network of a task is asked for; none where it gives no such.
+
+    One name, but of a detector that gives boxes and scores apart: boxes, scores. Of several outputs
+    of one shape, as classifiers have in training, it is the last.
+    """
+    floats = [end for end in outputs if end.dtype in ("float32", "float16")]
+    if task == "detect":
+        rows = [end.name for end in floats if is_rows(end)]
+        return tuple(rows[:1]) if rows else boxes_and_scores(floats)
+    if len({end.shape for end in floats}) != 1:
+        return ()
+    end, image = floats[-1], image_of(inputs)
+    fits = {
+        "classify": is_classes(end),
+        "segment": image is not None and is_map(end, image),
+        "image-to-image": image is not None and is_image(end),
+        "reconstruct": image is not None and is_image(end) and end.shape[1] == image[1],
+    }
+    return (end.name,) if fits.get(task) else ()
+
+
+def is_rows(end: End) -> bool:
+    """Whether an output is rows of detections: of an unknown number of them, unless it is known."""
+    if end.detections is not None:
+        return end.detections
+    shape = end.shape
+    return len(shape) == 4 and shape[1] == 1 and shape[3] == ROW and isinstance(shape[2], str)
+
+
+def boxes_and_scores(floats: Sequence[End]) -> tuple[str, ...]:
+    """N×K×4 and N×K×C of the same K boxes."""
+    if len(floats) != 2 or any(len(end.shape) != 3 for end in floats):
+        return ()
+    for boxes, scores in (floats, floats[::-1]):
+        classes = scores.shape[2]
+        several = isinstance(classes, int) and classes > 1 and scores.scores is not False
+        if boxes.shape[:2] == scores.shape[:2] and boxes.shape[2] == CORNERS and several:
+            return boxes.name, scores.name
+    return ()
+
+
+def is_classes(end: End) -> bool:
+    """Whether an output is one score for each of several classes: N×C, or N×C×1×1."""
+    shape = end.shape
+    several = len(shape) > 1 and isinstance(shape[1], int) and shape[1] > 1
+    return several and all(dim == 1 for dim in shape[2:]) and end.scores is not False
+
+
+def is_map(end: End, image: Dims) -> bool:
+    """Whether an output is a score for each class and pixel."""
+    if len(end.shape) != 4 or all(dim == 1 for dim in end.shape[2:]):
+        return False
+    if end.scores:
+        return True
+    return end.shape[1] not in (1, 3) and end.shape[2:] == image[2:]
+
+
+def is_image(end: End) -> bool:
+    """Whether an output may be an image, grey or of three colours."""
+    plane = end.shape[2:]
+    return len(end.shape) == 4 and end.shape[1] in (1, 3) and any(dim != 1 for dim in plane)
+
+
+def image_of(inputs: Sequence[Dims]) -> Dims | None:
+    """The input that is an image; None where there is none, or several inputs."""
+    first = inputs[0] if len(inputs) == 1 else ()
+    return first if len(first) == 4 and first[1] in (1, 3) else None
