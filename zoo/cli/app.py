@@ -24,6 +24,7 @@ class Front(Page):
         (
             "Run",
             (
+                Entry("run", "run", "Run any model on images and tell what it found."),
                 Entry("eval", "evaluate", "Measure how well a network rebuilds images."),
                 Entry("reconstruct", "reconstruct", "Draw what a network rebuilds of images."),
                 Entry("encode", "encode", "Write an image as max-pooling switches."),

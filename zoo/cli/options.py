@@ -147,6 +147,17 @@ class Target(StrEnum):
     coreml = "coreml"
 
 
+class Task(StrEnum):
+    """What a network is for, as `prototxt.tasks.TASKS` has them."""
+
+    reconstruct = "reconstruct"
+    classify = "classify"
+    detect = "detect"
+    segment = "segment"
+    image_to_image = "image-to-image"
+    other = "other"
+
+
 class Provider(StrEnum):
     """Where ONNX Runtime runs a model."""
 
@@ -162,6 +173,18 @@ ChannelOrderOption = Annotated[
         "--channel-order",
         case_sensitive=False,
         help="The order in which the network takes colours; default BGR, as Caffe does.",
+    ),
+]
+TaskOption = Annotated[
+    Task | None,
+    typer.Option("--task", help="What the network is for; default: what it ends in tells."),
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels",
+        metavar="FILE",
+        help="Names of the classes: one a line in the order of the outputs, or SSD's label map.",
     ),
 ]
 PhaseOption = Annotated[

@@ -1,0 +1,1 @@
+"""Any model on images: what it says of each."""

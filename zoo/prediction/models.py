@@ -1,0 +1,63 @@
+"""Which model is meant: a file, a name of a hub, or a Caffe network that is converted meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from prototxt.errors import Argument, Sentence, UsageError
+from prototxt.kinds import kind_of_content
+from prototxt.preprocessing import Preprocessing
+from zoo.errors import HubError
+
+__all__ = ["model_file"]
+
+
+@contextlib.contextmanager
+def model_file(
+    model: str,
+    weights: Path | None = None,
+    *,
+    given: Preprocessing | None = None,
+    labels: Sequence[str] = (),
+    hub: str | None = None,
+    offline: bool = False,
+) -> Iterator[tuple[Path, list[str]]]:
+    """The ONNX file of a model while the block runs, and what a person should know of it.
+
+    `model` is an ONNX file, a Caffe definition (with its `weights`), or NAME or NAME@VERSION of a
+    hub. ZooError in one line where it is none of them.
+    """
+    path = Path(model)
+    if path.is_file() and kind_of_content(path) == "definition":
+        import converters
+
+        conversion = converters.convert(path, weights, preprocessing=given, labels=labels)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, f"{path.stem}.onnx")
+            conversion.save(file)
+            yield file, [*conversion.notes]
+        return
+    if weights is not None:
+        raise UsageError(
+            Sentence(Argument("weights"), " is for a Caffe definition"),
+            remedy="name the .prototxt that they belong to",
+        )
+    if path.exists() or path.suffix in (".onnx", ".prototxt") or len(path.parts) > 1:
+        yield path, []
+        return
+    from zoo.hub import locate
+
+    try:
+        found = locate(model, hub, offline)
+    except HubError as error:
+        there = (error.remedy, "; or ") if error.remedy else ()
+        raise HubError(
+            error.message,
+            subject=error.subject,
+            position=error.position,
+            remedy=Sentence(*there, "name a file: MODEL.onnx, or NET.prototxt and its weights"),
+        ) from None
+    yield found, []
