@@ -142,6 +142,22 @@ class Preprocessing:
             found["zoo.input"] = "uint8 GRAY" if channels == 1 else "uint8 RGB"
         return found
 
+    def told(self) -> str:
+        """How an image becomes the input, in words: what is known of it."""
+        size = self.resize or (None if self.crop else self.input_size)
+        parts = [f"resized to {shape_text(size)}"] if size else []
+        parts += [f"cut to the middle {shape_text(self.crop)}"] if self.crop else []
+        parts.append({"GRAY": "grey"}.get(self.channel_order or "BGR", self.channel_order or "BGR"))
+        if self.mean_file is not None:
+            parts.append(f"minus the mean image {self.mean_file}")
+        elif isinstance(self.mean, tuple) and any(self.mean):
+            parts.append(f"minus {self.mean_text}")
+        elif self.mean is not None:
+            parts.append("minus nothing" if isinstance(self.mean, tuple) else "minus a mean image")
+        if self.factor != 1:
+            parts.append(f"times {self.factor:.6g}")
+        return ", ".join(parts)
+
     def as_dict(self) -> dict[str, Any]:
         """As `zoo.preprocessing` and reports have it; null is what is not known."""
         return {

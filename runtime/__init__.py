@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .predicting import Predictor, task_of
     from .predictions import Boxes, Classes, Numbers, Picture, Prediction, Regions
     from .session import IOSpec, Model, load
+    from .snippet import snippet
 
 _HOMES = {
     "codec": "Header read_header read_masks write_switches",
@@ -41,6 +42,7 @@ _HOMES = {
     "pictures": "contact_sheet labelled_grid mosaic side_by_side write_png",
     "predicting": "Predictor task_of",
     "predictions": "Boxes Classes Numbers Picture Prediction Regions",
+    "snippet": "snippet",
     "session": "IOSpec Model load",
 }
 
@@ -84,6 +86,7 @@ __all__ = [
     "resolve",
     "sample_images",
     "side_by_side",
+    "snippet",
     "ssim",
     "task_of",
     "write_png",

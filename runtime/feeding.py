@@ -83,6 +83,11 @@ def fixed_size(model: Model) -> Size | None:
             subject=model.source,
             remedy="give a network that takes images whole",
         )
+    return fixed_plane(shape)
+
+
+def fixed_plane(shape: Sequence[int | str]) -> Size | None:
+    """Height and width of N×C×H×W; None where they are open."""
     height, width = shape[2:]
     return (height, width) if isinstance(height, int) and isinstance(width, int) else None
 
@@ -148,14 +153,13 @@ def resolve(
     elif mean is not None:
         how = how.overridden(mean)
     elif how.mean is None:
-        none = channels == 1 or how.factor != 1
-        how = how.overridden((0.0,) if none else IMAGENET_MEAN)
+        how = how.overridden(usual_mean(how, channels))
         notes.append(
             Sentence(
                 "neither ",
                 Argument("mean"),
                 " nor the model gives a mean; took "
-                + ("none" if none else f"ImageNet's {how.mean_text}"),
+                + (f"ImageNet's {how.mean_text}" if how.mean != (0.0,) else "none"),
             )
         )
     elif how.mean_file is not None:
@@ -177,13 +181,22 @@ def resolve(
                 " out",
             ),
         )
-    if size is None:
-        if how.in_model:
-            size = fixed or how.resize or how.crop
-        elif how.crop is not None and fixed in (None, how.crop):
-            size = how.resize
-        size = size or fixed or how.input_size or USUAL_SIZE
-    return how, size, notes
+    return how, size or stated_size(how, fixed) or USUAL_SIZE, notes
+
+
+def stated_size(how: Preprocessing, fixed: Size | None) -> Size | None:
+    """What images are resized to by what is known of a model, whose input may be fixed."""
+    size = None
+    if how.in_model:
+        size = fixed or how.resize or how.crop
+    elif how.crop is not None and fixed in (None, how.crop):
+        size = how.resize
+    return size or fixed or how.input_size
+
+
+def usual_mean(how: Preprocessing, channels: int) -> tuple[float, ...] | str:
+    """The mean where nothing tells it: ImageNet's of colours of 0..255, else 0."""
+    return (0.0,) if channels == 1 or how.factor != 1 else IMAGENET_MEAN
 
 
 class Feeder:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.cli import mistakes, options
+from zoo.cli import advice, mistakes, options
 from zoo.cli.options import Precision, Target
 from zoo.cli.spelling import spelled
 
@@ -119,6 +119,7 @@ def convert(
     no_fold: Annotated[bool, typer.Option("--no-fold", help="Keep the layers one to one.")] = False,
     mean: options.Mean = None,
     scale: options.Scale = None,
+    resize: options.Resize = None,
     crop: options.Crop = None,
     channel_order: options.ChannelOrderOption = None,
     fold_preprocessing: Annotated[
@@ -128,6 +129,12 @@ def convert(
             help="Let the model take uint8 N×H×W×3 RGB images, and crop, reorder, subtract the "
             "mean and scale by itself.",
         ),
+    ] = False,
+    task: options.TaskOption = None,
+    labels: options.Labels = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Without --weights, replace even a model that was trained."),
     ] = False,
     plugin: options.Plugins = None,
     lenient: options.Lenient = False,
@@ -142,12 +149,15 @@ def convert(
     in its metadata: the mean, scale, crop and order of channels that the data layer states or you.
     """
     started = time.perf_counter()
-    given = options.preprocessing(mean, scale, crop, channel_order)
+    given = options.preprocessing(mean, scale, crop, channel_order, resize)
     mistakes.check_net(net, weights, "convert")
     output = output or Path(f"{net.stem}.onnx")
     options.refuse_overwriting(output, [net, weights])
+    if weights is None and not force:
+        _keep_trained(output, split)
 
     import converters
+    from prototxt.labels import read_labels
     from zoo.cli.console import Printer
     from zoo.precision import saving
 
@@ -167,6 +177,8 @@ def convert(
         seed=seed,
         preprocessing=given,
         fold_preprocessing=fold_preprocessing,
+        task=task.value if task else None,
+        labels=read_labels(labels) if labels else (),
         target=target.value,
         opset=options.parse_opset(opset),
         fold=not no_fold,
@@ -177,13 +189,33 @@ def convert(
         warn=say.warn,
     )
     saved = saving.save(conversion, output, precision.value, calibrate)
-    data = _data(conversion, saved) | {
-        "weights": str(weights) if weights else None,
-        "precision": precision.value,
-        "warnings": say.warnings,
-        "seconds": round(time.perf_counter() - started, 3),
-    }
+    data = (
+        _data(conversion, saved)
+        | advice.advice(conversion, saved.written[0], net, weights)
+        | {
+            "weights": str(weights) if weights else None,
+            "precision": precision.value,
+            "warnings": say.warnings,
+            "seconds": round(time.perf_counter() - started, 3),
+        }
+    )
     _report(say, data, saved.cost)
+
+
+def _keep_trained(output: Path, split: bool) -> None:
+    """ZooError where a trained model is there, which one without weights would replace."""
+    from prototxt.errors import ZooError
+    from zoo.inspection.onnx_model import is_trained
+
+    stem = output.stem if output.suffix == ".onnx" else output.name
+    parts = [output.with_name(f"{stem}.{part}.onnx") for part in ("encoder", "decoder")]
+    for path in parts if split else [output]:
+        if is_trained(path):
+            raise ZooError(
+                "holds trained weights, and none are given to replace them",
+                subject=path,
+                remedy="give --weights, another -o, or --force",
+            )
 
 
 def _data(conversion: Conversion, saved: Saved) -> dict[str, Any]:
@@ -236,9 +268,10 @@ def _report(say: Any, data: dict[str, Any], cost: Cost | None) -> None:
         pairs.append(("arch", f"{data['arch']}, of the paper"))
     if cost is not None:
         pairs += _cost(cost)
+    pairs += advice.shown(data)
     say.fields([*pairs, ("time", f"{data['seconds']:.2f} s")])
-    for note in data["notes"]:
-        say.note(note)
+    say.notes(data["notes"])
+    advice.show_next(say, data)
 
 
 def _cost(cost: Cost) -> list[tuple[str, Any]]:

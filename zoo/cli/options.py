@@ -53,6 +53,12 @@ Crop = Annotated[
     str | None,
     typer.Option("--crop", metavar="SIZE|HxW", help="The centre that is cut out of images."),
 ]
+Resize = Annotated[
+    str | None,
+    typer.Option(
+        "--resize", metavar="SIZE|HxW", help="What images are resized to before they are cut."
+    ),
+]
 Weights = Annotated[
     Path | None,
     typer.Option("--weights", metavar="W.caffemodel", help="The trained weights."),
@@ -275,13 +281,18 @@ def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
 
 
 def preprocessing(
-    mean: str | None, scale: float | None, crop: str | None, channel_order: str | None
+    mean: str | None,
+    scale: float | None,
+    crop: str | None,
+    channel_order: str | None,
+    resize: str | None = None,
 ) -> "Preprocessing":
     """What the user says of how images become the input; None is what is left to others."""
     plane = parse_size(crop, "--crop") if crop else None
+    whole = parse_size(resize, "--resize") if resize else None
     from prototxt.preprocessing import Preprocessing
 
-    return Preprocessing(mean, scale=scale, crop=plane, channel_order=channel_order)
+    return Preprocessing(mean, scale=scale, crop=plane, channel_order=channel_order, resize=whole)
 
 
 def refuse_overwriting(output: Path, inputs: Sequence[Path | None]) -> None:

@@ -16,6 +16,20 @@ OPEN = {"batch": 1}
 """What stands in for an open dimension of this name; others take what the metadata states."""
 
 
+def is_trained(path: Path) -> bool:
+    """Whether a file is a model that was converted with trained weights."""
+    from runtime.onnx_files import read_model
+
+    if not path.is_file():
+        return False
+    try:
+        model = read_model(path, weights=False)
+    except ZooError:
+        return False
+    stated = {item.key: item.value for item in model.metadata_props}
+    return stated.get("zoo.weights") == "caffemodel"
+
+
 def summary(path: Path) -> dict[str, Any]:
     """A model as plain data; ZooError for what is no ONNX model.
 
