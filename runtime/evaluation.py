@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from prototxt.shapes import shape_text
 from .errors import InferenceError
 from .feeding import Feeder, blob_shape, planes, planes_shape
 from .images import read_image, resize
-from .metrics import RMSE
+from .metrics import RMSE, SMALLEST, ssim
 from .session import Model
 
 __all__ = ["Evaluation", "check_image", "evaluate", "image_output", "pixels"]
@@ -33,6 +34,9 @@ class Evaluation:
     seconds: float
     images_per_second: float
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    ssim: float | None = None
+    """The mean structural similarity of the pictures; None where scikit-image is not installed, or
+    they are smaller than its window."""
 
 
 def pixels(item: Item) -> np.ndarray:
@@ -125,6 +129,9 @@ def evaluate(
     skipped: list[tuple[str, str]] = []
     labels: list[str] = []
     started = time.perf_counter()
+    likeness: list[float] = []
+    spent = 0.0  # on what is measured besides, and counts as no time of the network
+    similar = min(size) >= SMALLEST and importlib.util.find_spec("skimage") is not None
     fixed = model.inputs[0].shape[0]
     if isinstance(fixed, int):
         batch = fixed
@@ -153,6 +160,14 @@ def evaluate(
         others = " and others" if len(group) > 1 else ""
         check_image(found, wanted, model, f"{labels[-len(group)]}{others}")
         measure.add(found / feeder.scale, wanted / feeder.scale)
+        if similar:
+            nonlocal spent
+            began = time.perf_counter()
+            likeness.extend(
+                ssim(feeder.picture(a), feeder.picture(b))
+                for a, b in zip(found, wanted, strict=True)
+            )
+            spent += time.perf_counter() - began
         if on_progress:
             for done in range(len(measure.per_image) - len(group), len(measure.per_image)):
                 on_progress(done + 1)
@@ -170,6 +185,7 @@ def evaluate(
         raise InferenceError(
             f"none of the {len(skipped)} images can be read" if skipped else "no images to evaluate"
         )
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - started - spent
+    alike = float(np.mean(likeness)) if likeness else None
     per_image = list(zip(labels, measure.per_image, strict=True))
-    return Evaluation(measure.value, count, per_image, seconds, count / seconds, skipped)
+    return Evaluation(measure.value, count, per_image, seconds, count / seconds, skipped, alike)

@@ -1,4 +1,4 @@
-"""What `zoo convert` ends with: how images are fed, what of that is unknown, and what comes next."""
+"""What `zoo convert` ends with: how images are fed, what of that is unknown, what is next."""
 
 from __future__ import annotations
 

@@ -1,23 +1,35 @@
-"""`zoo eval`: the RMSE of a reconstruction network over images."""
+"""`zoo eval`: how right a model is over images."""
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from prototxt.errors import UsageError
 from zoo.cli import options
 from zoo.cli.options import Provider
+from zoo.cli.spelling import spelled
 
 if TYPE_CHECKING:
     from zoo.cli.console import Printer
     from zoo.paper.evaluation import Evaluated
+    from zoo.prediction.accuracy import Accuracy
 
 
 def evaluate(
+    named: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[MODEL]",
+            help="A converted network, a name of a hub, or NET.prototxt with its --weights.",
+        ),
+    ] = None,
     arch: options.Arch = None,
     model: options.Converted = None,
+    weights: options.Weights = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -26,8 +38,23 @@ def evaluate(
             help="A folder of images, one image, or an LMDB; default: sample photographs.",
         ),
     ] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(
+            "--truth",
+            metavar="FILE|DIR",
+            help="What is known of the images: a list of PATH LABEL lines; or a folder, with files "
+            "named as they are, of masks, of annotations (VOC's XML) or of the pictures to be made. "
+            "Default: a class is told by the image's folder or name.",
+        ),
+    ] = None,
     held_out: options.HeldOut = 0,
+    task: options.TaskOption = None,
+    labels: options.Labels = None,
     mean: options.Mean = None,
+    scale: options.Scale = None,
+    crop: options.Crop = None,
+    channel_order: options.ChannelOrderOption = None,
     pretrained: Annotated[
         bool,
         typer.Option(
@@ -45,26 +72,70 @@ def evaluate(
             "--report", metavar="DIR", help="Write report.md, report.json and pairs of pictures."
         ),
     ] = None,
+    hub: options.Hub = None,
+    offline: options.Offline = False,
     trust: options.Trust = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Measure how well a network rebuilds images.
+    """Measure how right a model is: over which images, and by what, its task tells.
 
-    The measure is the RMSE with pixels in [0,1]. Images are decoded and resized as the paper's
-    authors did: OpenCV, BGR, plain bilinear, minus the training mean. The published figures are
-    over other images (Table II of the paper).
+    A network that rebuilds its input: the RMSE with pixels in [0,1], PSNR and SSIM; for the paper's
+    networks images are decoded and resized as its authors did (OpenCV, BGR, plain bilinear, minus
+    the training mean), and the published figure stands beside, over other images (Table II). A
+    classifier: top-1 and top-5. A segmenter: mean intersection over union. A detector: PASCAL VOC's
+    average precision.
     """
     sides = options.parse_size(size) if size else None
+    given = options.preprocessing(None, scale, crop, channel_order)
+    from prototxt.labels import read_labels
     from zoo.cli.console import Printer
-    from zoo.cli.spelling import spelled
-    from zoo.paper import evaluation
-    from zoo.paper.models import find_model
+    from zoo.prediction import accuracy, models
 
     say = Printer(json, quiet)
-    path, arch = find_model(model, arch, pretrained=pretrained)
-    with say.progress("evaluating") as bar:
-        found = evaluation.evaluate(
+    names = read_labels(labels) if labels else ()
+    if named is not None and (model is not None or arch is not None):
+        raise UsageError("MODEL, --model and --arch name the network; give one of them")
+    if named is None and (weights is not None or hub is not None):
+        raise UsageError("--weights and --hub go with MODEL")
+    with contextlib.ExitStack() as stack:
+        if named is not None:
+            found = models.model_file(named, weights, hub=hub, offline=offline)
+            path, _ = stack.enter_context(found)
+        else:
+            from zoo.paper.models import find_model
+
+            path, arch = find_model(model, arch, pretrained=pretrained)
+        kind = task.value if task else models.task_of(path)
+        bar = stack.enter_context(say.progress("evaluating"))
+        if kind in accuracy.TASKS and not (kind == "image-to-image" and truth is None):
+            if report is not None or held_out or pretrained:
+                raise UsageError(
+                    "--report, --held-out and --pretrained are for networks that rebuild images"
+                )
+            measured = accuracy.measure(
+                path,
+                data,
+                truth,
+                name=named,
+                task=task.value if task else None,
+                labels=names,
+                mean=mean,
+                given=given,
+                size=sides,
+                limit=limit,
+                batch=batch,
+                provider=provider.value,
+                on_progress=bar.reach,
+            )
+            stack.close()
+            _show_accuracy(say, measured)
+            return
+        from zoo.paper import evaluation
+
+        if truth is not None or labels is not None:
+            raise UsageError("--truth and --labels do not go with a network that rebuilds images")
+        rebuilt = evaluation.evaluate(
             path,
             arch,
             data,
@@ -79,14 +150,16 @@ def evaluate(
             spell=spelled,
             on_progress=bar.reach,
         )
-    say.left_out(found.outcome.skipped)
-    result = found.as_dict()
+    say.left_out(rebuilt.outcome.skipped)
+    result = rebuilt.as_dict()
     say.result(result)
-    _show(say, found, result)
+    _show(say, rebuilt, result)
 
 
 def _show(say: Printer, found: Evaluated, result: dict[str, Any]) -> None:
-    pairs: list[tuple[str, Any]] = [("RMSE", f"{result['rmse']:.4f}")]
+    likeness = f", SSIM {result['ssim']:.4f}" if result["ssim"] is not None else ""
+    shown = f"{result['rmse']:.4f} (PSNR {result['psnr']:.2f} dB{likeness})"
+    pairs: list[tuple[str, Any]] = [("RMSE", shown)]
     if result["published"]:
         aside = ", which this untrained network cannot meet" if found.untrained else ""
         encoder = result["published_encoder"]
@@ -99,4 +172,42 @@ def _show(say: Printer, found: Evaluated, result: dict[str, Any]) -> None:
     if found.report:
         pairs.append(("report", found.report[0]))
     say.fields(pairs)
+    say.notes(found.notes)
+
+
+WORDS = {
+    "top1": "top-1",
+    "top5": "top-5",
+    "mean_iou": "mean IoU",
+    "pixel_accuracy": "pixel accuracy",
+    "map": "mAP",
+    "rmse": "RMSE",
+    "psnr": "PSNR",
+    "ssim": "SSIM",
+}
+"""How people know the measures."""
+
+
+def _show_accuracy(say: Printer, found: Accuracy) -> None:
+    say.left_out(found.skipped)
+    say.result(found.as_dict())
+    pairs: list[tuple[str, Any]] = [("task", found.task)]
+    for name, value in found.measures.items():
+        share = name not in ("rmse", "psnr", "ssim")
+        shown = f"{value:.1%}" if share else f"{value:.2f} dB" if name == "psnr" else f"{value:.4f}"
+        pairs.append((WORDS[name], shown))
+    speed = f"{found.per_second:.1f} a second on {found.provider}"
+    pairs.append(("images", f"{found.images}, {speed}"))
+    say.fields(pairs)
+    confusions = found.details.get("confusions")
+    if confusions and confusions[0]["images"] > 1:
+        rows = [[c["truth"], c["found"], f"{c['images']} of {c['of']}"] for c in confusions]
+        say.line()
+        say.table(["class", "taken for", "images"], rows)
+    for kind in ("iou", "average_precision"):
+        if kind in found.details:
+            say.line()
+            of_classes = found.details[kind].items()
+            rows = [[name, f"{value:.3f}"] for name, value in of_classes]
+            say.table(["class", kind.replace("_", " ")], rows)
     say.notes(found.notes)

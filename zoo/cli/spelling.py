@@ -54,6 +54,7 @@ OPTIONS = {
     "size": "--size",
     "split": "--split",
     "task": "--task",
+    "truth": "--truth",
     "trust": "--trust",
     "version": "--version",
     "weights": "--weights",

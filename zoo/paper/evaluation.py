@@ -47,10 +47,14 @@ class Evaluated:
 
     def as_dict(self) -> dict[str, Any]:
         """As `zoo eval --json` prints it, and the hub reads it."""
+        from runtime.metrics import psnr
+
         encoder = "pretrained" if self.pretrained else "random"
         outcome, arch = self.outcome, self.arch
         found = {
             "rmse": round(outcome.rmse, 6),
+            "psnr": round(psnr(outcome.rmse), 4),
+            "ssim": None if outcome.ssim is None else round(outcome.ssim, 6),
             "published": self.published,
             "published_encoder": encoder if self.published else None,
             "bits_per_pixel": architectures.bits_per_pixel(arch) if arch else None,
@@ -130,9 +134,11 @@ def evaluate(
 def agreed_arch(arch: str | None, model: Model, path: Path) -> str | None:
     """The arch that the user and the model agree on; ZooError where they contradict."""
     stated = model.metadata.get("zoo.arch")
-    if model.metadata.get("zoo.task", "reconstruct") != "reconstruct":
+    task = model.metadata.get("zoo.task", "reconstruct")
+    if task in ("classify", "detect", "segment"):
+        doing = {"classify": "classifies", "detect": "detects", "segment": "segments"}[task]
         raise ZooError(
-            "classifies, and reconstructs no image",
+            f"{doing}, and reconstructs no image",
             subject=path,
             remedy="convert a `net*` definition",
         )

@@ -10,9 +10,10 @@ from pathlib import Path
 from prototxt.errors import Argument, Sentence, UsageError
 from prototxt.kinds import kind_of_content
 from prototxt.preprocessing import Preprocessing
+from prototxt.tasks import TASKS, End, recognised
 from zoo.errors import HubError
 
-__all__ = ["model_file"]
+__all__ = ["model_file", "task_of"]
 
 
 @contextlib.contextmanager
@@ -61,3 +62,20 @@ def model_file(
             remedy=Sentence(*there, "name a file: MODEL.onnx, or NET.prototxt and its weights"),
         ) from None
     yield found, []
+
+
+def task_of(path: Path) -> str:
+    """What the model in a file is for: `runtime.task_of`, without running it."""
+    from runtime.onnx_files import read_model
+    from zoo.inspection import onnx_model
+
+    model = read_model(path, weights=False)
+    stated = {str(item.key): str(item.value) for item in model.metadata_props}
+    if stated.get("zoo.task") in TASKS:
+        return stated["zoo.task"]
+    taken, given = (
+        [onnx_model.value(info) for info in side]
+        for side in (model.graph.input, model.graph.output)
+    )
+    outputs = [End(v["name"], tuple(v["shape"]), v["dtype"]) for v in given]
+    return recognised([tuple(v["shape"]) for v in taken], outputs)
