@@ -40,20 +40,22 @@ class End:
 def recognised(inputs: Sequence[Dims], outputs: Sequence[End]) -> str:
     """The task of a network with these inputs (N×C×H×W) and outputs; never ``reconstruct``."""
     for task in ("detect", "classify", "segment", "image-to-image"):
-        if wanted_outputs(task, inputs, outputs):
+        if wanted_outputs(task, inputs, outputs, sure=False):
             return task
     return "other"
 
 
-def wanted_outputs(task: str, inputs: Sequence[Dims], outputs: Sequence[End]) -> tuple[str, ...]:
+def wanted_outputs(
+    task: str, inputs: Sequence[Dims], outputs: Sequence[End], *, sure: bool = True
+) -> tuple[str, ...]:
     """The outputs that hold what a network of a task is asked for; none where it gives no such.
 
     One name, but of a detector that gives boxes and scores apart: boxes, scores. Of several outputs
-    of one shape, as classifiers have in training, it is the last.
+    of one shape, as classifiers have in training, it is the last. `sure` is that the task is known.
     """
     floats = [end for end in outputs if end.dtype in ("float32", "float16")]
     if task == "detect":
-        rows = [end.name for end in floats if is_rows(end)]
+        rows = [end.name for end in floats if is_rows(end, sure)]
         return tuple(rows[:1]) if rows else boxes_and_scores(floats)
     if len({end.shape for end in floats}) != 1:
         return ()
@@ -67,12 +69,13 @@ def wanted_outputs(task: str, inputs: Sequence[Dims], outputs: Sequence[End]) ->
     return (end.name,) if fits.get(task) else ()
 
 
-def is_rows(end: End) -> bool:
-    """Whether an output is rows of detections: of an unknown number of them, unless it is known."""
+def is_rows(end: End, sure: bool) -> bool:
+    """Whether an output is rows of detections: how many must be open, unless one is `sure`."""
     if end.detections is not None:
         return end.detections
     shape = end.shape
-    return len(shape) == 4 and shape[1] == 1 and shape[3] == ROW and isinstance(shape[2], str)
+    fits = len(shape) == 4 and shape[1] == 1 and shape[3] == ROW
+    return fits and (sure or isinstance(shape[2], str))
 
 
 def boxes_and_scores(floats: Sequence[End]) -> tuple[str, ...]:

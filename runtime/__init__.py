@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from .pictures import contact_sheet, labelled_grid, mosaic, side_by_side, write_png
     from .predicting import Predictor, task_of
     from .predictions import Boxes, Classes, Numbers, Picture, Prediction, Regions
+    from .programs import snippet
     from .session import IOSpec, Model, load
-    from .snippet import snippet
 
 _HOMES = {
     "codec": "Header read_header read_masks write_switches",
@@ -42,7 +42,7 @@ _HOMES = {
     "pictures": "contact_sheet labelled_grid mosaic side_by_side write_png",
     "predicting": "Predictor task_of",
     "predictions": "Boxes Classes Numbers Picture Prediction Regions",
-    "snippet": "snippet",
+    "programs": "snippet",
     "session": "IOSpec Model load",
 }
 

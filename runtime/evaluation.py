@@ -50,7 +50,9 @@ def pixels(item: Item) -> np.ndarray:
 def image_output(model: Model, output: str | None = None) -> str:
     """The output that is an image like the input: rank 4 and as many channels."""
     source = blob_shape(model) or ()
-    shapes = {o.name: planes_shape(model, o) for o in model.outputs if o.dtype == "float32"}
+    shapes = {
+        o.name: planes_shape(model.metadata, o) for o in model.outputs if o.dtype == "float32"
+    }
     fitting = [
         name
         for name, shape in shapes.items()

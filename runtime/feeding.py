@@ -34,7 +34,7 @@ def image_shape(model: Model) -> tuple[int | str, ...] | None:
     spec = model.inputs[0]
     if len(spec.shape) != 4:
         return None
-    return planes_shape(model, spec)
+    return planes_shape(model.metadata, spec)
 
 
 def channels_of(model: Model) -> int:
@@ -42,9 +42,10 @@ def channels_of(model: Model) -> int:
     return 1 if (image_shape(model) or (0, 0))[1] == 1 else 3
 
 
-def planes_shape(model: Model, spec: IOSpec) -> tuple[int | str, ...]:
-    """The shape of an input or output, as N×C×H×W of one that is N×H×W×C."""
-    if spec.dtype != "uint8" and not is_nhwc(model, spec.name):
+def planes_shape(metadata: Mapping[str, str], spec: IOSpec) -> tuple[int | str, ...]:
+    """The shape of a model's input or output, as N×C×H×W of one that is N×H×W×C."""
+    nhwc = spec.dtype == "uint8" or spec.name in Borders.from_metadata(metadata).nhwc
+    if len(spec.shape) != 4 or not nhwc:
         return spec.shape
     batch, height, width, channels = spec.shape
     return batch, channels, height, width

@@ -6,7 +6,7 @@ runtime.Predictor(model).predict(runtime.read_image("cat.jpg")).top[0].label
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -38,7 +38,7 @@ from .predictions import (
     label_of,
     top,
 )
-from .session import Model
+from .session import IOSpec, Model
 
 __all__ = ["Predictor", "task_of"]
 
@@ -51,17 +51,19 @@ THRESHOLD = 0.5
 def task_of(model: Model) -> str:
     """What a model is for: as its metadata state it, else by its inputs and outputs."""
     stated = model.metadata.get("zoo.task", "")
-    return stated if stated in TASKS else recognised(*ends(model))
+    return (
+        stated
+        if stated in TASKS
+        else recognised(*ends(model.metadata, model.inputs, model.outputs))
+    )
 
 
-def ends(model: Model) -> tuple[list[tuple[int | str, ...]], list[End]]:
-    """Shapes of the inputs, N×C×H×W, and the outputs, as `prototxt.tasks` judges them."""
-    inputs = [planes_shape(model, s) if len(s.shape) == 4 else s.shape for s in model.inputs]
-    outputs = [
-        End(s.name, planes_shape(model, s) if len(s.shape) == 4 else s.shape, s.dtype)
-        for s in model.outputs
-    ]
-    return inputs, outputs
+def ends(
+    metadata: Mapping[str, str], inputs: Sequence[IOSpec], outputs: Sequence[IOSpec]
+) -> tuple[list[tuple[int | str, ...]], list[End]]:
+    """Shapes of a model's inputs, N×C×H×W, and its outputs, as `prototxt.tasks` judges them."""
+    shapes = [planes_shape(metadata, spec) for spec in inputs]
+    return shapes, [End(s.name, planes_shape(metadata, s), s.dtype) for s in outputs]
 
 
 class Predictor:
@@ -107,15 +109,21 @@ class Predictor:
                 )
             )
 
+    @property
+    def classes(self) -> int | None:
+        """How many classes a classifier tells apart; None of any other, and where it is open."""
+        if self.task != "classify":
+            return None
+        _, outputs = ends(self.model.metadata, self.model.inputs, self.model.outputs)
+        count = next(end.shape[1] for end in outputs if end.name == self.outputs[0])
+        return count if isinstance(count, int) else None
+
     def check_labels(self, asked: bool) -> None:
         """UsageError where labels that were given are not as many as a classifier's classes."""
-        if self.task != "classify" or not self.labels:
-            return
-        classes = next(s.shape[1] for s in self.model.outputs if s.name == self.outputs[0])
-        if isinstance(classes, int) and classes != len(self.labels):
+        if self.classes is not None and self.labels and self.classes != len(self.labels):
             if asked:
                 raise UsageError(
-                    f"names {len(self.labels)} classes, but the network has {classes}",
+                    f"names {len(self.labels)} classes, but the network has {self.classes}",
                     subject=Argument("labels"),
                 )
             self.labels = ()
@@ -233,7 +241,7 @@ def wanted(model: Model, task: str, asked: bool) -> tuple[str, ...]:
     refuse_half(model.inputs, model.outputs, model.source)
     if task == "other":
         return ()
-    found = wanted_outputs(task, *ends(model))
+    found = wanted_outputs(task, *ends(model.metadata, model.inputs, model.outputs))
     if not found:
         listed = ", ".join(f"{s.name} {'x'.join(map(str, s.shape))}" for s in model.outputs)
         error = UsageError if asked else InferenceError

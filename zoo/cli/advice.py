@@ -28,8 +28,8 @@ def advice(
     one that takes nothing.
     """
     from prototxt.preprocessing import Preprocessing
+    from runtime.programs import keeps_size, snippet
     from runtime.session import IOSpec
-    from runtime.snippet import keeps_size, snippet
     from zoo.inspection import onnx_model
 
     stated = conversion.metadata

@@ -44,7 +44,7 @@ def evaluate(
             "--truth",
             metavar="FILE|DIR",
             help="What is known of the images: a list of PATH LABEL lines; or a folder, with files "
-            "named as they are, of masks, of annotations (VOC's XML) or of the pictures to be made. "
+            "named as they are, of masks, annotations (VOC's XML) or the pictures to be made. "
             "Default: a class is told by the image's folder or name.",
         ),
     ] = None,

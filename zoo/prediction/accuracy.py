@@ -161,10 +161,7 @@ def judges(predictor: Predictor, paths: Sequence[Path], data: Path, truth: Path 
     from zoo.prediction import truth as known
 
     if predictor.task == "classify":
-        sizes = {s.name: s.shape[1] for s in predictor.model.outputs if len(s.shape) > 1}
-        classes = sizes[predictor.outputs[0]]
-        count = classes if isinstance(classes, int) else 0
-        right = known.classes_of(paths, predictor.labels, data, truth, count)
+        right = known.classes_of(paths, predictor.labels, data, truth, predictor.classes)
         classified = scoring.Classified(predictor.labels)
 
         def class_of(place: int, said: Any) -> None:

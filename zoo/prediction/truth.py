@@ -25,7 +25,7 @@ def classes_of(
     labels: Sequence[str],
     data: Path,
     truth: Path | None = None,
-    classes: int = 0,
+    classes: int | None = None,
 ) -> list[int]:
     """The class of each image, by number.
 

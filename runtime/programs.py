@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from prototxt.labels import labels_of
 from prototxt.preprocessing import Preprocessing, Size
-from prototxt.tasks import End, wanted_outputs
+from prototxt.tasks import wanted_outputs
 
-from .feeding import fixed_plane, stated_size, usual_mean
+from .feeding import fixed_plane, planes_shape, stated_size, usual_mean
+from .predicting import ends
 from .session import IOSpec
 
 __all__ = ["snippet"]
@@ -28,14 +29,10 @@ def snippet(
     It needs numpy, onnxruntime and (for an image) OpenCV. What the metadata do not tell it says in
     a comment. `inputs` and `outputs` are as the model has them, N×C×H×W or N×H×W×C.
     """
-    from prototxt.borders import Borders
-
     how = Preprocessing.from_metadata(metadata)
     first = inputs[0]
-    nhwc = first.dtype == "uint8" or first.name in Borders.from_metadata(metadata).nhwc
-    shape = first.shape
-    if nhwc and len(shape) == 4:
-        shape = shape[0], shape[3], *shape[1:3]
+    shape = planes_shape(metadata, first)
+    nhwc = shape != first.shape
     image = len(inputs) == 1 and len(shape) == 4 and shape[1] in (1, 3)
     lines = ["import cv2"] if image else []
     lines += ["import numpy as np", "import onnxruntime", ""]
@@ -109,8 +106,7 @@ def told(
     """What comes out, by the task."""
     names = [spec.name for spec in outputs]
     task = metadata.get("zoo.task", "")
-    ends = [End(spec.name, spec.shape, spec.dtype) for spec in outputs]
-    wanted = wanted_outputs(task, [spec.shape for spec in inputs], ends)
+    wanted = wanted_outputs(task, *ends(metadata, inputs, outputs))
     if task == "classify" and wanted:
         lines = [f"scores = found[{names.index(wanted[0])}].reshape(-1)"]
         if labels_of(metadata):
