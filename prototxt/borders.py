@@ -29,6 +29,16 @@ class Borders:
     nhwc: tuple[str, ...] = ()
     """Names in the model."""
 
+    def planes(self, name: str, shape: tuple[int | str, ...], dtype: str) -> tuple[int | str, ...]:
+        """The shape of an input or output of the model, as N×C×H×W of one that is N×H×W×C.
+
+        Those are the ones named, and images of uint8.
+        """
+        if len(shape) != 4 or (dtype != "uint8" and name not in self.nhwc):
+            return shape
+        batch, height, width, channels = shape
+        return batch, channels, height, width
+
     def to_metadata(self) -> dict[str, str]:
         """The properties; those that would be empty are left out."""
         sides = {"inputs": dict(self.inputs), "outputs": dict(self.outputs)}

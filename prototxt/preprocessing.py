@@ -30,11 +30,13 @@ from .shapes import Size, shape_text, size_from_text
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Preprocessing", "Size", "read_mean", "read_mean_image"]
+__all__ = ["IMAGENET_MEAN", "Preprocessing", "Size", "read_mean", "read_mean_image"]
 
 T = TypeVar("T")
 
 ORDERS = ("BGR", "RGB", "GRAY")
+IMAGENET_MEAN = "104.007,116.669,122.679"
+"""The customary mean colour (BGR, 0..255) of Caffe's ILSVRC2012 networks."""
 LARGEST_PLANE = 1 << 26
 """Pixels of an image that a model may ask for."""
 LONGEST_SHOWN = 40
@@ -109,6 +111,19 @@ class Preprocessing:
         if isinstance(self.mean, tuple):
             return ",".join(f"{value:.9g}" for value in self.mean)
         return self.mean if isinstance(self.mean, str) else ""
+
+    def usual_mean(self, channels: int) -> tuple[float, ...] | str:
+        """The mean where nothing tells it: ImageNet's of colours of 0..255, else 0."""
+        return (0.0,) if channels == 1 or self.factor != 1 else IMAGENET_MEAN
+
+    def stated_size(self, fixed: Size | None) -> Size | None:
+        """What images are resized to, for an input that is `fixed` or open; None is not known."""
+        size = None
+        if self.in_model:
+            size = fixed or self.resize or self.crop
+        elif self.crop is not None and fixed in (None, self.crop):
+            size = self.resize
+        return size or fixed or self.input_size
 
     def to_metadata(self, channels: int | None) -> dict[str, str]:
         """The properties of a model whose input is an image of 1 or 3 channels, or (None) no image.

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from .pictures import contact_sheet, labelled_grid, mosaic, side_by_side, write_png
     from .predicting import Predictor, task_of
     from .predictions import Boxes, Classes, Numbers, Picture, Prediction, Regions
-    from .programs import snippet
     from .session import IOSpec, Model, load
 
 _HOMES = {
@@ -42,7 +41,6 @@ _HOMES = {
     "pictures": "contact_sheet labelled_grid mosaic side_by_side write_png",
     "predicting": "Predictor task_of",
     "predictions": "Boxes Classes Numbers Picture Prediction Regions",
-    "programs": "snippet",
     "session": "IOSpec Model load",
 }
 
@@ -86,7 +84,6 @@ __all__ = [
     "resolve",
     "sample_images",
     "side_by_side",
-    "snippet",
     "ssim",
     "task_of",
     "write_png",

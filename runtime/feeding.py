@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from prototxt import preprocessing
 from prototxt.borders import Borders
 from prototxt.errors import Argument, Note, Sentence, UsageError
 from prototxt.preprocessing import Preprocessing, Size
@@ -22,8 +23,8 @@ from .session import IOSpec, Model
 
 __all__ = ["IMAGENET_MEAN", "Feeder", "channels_of", "fixed_size", "image_shape", "resolve"]
 
-IMAGENET_MEAN = "104.007,116.669,122.679"
-"""The customary mean colour (BGR, 0..255) of Caffe's ILSVRC2012 networks."""
+IMAGENET_MEAN = preprocessing.IMAGENET_MEAN
+"""The customary mean colour (BGR, 0..255) of Caffe's ILSVRC2012 networks, as ``b,g,r``."""
 
 USUAL_SIZE = (128, 128)
 """What images are resized to where nothing tells: the paper's."""
@@ -44,11 +45,7 @@ def channels_of(model: Model) -> int:
 
 def planes_shape(metadata: Mapping[str, str], spec: IOSpec) -> tuple[int | str, ...]:
     """The shape of a model's input or output, as N×C×H×W of one that is N×H×W×C."""
-    nhwc = spec.dtype == "uint8" or spec.name in Borders.from_metadata(metadata).nhwc
-    if len(spec.shape) != 4 or not nhwc:
-        return spec.shape
-    batch, height, width, channels = spec.shape
-    return batch, channels, height, width
+    return Borders.from_metadata(metadata).planes(spec.name, spec.shape, spec.dtype)
 
 
 def is_nhwc(model: Model, name: str) -> bool:
@@ -154,7 +151,7 @@ def resolve(
     elif mean is not None:
         how = how.overridden(mean)
     elif how.mean is None:
-        how = how.overridden(usual_mean(how, channels))
+        how = how.overridden(how.usual_mean(channels))
         notes.append(
             Sentence(
                 "neither ",
@@ -182,22 +179,7 @@ def resolve(
                 " out",
             ),
         )
-    return how, size or stated_size(how, fixed) or USUAL_SIZE, notes
-
-
-def stated_size(how: Preprocessing, fixed: Size | None) -> Size | None:
-    """What images are resized to by what is known of a model, whose input may be fixed."""
-    size = None
-    if how.in_model:
-        size = fixed or how.resize or how.crop
-    elif how.crop is not None and fixed in (None, how.crop):
-        size = how.resize
-    return size or fixed or how.input_size
-
-
-def usual_mean(how: Preprocessing, channels: int) -> tuple[float, ...] | str:
-    """The mean where nothing tells it: ImageNet's of colours of 0..255, else 0."""
-    return (0.0,) if channels == 1 or how.factor != 1 else IMAGENET_MEAN
+    return how, size or how.stated_size(fixed) or USUAL_SIZE, notes
 
 
 class Feeder:

@@ -130,6 +130,7 @@ class Numbers:
 
 
 Prediction = Classes | Boxes | Regions | Picture | Numbers
+"""What a network says of an image, whatever it is for."""
 
 
 def statistics(array: np.ndarray) -> dict[str, Any]:

@@ -117,7 +117,7 @@ ZOO_ROOMS = {
     "precision": {"numpy"},
     "inspection": set(),
     "hub": set(),
-    "prediction": set(),
+    "prediction": {"numpy"},
     "training": {"numpy", "torch", "converters", "runtime"},
     "paper": {"numpy"},
     "paper/recipes": {"numpy", "torch", "converters", "runtime"},

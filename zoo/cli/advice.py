@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from converters.conversion import Conversion, WrittenModel
+    from converters.conversion import WrittenModel
     from zoo.cli.console import Printer
 
 UNKNOWN = {
@@ -19,20 +19,18 @@ UNKNOWN = {
 CLASSES = ("classify", "detect", "segment")
 
 
-def advice(
-    conversion: Conversion, written: WrittenModel, net: Path, weights: Path | None
-) -> dict[str, Any]:
+def advice(written: WrittenModel, net: Path, weights: Path | None) -> dict[str, Any]:
     """`task`, `preprocessing`, `fed`, `unknown`, `next` and `python`, as `--json` prints them.
 
     `preprocessing` is None of a network that takes something else than one image, `python` empty of
     one that takes nothing.
     """
     from prototxt.preprocessing import Preprocessing
-    from runtime.programs import keeps_size, snippet
-    from runtime.session import IOSpec
+    from zoo.hub.index import Tensor
     from zoo.inspection import onnx_model
+    from zoo.prediction.programs import keeps_size, snippet
 
-    stated = conversion.metadata
+    stated = {item.key: item.value for item in written.proto.metadata_props}
     image = "zoo.preprocessing" in stated
     how = Preprocessing.from_metadata(stated)
     task = stated["zoo.task"]
@@ -44,13 +42,14 @@ def advice(
     commands = [" ".join([*verify, model])]
     commands += [f"zoo run {model} photo.jpg"] if image else [f"zoo run {model} inputs.npz"]
     taken, given = (
-        [IOSpec(v["name"], tuple(v["shape"]), v["dtype"]) for v in map(onnx_model.value, infos)]
+        [Tensor(v["name"], tuple(v["shape"]), v["dtype"]) for v in map(onnx_model.value, infos)]
         for infos in (written.proto.graph.input, written.proto.graph.output)
     )
     if taken and keeps_size(stated, taken[0].shape):
         how = dataclasses.replace(how, input_size=None)
     program = snippet(stated, taken, given, str(written.path)) if taken else ""
     return {
+        "weights": str(weights) if weights else None,
         "task": task,
         "preprocessing": how.as_dict() if image else None,
         "fed": how.told() if image else None,

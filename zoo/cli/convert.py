@@ -189,16 +189,9 @@ def convert(
         warn=say.warn,
     )
     saved = saving.save(conversion, output, precision.value, calibrate)
-    data = (
-        _data(conversion, saved)
-        | advice.advice(conversion, saved.written[0], net, weights)
-        | {
-            "weights": str(weights) if weights else None,
-            "precision": precision.value,
-            "warnings": say.warnings,
-            "seconds": round(time.perf_counter() - started, 3),
-        }
-    )
+    data = _data(conversion, saved) | advice.advice(saved.written[0], net, weights)
+    data |= {"precision": precision.value, "warnings": say.warnings}
+    data |= {"seconds": round(time.perf_counter() - started, 3)}
     _report(say, data, saved.cost)
 
 

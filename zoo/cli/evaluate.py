@@ -90,6 +90,8 @@ def evaluate(
     given = options.preprocessing(None, scale, crop, channel_order)
     from prototxt.labels import read_labels
     from zoo.cli.console import Printer
+    from zoo.paper import evaluation
+    from zoo.paper.models import find_model
     from zoo.prediction import accuracy, models
 
     say = Printer(json, quiet)
@@ -98,58 +100,28 @@ def evaluate(
         raise UsageError("MODEL, --model and --arch name the network; give one of them")
     if named is None and (weights is not None or hub is not None):
         raise UsageError("--weights and --hub go with MODEL")
+    how: dict[str, Any] = {"mean": mean, "size": sides, "limit": limit, "batch": batch}
     with contextlib.ExitStack() as stack:
         if named is not None:
-            found = models.model_file(named, weights, hub=hub, offline=offline)
-            path, _ = stack.enter_context(found)
+            file = models.model_file(named, weights, hub=hub, offline=offline)
+            path, _ = stack.enter_context(file)
         else:
-            from zoo.paper.models import find_model
-
             path, arch = find_model(model, arch, pretrained=pretrained)
-        kind = task.value if task else models.task_of(path)
-        bar = stack.enter_context(say.progress("evaluating"))
-        if kind in accuracy.TASKS and not (kind == "image-to-image" and truth is None):
+        how |= {"on_progress": stack.enter_context(say.progress("evaluating")).reach}
+        how |= {"provider": provider.value}
+        if accuracy.measures(task.value if task else models.task_of(path), truth):
             if report is not None or held_out or pretrained:
-                raise UsageError(
-                    "--report, --held-out and --pretrained are for networks that rebuild images"
-                )
-            measured = accuracy.measure(
-                path,
-                data,
-                truth,
-                name=named,
-                task=task.value if task else None,
-                labels=names,
-                mean=mean,
-                given=given,
-                size=sides,
-                limit=limit,
-                batch=batch,
-                provider=provider.value,
-                on_progress=bar.reach,
-            )
+                told = "--report, --held-out and --pretrained are for networks that rebuild images"
+                raise UsageError(told)
+            how |= {"name": named, "task": task.value if task else None, "given": given}
+            measured = accuracy.measure(path, data, truth, labels=names, **how)
             stack.close()
             _show_accuracy(say, measured)
             return
-        from zoo.paper import evaluation
-
         if truth is not None or labels is not None:
             raise UsageError("--truth and --labels do not go with a network that rebuilds images")
-        rebuilt = evaluation.evaluate(
-            path,
-            arch,
-            data,
-            held_out=held_out,
-            limit=limit,
-            pretrained=pretrained,
-            mean=mean,
-            size=sides,
-            provider=provider.value,
-            batch=batch,
-            report=report,
-            spell=spelled,
-            on_progress=bar.reach,
-        )
+        how |= {"held_out": held_out, "pretrained": pretrained, "report": report}
+        rebuilt = evaluation.evaluate(path, arch, data, spell=spelled, **how)
     say.left_out(rebuilt.outcome.skipped)
     result = rebuilt.as_dict()
     say.result(result)

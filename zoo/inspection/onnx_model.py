@@ -18,10 +18,10 @@ OPEN = {"batch": 1}
 
 def is_trained(path: Path) -> bool:
     """Whether a file is a model that was converted with trained weights."""
-    from runtime.onnx_files import read_model
-
     if not path.is_file():
         return False
+    from runtime.onnx_files import read_model
+
     try:
         model = read_model(path, weights=False)
     except ZooError:

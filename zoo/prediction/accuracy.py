@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from runtime import Predictor
     from runtime.predictions import Prediction
 
-__all__ = ["TASKS", "Accuracy", "measure"]
+__all__ = ["TASKS", "Accuracy", "measure", "measures"]
 
 TASKS = ("classify", "segment", "detect", "image-to-image")
 """What can be measured here; `zoo.paper.evaluation` measures reconstructions of the input."""
@@ -71,6 +71,11 @@ class Accuracy:
         }
 
 
+def measures(task: str, truth: Path | None) -> bool:
+    """Whether a task is measured here: an image-to-image network by what it should make only."""
+    return task in TASKS and not (task == "image-to-image" and truth is None)
+
+
 def measure(
     model: Path,
     data: Path | None,
@@ -111,9 +116,7 @@ def measure(
     if data is None:
         raise UsageError(
             Sentence(Argument("data"), " is missing"),
-            remedy=Sentence(
-                "give ", Argument("data"), " DIR with images of which the truth is known"
-            ),
+            remedy=Sentence("give ", Argument("data"), " DIR with images whose truth is known"),
         )
     paths = runtime.list_images(data)[:limit]
     found = Accuracy(name or str(model), predictor.task, str(data), notes=list(predictor.notes))
@@ -175,7 +178,7 @@ def judges(predictor: Predictor, paths: Sequence[Path], data: Path, truth: Path 
             remedy=Sentence(
                 "give ",
                 Argument("truth"),
-                f" DIR with {wanted[predictor.task]} named as the images",
+                f" DIR with {wanted[predictor.task]} of the same names",
             ),
         )
     if predictor.task == "segment":

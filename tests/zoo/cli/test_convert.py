@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+import json
 import os
 
 import numpy as np
@@ -59,6 +60,16 @@ def test_quiet(zoo, small, tmp_path):
 def test_metadata(zoo, small, tmp_path):
     assert zoo("convert", small, "--seed", 7, "--mean", "1,2,3.5").status == 0
     found = runtime.load(tmp_path / "small.onnx", "cpu").metadata
+    assert json.loads(found.pop("zoo.preprocessing")) == {
+        "channel_order": "BGR",
+        "resize": None,
+        "crop": None,
+        "input_size": [16, 16],
+        "mean": [1, 2, 3.5],
+        "mean_file": None,
+        "scale": None,
+        "in_model": False,
+    }
     assert found == {
         "caffe.prototxt": "small.prototxt",
         "caffe.prototxt.sha256": hashlib.sha256(small.read_bytes()).hexdigest(),

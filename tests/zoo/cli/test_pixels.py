@@ -92,8 +92,9 @@ def test_a_data_layers_own_words(zoo, tmp_path):
     model = runtime.load(tmp_path / "net.onnx", "cpu")
     assert model.inputs[0].shape == ("batch", "height", "width", 3)
     said = {key: value for key, value in model.metadata.items() if not key.startswith("caffe.")}
-    del said["zoo.version"]
+    del said["zoo.version"], said["zoo.preprocessing"]
     assert said == {
+        "zoo.task": "image-to-image",
         "zoo.weights": "fillers, seed 0",
         "zoo.images": "apart",
         "zoo.input": "uint8 RGB",

@@ -227,7 +227,10 @@ def test_networks_that_reconstruct_nothing_are_refused(zoo, small, tmp_path, pho
     assert "no output is an image like the input" in refusal
     (tmp_path / "c.prototxt").write_text(architectures.definition("2_2_2", classify=True))
     zoo("convert", "c.prototxt")
-    assert zoo("eval", "--model", "c.onnx").refusal == (
+    run = zoo("eval", "--model", "c.onnx")
+    assert run.status == 2
+    assert "--data is missing; give --data DIR with images whose truth is known" in run.err
+    assert zoo("eval", "--model", "c.onnx", "--task", "reconstruct").refusal == (
         "c.onnx: classifies, and reconstructs no image; convert a `net*` definition"
     )
     zoo("convert", small, "--split")

@@ -179,7 +179,7 @@ def test_grey_images_and_images_of_another_size(precision, photos, tmp_path):
     conversion = converters.convert(prototxt.parse_net(net))
     saved = saving.save(conversion, tmp_path / "m.onnx", precision, photos)
     assert saved.cost is not None and saved.cost.rmse is None and saved.cost.same_class is None
-    assert "the model of grey images states no mean: none is subtracted" in saved.notes
+    assert "neither mean nor the model gives a mean; took none" in saved.notes
 
 
 def test_what_has_another_shape_is_counted():

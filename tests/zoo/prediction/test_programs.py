@@ -14,6 +14,7 @@ import converters
 import prototxt
 import runtime
 from prototxt.preprocessing import Preprocessing
+from zoo.prediction.programs import snippet
 
 NET = """
 layer { name: "data" type: "Input" top: "data"
@@ -74,7 +75,7 @@ def check(folder: Path, content: bytes) -> None:
     predictor = runtime.Predictor(model)
     found = predictor.predict(runtime.read_image(folder / "photo.jpg"))
     assert isinstance(found, runtime.Classes)
-    said = run(folder, runtime.snippet(model.metadata, model.inputs, model.outputs, "net.onnx"))
+    said = run(folder, snippet(model.metadata, model.inputs, model.outputs, "net.onnx"))
     lines = [line.partition(" ") for line in said.splitlines()]
     assert [name for _, _, name in lines] == [guess.label for guess in found.top]
     scores = [float(score) for score, _, _ in lines]
@@ -92,7 +93,7 @@ def test_it_draws_the_picture_that_the_predictor_makes(tmp_path: Path, how: Prep
     model = runtime.load(tmp_path / "net.onnx", "cpu")
     found = runtime.Predictor(model).predict(runtime.read_image(tmp_path / "photo.jpg"))
     assert isinstance(found, runtime.Picture) and found.image.shape == (30, 20, 3)
-    run(tmp_path, runtime.snippet(model.metadata, model.inputs, model.outputs, "net.onnx"))
+    run(tmp_path, snippet(model.metadata, model.inputs, model.outputs, "net.onnx"))
     drawn = runtime.read_image(tmp_path / "result.png")
     assert np.abs(drawn.astype(int) - found.image).max() <= 1
 
@@ -103,5 +104,5 @@ def test_a_network_that_takes_no_image(tmp_path: Path) -> None:
     made = converters.convert(prototxt.parse_net(text))
     (tmp_path / "net.onnx").write_bytes(made.to_onnx().SerializeToString())
     model = runtime.load(tmp_path / "net.onnx", "cpu")
-    said = run(tmp_path, runtime.snippet(model.metadata, model.inputs, model.outputs, "net.onnx"))
+    said = run(tmp_path, snippet(model.metadata, model.inputs, model.outputs, "net.onnx"))
     assert said == "r (1, 5) 0.0 0.0\n"

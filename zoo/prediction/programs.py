@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
+from prototxt.borders import Borders
 from prototxt.labels import labels_of
 from prototxt.preprocessing import Preprocessing, Size
-from prototxt.tasks import wanted_outputs
-
-from .feeding import fixed_plane, planes_shape, stated_size, usual_mean
-from .predicting import ends
-from .session import IOSpec
+from prototxt.tasks import End, wanted_outputs
 
 __all__ = ["snippet"]
 
 PHOTO = "photo.jpg"
 
 
+class Spec(Protocol):
+    """An input or output, as `runtime.IOSpec` and a hub's `Tensor` are; open sizes are texts."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int | str, ...]: ...
+    @property
+    def dtype(self) -> str: ...
+
+
 def snippet(
     metadata: Mapping[str, str],
-    inputs: Sequence[IOSpec],
-    outputs: Sequence[IOSpec],
+    inputs: Sequence[Spec],
+    outputs: Sequence[Spec],
     file: str,
     photo: str = PHOTO,
 ) -> str:
@@ -31,7 +40,7 @@ def snippet(
     """
     how = Preprocessing.from_metadata(metadata)
     first = inputs[0]
-    shape = planes_shape(metadata, first)
+    shape = Borders.from_metadata(metadata).planes(first.name, first.shape, first.dtype)
     nhwc = shape != first.shape
     image = len(inputs) == 1 and len(shape) == 4 and shape[1] in (1, 3)
     lines = ["import cv2"] if image else []
@@ -39,7 +48,7 @@ def snippet(
     lines.append(f"session = onnxruntime.InferenceSession({file!r})")
     if image:
         stays = keeps_size(metadata, shape)
-        size = None if stays else stated_size(how, fixed_plane(shape))
+        size = None if stays else how.stated_size(fixed_plane(shape))
         lines += prepared(how, shape, size, photo, first.dtype == "uint8", nhwc)
         lines.append(f"found = session.run(None, {{{first.name!r}: blob[None]}})")
     else:
@@ -72,7 +81,7 @@ def prepared(
     if pixels:
         return [*lines, "blob = np.ascontiguousarray(image)"]
     known = how.mean is not None
-    mean = how.overridden(None if known else usual_mean(how, 1 if grey else 3)).mean_text
+    mean = how.overridden(None if known else how.usual_mean(1 if grey else 3)).mean_text
     values = mean.split(",")
     note = "" if known else "  # not stated by the model: a guess"
     if any(float(value) for value in values):
@@ -100,13 +109,14 @@ def keeps_size(metadata: Mapping[str, str], shape: Sequence[int | str]) -> bool:
     )
 
 
-def told(
-    metadata: Mapping[str, str], inputs: Sequence[IOSpec], outputs: Sequence[IOSpec]
-) -> list[str]:
+def told(metadata: Mapping[str, str], inputs: Sequence[Spec], outputs: Sequence[Spec]) -> list[str]:
     """What comes out, by the task."""
     names = [spec.name for spec in outputs]
     task = metadata.get("zoo.task", "")
-    wanted = wanted_outputs(task, *ends(metadata, inputs, outputs))
+    planes = Borders.from_metadata(metadata).planes
+    shapes = [planes(spec.name, spec.shape, spec.dtype) for spec in inputs]
+    ends = [End(s.name, planes(s.name, s.shape, s.dtype), s.dtype) for s in outputs]
+    wanted = wanted_outputs(task, shapes, ends)
     if task == "classify" and wanted:
         lines = [f"scores = found[{names.index(wanted[0])}].reshape(-1)"]
         if labels_of(metadata):
@@ -130,11 +140,9 @@ def told(
 
 
 def drawn(
-    metadata: Mapping[str, str], taken: IOSpec, outputs: Sequence[IOSpec], number: int
+    metadata: Mapping[str, str], taken: Spec, outputs: Sequence[Spec], number: int
 ) -> list[str]:
     """From the image that comes out to a file."""
-    from prototxt.borders import Borders
-
     how = Preprocessing.from_metadata(metadata)
     nhwc = outputs[number].name in Borders.from_metadata(metadata).nhwc
     lines = [f"picture = found[{number}][0]" + ("" if nhwc else ".transpose(1, 2, 0)")]
@@ -145,3 +153,9 @@ def drawn(
     if how.channel_order == "RGB":
         lines.append("picture = picture[..., ::-1]")
     return [*lines, 'cv2.imwrite("result.png", np.clip(np.rint(picture), 0, 255).astype(np.uint8))']
+
+
+def fixed_plane(shape: Sequence[int | str]) -> Size | None:
+    """Height and width of N×C×H×W; None where they are open."""
+    height, width = shape[2:]
+    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
