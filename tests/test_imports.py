@@ -118,6 +118,7 @@ ZOO_ROOMS = {
     "inspection": set(),
     "hub": set(),
     "prediction": {"numpy"},
+    "importing": set(),
     "training": {"numpy", "torch", "converters", "runtime"},
     "paper": {"numpy"},
     "paper/recipes": {"numpy", "torch", "converters", "runtime"},

@@ -43,6 +43,7 @@ class Front(Page):
             "Hub",
             (
                 Entry("list", "list:list_models", "List the models of a hub."),
+                Entry("import", "import_models", "Put a folder of Caffe models into a hub."),
                 Entry("pull", "pull", "Fetch a model from a hub."),
                 Entry("publish", "publish", "Put a model into a hub, which is a folder."),
                 Entry("serve", "serve", "Serve a hub and its gallery until Ctrl-C."),

@@ -1,0 +1,1 @@
+"""A folder of Caffe models, as people publish them, into a hub."""

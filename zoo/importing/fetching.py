@@ -1,0 +1,3 @@
+"""Weights that are only to be had by their address."""
+
+from __future__ import annotations
