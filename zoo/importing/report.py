@@ -32,7 +32,7 @@ STYLE = """
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .35rem .8rem .35rem 0;
-  overflow-wrap: anywhere; border-bottom: 1px solid color-mix(in srgb, currentColor 25%, transparent); }
+  overflow-wrap: anywhere; border-bottom: 1px solid #8885; }
 details summary { cursor: pointer; font-size: 1.3rem; font-weight: 600; margin-top: 1.5rem; }
 """
 
@@ -105,5 +105,7 @@ def page(found: Mapping[str, Any]) -> str:
         )
         shown = " open" if number == 0 or len(rows) <= 30 else ""
         parts.append(f"<details{shown}><summary>{escape(title)}</summary>")
-        parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></details>")
+        parts.append(
+            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></details>"
+        )
     return "\n".join([*parts, "</main></body></html>", ""])
