@@ -1,4 +1,4 @@
-"""`zoo import`: folders as people publish them, made here; and the published ones, where they are."""
+"""`zoo import`: folders as people publish them, made here; and the published ones."""
 
 from __future__ import annotations
 
