@@ -53,6 +53,7 @@ PACKAGES = {
     "huggingface_hub": Package("huggingface_hub", "remotes"),
     "s3fs": Package("s3fs", "remotes"),
     "cryptography": Package("cryptography", "sign"),
+    "OpenSSL": Package("pyopenssl", "sign"),
     "model_signing": Package("model-signing", "sign"),
     "jinja2": Package("jinja2", "gallery"),
     "markdown_it": Package("markdown-it-py", "gallery"),

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from prototxt.files import read_bytes
+from prototxt.preprocessing import Preprocessing
+from prototxt.shapes import Size
 from zoo import formatting
 from zoo.errors import HubError
 from zoo.hub.index import Cost, Entry, File, Metric, Pair, Tensor
@@ -98,7 +100,12 @@ def make(entry: Entry, metadata: Mapping[str, str], given: str = "") -> str:
     front, text = split(given)
     front = front_matter(entry, front)
     dumped = yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=100)
-    sections = [_files(entry), _input(entry), _use(entry), _provenance(entry, metadata)]
+    sections = [
+        _files(entry),
+        _input(entry, metadata),
+        _use(entry, metadata),
+        _provenance(entry, metadata),
+    ]
     if entry.bibtex:
         sections.append("\n".join(["## Citation", "", "```bibtex", *entry.bibtex, "```"]))
     body = [text or f"# {entry.name}", MARK, *filter(None, sections)]
@@ -160,7 +167,7 @@ def cost_text(cost: Cost) -> str:
     if cost.top1 is None and cost.same_class is not None:
         parts.append(f"the same class first in {cost.same_class:.1%}")
     images = f"{cost.images:,} image" + ("s" if cost.images != 1 else "")
-    return f"{', '.join(parts)}; on {images} of {cost.sample}"
+    return f"{', '.join(parts)}; on {images} ({cost.sample})"
 
 
 def _change(name: str, pair: Pair, form: str) -> str:
@@ -195,7 +202,14 @@ def main_file(entry: Entry) -> File:
     )
 
 
-def _input(entry: Entry) -> str:
+def _sizes(entry: Entry, metadata: Mapping[str, str]) -> tuple[Size | None, Size | None]:
+    """What images are resized to, and what is then cut out of the middle; None for neither."""
+    assert entry.preprocessing is not None
+    stated = Preprocessing.from_metadata(metadata)
+    return stated.resize or (None if stated.crop else entry.preprocessing.input_size), stated.crop
+
+
+def _input(entry: Entry, metadata: Mapping[str, str]) -> str:
     network, how = main_file(entry).network, entry.preprocessing
     assert network is not None
     rows = [["", "name", "shape", "type"]]
@@ -203,12 +217,14 @@ def _input(entry: Entry) -> str:
         rows += [[side, code(t.name), code(_shape(t)), t.dtype] for t in tensors]
     parts = ["## Input and output", table(rows)]
     if how is not None and how.input_size is not None:
-        height, width = how.input_size
+        resize, crop = _sizes(entry, metadata)
+        sentence = f"An image in {how.channel_order}"
+        if resize is not None:
+            sentence += f", resized to {resize[0]}×{resize[1]} (bilinear, without antialiasing)"
+        if crop is not None:
+            sentence += f", of which the middle {crop[0]}×{crop[1]} is taken"
         scale = f", times {how.factor:g}" if how.factor != 1 else ""
-        sentence = (
-            f"An image in {how.channel_order}, resized to {height}×{width} (bilinear, without "
-            f"antialiasing), values 0 to 255, minus {{}}{scale}."
-        )
+        sentence += f"; values 0 to 255, minus {{}}{scale}."
         if isinstance(how.mean, tuple):
             mean = ", ".join(f"{value:g}" for value in how.mean)
             parts.append(sentence.format(f"the mean {mean}"))
@@ -218,6 +234,9 @@ def _input(entry: Entry) -> str:
                 + " The files that this model was converted from do not state it, and its answers "
                 "are right only with the mean that it was trained with."
             )
+    if metadata.get("zoo.labels"):
+        count = len(metadata["zoo.labels"].splitlines())
+        parts.append(f"What its {count:,} classes are is in its metadata, as `zoo.labels`.")
     return "\n\n".join(parts)
 
 
@@ -225,14 +244,14 @@ def _shape(tensor: Tensor) -> str:
     return formatting.shape(tensor.shape) if tensor.shape else "one number"
 
 
-def _use(entry: Entry) -> str:
+def _use(entry: Entry, metadata: Mapping[str, str]) -> str:
     file, how = main_file(entry), entry.preprocessing
     pull = f"```sh\nzoo pull {entry.label} --hub ADDRESS-OF-THE-HUB -o models\n```"
     parts = ["## Use", pull]
     assert file.network is not None
     if how is None or how.input_size is None or file.network.part == "decoder":
         return "\n\n".join(parts)
-    height, width = how.input_size
+    resize, crop = _sizes(entry, metadata)
     gray = how.channel_order == "GRAY"
     mean = how.mean if isinstance(how.mean, tuple) else None
     stated = ", ".join(f"{value:g}" for value in mean or (0,))
@@ -241,26 +260,28 @@ def _use(entry: Entry) -> str:
     read = "cv2.IMREAD_GRAYSCALE" if gray else "cv2.IMREAD_COLOR"
     turn = "[..., ::-1]" if how.channel_order == "RGB" else ""
     feed = f"{{{file.network.inputs[0].name!r}: blob}}"
-    parts.append(
-        "\n".join(
-            [
-                "```python",
-                "import cv2",
-                "import numpy as np",
-                "import onnxruntime",
-                "",
-                f'image = cv2.imread("photograph.jpg", {read}){turn}',
-                f"pixels = cv2.resize(image, ({width}, {height})).astype(np.float32)",
-                f"mean = np.float32([{stated}]){unknown}",
-                f"blob = ((pixels - mean) * np.float32({how.factor:g})){axes}",
-                f'session = onnxruntime.InferenceSession("models/{file.name}", '
-                'providers=["CPUExecutionProvider"])',
-                f"outputs = session.run(None, {feed})",
-                "```",
-            ]
-        )
-    )
-    return "\n\n".join(parts)
+    lines = [
+        "import cv2",
+        "import numpy as np",
+        "import onnxruntime",
+        "",
+        f'pixels = cv2.imread("photograph.jpg", {read}){turn}',
+    ]
+    if resize is not None:
+        lines.append(f"pixels = cv2.resize(pixels, ({resize[1]}, {resize[0]}))")
+    if crop is not None:
+        lines += [
+            f"top, left = (pixels.shape[0] - {crop[0]}) // 2, (pixels.shape[1] - {crop[1]}) // 2",
+            f"pixels = pixels[top : top + {crop[0]}, left : left + {crop[1]}]",
+        ]
+    lines += [
+        f"mean = np.float32([{stated}]){unknown}",
+        f"blob = ((pixels.astype(np.float32) - mean) * np.float32({how.factor:g})){axes}",
+        f'session = onnxruntime.InferenceSession("models/{file.name}", '
+        'providers=["CPUExecutionProvider"])',
+        f"outputs = session.run(None, {feed})",
+    ]
+    return "\n\n".join([*parts, "\n".join(["```python", *lines, "```"])])
 
 
 def _provenance(entry: Entry, metadata: Mapping[str, str]) -> str:

@@ -43,15 +43,11 @@ def precise(file: File, precision: str, cost: Cost | None) -> File:
     return replace(file, network=replace(file.network, precision=precision, cost=cost))
 
 
-
-
 COST = Cost("photos", 16, 0.25, rmse=(0.1438, 0.1441), top1=(0.5, 0.25), same_class=0.75)
 NEW = {
     "precision": replace(ENTRY, files=(precise(ENTRY.files[0], "int8", None),)),
     "cost": replace(ENTRY, files=(precise(ENTRY.files[0], "float16", COST),)),
-    "signature": replace(
-        ENTRY, files=(*ENTRY.files, File("model.sig", 9, "ef" * 32, "signature"))
-    ),
+    "signature": replace(ENTRY, files=(*ENTRY.files, File("model.sig", 9, "ef" * 32, "signature"))),
     "mean": replace(ENTRY, preprocessing=replace(ENTRY.preprocessing, mean=None)),
     "datasets": replace(ENTRY, datasets=("imagenet-1k",)),
     "bibtex": replace(ENTRY, bibtex=("@misc{a,", "}")),
