@@ -202,11 +202,13 @@ def main_file(entry: Entry) -> File:
     )
 
 
-def _sizes(entry: Entry, metadata: Mapping[str, str]) -> tuple[Size | None, Size | None]:
-    """What images are resized to, and what is then cut out of the middle; None for neither."""
-    assert entry.preprocessing is not None
+def _sizes(entry: Entry, metadata: Mapping[str, str]) -> tuple[Size, Size | None]:
+    """What images are resized to, and what is then cut out of the middle: as `runtime.Feeder`."""
+    assert entry.preprocessing is not None and entry.preprocessing.input_size is not None
     stated = Preprocessing.from_metadata(metadata)
-    return stated.resize or (None if stated.crop else entry.preprocessing.input_size), stated.crop
+    if stated.resize is None:
+        return entry.preprocessing.input_size, None
+    return stated.resize, stated.crop
 
 
 def _input(entry: Entry, metadata: Mapping[str, str]) -> str:
@@ -218,9 +220,10 @@ def _input(entry: Entry, metadata: Mapping[str, str]) -> str:
     parts = ["## Input and output", table(rows)]
     if how is not None and how.input_size is not None:
         resize, crop = _sizes(entry, metadata)
-        sentence = f"An image in {how.channel_order}"
-        if resize is not None:
-            sentence += f", resized to {resize[0]}×{resize[1]} (bilinear, without antialiasing)"
+        sentence = (
+            f"An image in {how.channel_order}, resized to {resize[0]}×{resize[1]} (bilinear, "
+            "without antialiasing)"
+        )
         if crop is not None:
             sentence += f", of which the middle {crop[0]}×{crop[1]} is taken"
         scale = f", times {how.factor:g}" if how.factor != 1 else ""
@@ -266,9 +269,8 @@ def _use(entry: Entry, metadata: Mapping[str, str]) -> str:
         "import onnxruntime",
         "",
         f'pixels = cv2.imread("photograph.jpg", {read}){turn}',
+        f"pixels = cv2.resize(pixels, ({resize[1]}, {resize[0]}))",
     ]
-    if resize is not None:
-        lines.append(f"pixels = cv2.resize(pixels, ({resize[1]}, {resize[0]}))")
     if crop is not None:
         lines += [
             f"top, left = (pixels.shape[0] - {crop[0]}) // 2, (pixels.shape[1] - {crop[1]}) // 2",
