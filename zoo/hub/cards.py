@@ -206,7 +206,7 @@ def _sizes(entry: Entry, metadata: Mapping[str, str]) -> tuple[Size, Size | None
     """What images are resized to, and what is then cut out of the middle: as `runtime.Feeder`."""
     assert entry.preprocessing is not None and entry.preprocessing.input_size is not None
     stated = Preprocessing.from_metadata(metadata)
-    if stated.resize is None:
+    if stated.resize is None or stated.crop is None:
         return entry.preprocessing.input_size, None
     return stated.resize, stated.crop
 

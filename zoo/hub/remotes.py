@@ -67,13 +67,13 @@ class _Reader:
     def __init__(self, url: str, start: int) -> None:
         self.left = False
         self._url, self._start = url, start
-        self._ready: queue.Queue[bytes | BaseException] = queue.Queue(AHEAD)
+        self._ready: queue.Queue[bytes | Exception] = queue.Queue(AHEAD)
         threading.Thread(target=self._work, daemon=True).start()
 
     def next(self, seconds: float) -> bytes:
         """The next bytes, empty at the end; what the library raises; queue.Empty in time."""
         found = self._ready.get(timeout=max(0.0, seconds))
-        if isinstance(found, BaseException):
+        if isinstance(found, Exception):
             raise found
         return found
 
@@ -89,10 +89,10 @@ class _Reader:
                     if not self._put(chunk):
                         return
             self._put(b"")
-        except BaseException as error:
+        except Exception as error:
             self._put(error)
 
-    def _put(self, found: bytes | BaseException) -> bool:
+    def _put(self, found: bytes | Exception) -> bool:
         while not self.left:
             try:
                 self._ready.put(found, timeout=0.1)

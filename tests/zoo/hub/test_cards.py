@@ -118,9 +118,7 @@ def run_python(text: str, folder: Path, model: Path, monkeypatch) -> dict:
 
 @pytest.mark.parametrize("options", [[], ["--crop", "32", "--scale", "0.5"], ["--crop", "16"]])
 @pytest.mark.parametrize("order", ["BGR", "RGB"])
-def test_the_example_feeds_as_the_runtime_does(
-    zoo, small, tmp_path, monkeypatch, options, order
-):
+def test_the_example_feeds_as_the_runtime_does(zoo, small, tmp_path, monkeypatch, options, order):
     run = zoo("convert", small, "--mean", "104,117,123", "--channel-order", order, *options)
     assert run.status == 0, run.err
     hubs.publish([tmp_path / "small.onnx"], tmp_path / "hub")

@@ -129,12 +129,15 @@ def test_what_is_there_is_not_believed(cache, hub, web, left):
     part_of(web).parent.mkdir(parents=True)
     part_of(web).write_bytes(before)
     assert locate("2_3_4", web.url).read_bytes() == content
-    assert fault.starts == {
-        "other bytes": [1000, 0],
-        "all and wrong": [0],
-        "too many": [0],
-        "all and right": [],
-    }[left]
+    assert (
+        fault.starts
+        == {
+            "other bytes": [1000, 0],
+            "all and wrong": [0],
+            "too many": [0],
+            "all and right": [],
+        }[left]
+    )
 
 
 @pytest.mark.parametrize("span", ["bytes 0-9/10", "bytes 1001-1002/x", "lines 1000-", ""])
@@ -211,7 +214,9 @@ def test_a_file_is_from_whichever_has_it(zoo, cache, hub, web, mirror, tmp_path)
 def test_no_mirror_has_it(zoo, cache, hub, web, mirror):
     web.faults["net.onnx"] = mirror.faults["net.onnx"] = tampered
     refusal = zoo("pull", "2_3_4", "--hub", web.url, "--hub", mirror.url).refusal
-    assert refusal.startswith(f"2_3_4/1.0/net.onnx: no mirror has it whole: {web.url}{NET}: its sha")
+    assert refusal.startswith(
+        f"2_3_4/1.0/net.onnx: no mirror has it whole: {web.url}{NET}: its sha"
+    )
     assert f" | {mirror.url}{NET}: its sha256" in refusal
 
 
