@@ -19,18 +19,18 @@ def open_hub(hub: HubAddress = None, offline: bool = False) -> Hub:
     takes the index of an address as it was last fetched. Raises HubError in one line.
     """
     places = [_place(given) for given in several(hub)]
-    failures: list[HubError] = []
+    failures: list[str] = []
     for number, place in enumerate(places):
         try:
             index = _index(place, offline)
         except HubError as error:
-            failures.append(error)
+            if len(places) == 1:
+                raise
+            failures.append(str(error))
             continue
         mirrors = (*places[:number], *places[number + 1 :])
         return Hub(index, place.folder, place.url, mirrors)
-    if len(failures) == 1:
-        raise failures[0]
-    raise HubError(f"no mirror answers: {' | '.join(map(str, failures))}")
+    raise HubError(f"no mirror answers: {' | '.join(failures)}")
 
 
 def _index(place: Place, offline: bool) -> schema.Index:

@@ -326,7 +326,7 @@ def _fetch(hub: Hub, entry: Entry, file: File, path: Path, on_bytes: OnBytes | N
     """A file from the first place that has it whole; the error of the only one, or of all."""
     from zoo.hub.fetching import fetch_file, place_copy
 
-    failures: list[HubError] = []
+    failures: list[str] = []
     for place in hub.places:
         try:
             if place.folder is None:
@@ -337,12 +337,10 @@ def _fetch(hub: Hub, entry: Entry, file: File, path: Path, on_bytes: OnBytes | N
                 place_copy(path, copier(source, file, changed))
             return
         except HubError as error:
-            failures.append(error)
-    if len(failures) == 1:
-        raise failures[0]
-    raise HubError(
-        f"no mirror has it whole: {' | '.join(map(str, failures))}", subject=entry.path(file)
-    )
+            if not hub.mirrors:
+                raise
+            failures.append(str(error))
+    raise HubError(f"no mirror has it whole: {' | '.join(failures)}", subject=entry.path(file))
 
 
 def is_good(path: Path, file: File) -> bool:

@@ -10,13 +10,10 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from zoo import extras
 from zoo.errors import HubError, TransientError
-
-if TYPE_CHECKING:
-    from zoo.hub.fetching import BoundedWriter
 
 REMOTES = {"hf": "huggingface_hub", "s3": "s3fs"}
 """From a scheme to the module that brings it to fsspec."""
@@ -26,12 +23,21 @@ AHEAD = 16
 """Chunks that may be read before they are written."""
 
 
+class Output(Protocol):
+    """What is written to: how many bytes are in it, and what refuses more than it may have."""
+
+    count: int
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes; HubError where there may be no more."""
+
+
 def is_remote(url: str) -> bool:
     """Whether fsspec reads the address."""
     return url.partition("://")[0] in REMOTES
 
 
-def read(url: str, output: BoundedWriter, seconds: float) -> None:
+def read(url: str, output: Output, seconds: float) -> None:
     """Read a file once, from where `output` stands.
 
     A library that does not come back within `seconds` is left to itself, in a thread that ends with

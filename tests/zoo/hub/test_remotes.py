@@ -3,6 +3,7 @@
 import sys
 import threading
 import time
+from typing import ClassVar
 
 import pytest
 
@@ -20,10 +21,10 @@ class Odd(MemoryFileSystem):
     """Files in memory, of a service that may fail."""
 
     protocol = ("odd",)
-    store: dict = {}
-    pseudo_dirs: list = [""]
-    faults: dict = {}
-    asked: list = []
+    store: ClassVar[dict] = {}
+    pseudo_dirs: ClassVar[list] = [""]
+    faults: ClassVar[dict] = {}
+    asked: ClassVar[list] = []
 
     @classmethod
     def _strip_protocol(cls, path):
