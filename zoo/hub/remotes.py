@@ -56,13 +56,10 @@ def read(url: str, output: Output, seconds: float) -> None:
         raise HubError("no such file", subject=url, remedy="is it the address of a hub?") from None
     except PermissionError:
         raise HubError("may not be read", subject=url, remedy="are you logged in there?") from None
-    except (OSError, EOFError) as error:
-        why = f"cannot be read: {type(error).__name__}"
-        raise TransientError(why, subject=url) from None
     except (HubError, MemoryError):
         raise
     except Exception as error:  # each service's library has its own
-        raise HubError(f"cannot be read: {type(error).__name__}", subject=url) from None
+        raise TransientError(f"cannot be read: {type(error).__name__}", subject=url) from None
     finally:
         source.left = True
 

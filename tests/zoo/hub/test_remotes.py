@@ -101,7 +101,7 @@ FAULTS = {
     "nothing": (broken(FileNotFoundError("x")), "no such file; is it the address of a hub?", 1),
     "refused": (broken(PermissionError("x")), "may not be read; are you logged in there?", 1),
     "cut": (broken(TimeoutError("secret")), "cannot be read: TimeoutError; tried 4 times", 4),
-    "odd": (broken(KeyError("secret")), "cannot be read: KeyError", 1),
+    "odd": (broken(KeyError("secret")), "cannot be read: KeyError; tried 4 times", 4),
     "drips": (slow, "not complete after 1 seconds", 1),
     "stuck": (stuck, "not complete after 1 seconds", 1),
     "endless": (endless, "gives more than the SIZE bytes that it may have; tried 4 times", 4),
