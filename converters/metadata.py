@@ -11,6 +11,7 @@ zoo.labels                              names of its classes, one a line
 zoo.part                                encoder or decoder, of a model that was split
 zoo.images                              apart, where those of a batch do not depend on one another
 zoo.precision                           float16 or int8, of a model that is not in float32
+zoo.cost                                what that changed, measured (JSON; `zoo.precision.cost`)
 zoo.names, zoo.nhwc                     see `prototxt.borders`
 
 How it wants its images is in `prototxt.preprocessing`; `zoo.preprocessing` says all of that once

@@ -4,7 +4,7 @@
 
     ZooError (prototxt.errors)
     └── HubError             a model that is not at hand
-        └── TransientError   (zoo.hub.fetching) what may not happen again: it is tried once more
+        └── TransientError   what may not happen again: it is tried once more
 """
 
 from prototxt.errors import ZooError
@@ -12,3 +12,7 @@ from prototxt.errors import ZooError
 
 class HubError(ZooError):
     """A model that is not at hand or that cannot be had."""
+
+
+class TransientError(HubError):
+    """A failure that may not happen again."""

@@ -18,8 +18,8 @@ def list_models(
 ) -> None:
     """List the models of a hub.
 
-    Each with its newest version, what it costs and how far off it is; --json has every version and
-    file.
+    Each with its newest version, what it costs and how far off it is, and in which numbers it is
+    there; --json has every version and file, and what fewer bits changed.
     """
     from zoo import formatting
     from zoo.cli.console import Printer
@@ -31,7 +31,9 @@ def list_models(
     say.result({"hub": opened.name, "models": [as_dict(entry) for entry in opened.index.models]})
     rows = [_row(entry, formatting.size(entry.size)) for entry in opened.index.newest()]
     if rows:
-        say.table(["model", "version", "task", "bits/pixel", "RMSE", "targets", "size"], rows)
+        say.table(
+            ["model", "version", "task", "bits/pixel", "RMSE", "targets", "numbers", "size"], rows
+        )
     count = f"{len(rows)} models" if len(rows) != 1 else "1 model"
     say.line(f"{count} in {opened.name}")
 
@@ -48,5 +50,6 @@ def _row(entry: Entry, size: str) -> list[Any]:
         architectures.bits_per_pixel(entry.arch) if rebuilds and entry.arch else "",
         f"{rmse.value:.4f}" if rmse else "",
         ",".join(entry.targets),
+        ",".join(entry.precisions),
         size,
     ]

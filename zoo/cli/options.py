@@ -96,11 +96,11 @@ Size = Annotated[
     ),
 ]
 Hub = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--hub",
         metavar="URL|DIR",
-        help="The model hub; default: ZOO_HUB, else what the package carries.",
+        help="The model hub, again for a mirror; default: ZOO_HUB, else what the package carries.",
     ),
 ]
 Offline = Annotated[

@@ -37,10 +37,29 @@ def publish(
     version: Annotated[str, typer.Option("--version", help="Numbers with dots.")] = "1.0",
     card: Annotated[
         Path | None,
-        typer.Option("--card", metavar="FILE", help="What a person should know, in Markdown."),
+        typer.Option(
+            "--card",
+            metavar="FILE",
+            help="What a person should know, in Markdown: the first part of README.md.",
+        ),
     ] = None,
     licence: Annotated[str, typer.Option("--licence", help="As SPDX: BSD-2-Clause.")] = "",
-    source: Annotated[str, typer.Option("--source", help="Where the weights are from.")] = "",
+    source: Annotated[str, typer.Option("--source", help="The repository of the weights.")] = "",
+    datasets: Annotated[
+        list[str] | None,
+        typer.Option("--dataset", metavar="NAME", help="What it was trained on; repeat for more."),
+    ] = None,
+    bibtex: Annotated[
+        Path | None, typer.Option("--bibtex", metavar="FILE", help="How to cite it.")
+    ] = None,
+    sign: Annotated[
+        Path | None,
+        typer.Option(
+            "--sign",
+            metavar="PRIVATE.pem",
+            help="Sign the files by this key (elliptic curve), for `zoo pull --verify`.",
+        ),
+    ] = None,
     encoder: Annotated[
         Encoder | None, typer.Option("--encoder", help="How the paper's encoder came to be.")
     ] = None,
@@ -73,9 +92,11 @@ def publish(
     """Publish a model: put it into a hub, a folder.
 
     Any static host serves such a folder. The files are checked, run once on zeros, and must say how
-    they are to be fed. They appear
-    before the index names them. A version that is published keeps its bytes for ever; publishing
-    the same files again mends what is said of them.
+    they are to be fed. They appear before the index names them. Models and weights of a version
+    that is published keep their bytes for ever; publishing the same files again mends what is said
+    of them: README.md, a card as Hugging Face's, which is written anew.
+
+    One model may be there in float32, float16 and int8, and for several targets: name all files.
 
     --gallery writes pages for people: the paper's table, what each model makes of photographs, and
     a live demonstration that runs the models in the page.
@@ -107,6 +128,9 @@ def publish(
             source=source,
             encoder=encoder.value if encoder else None,
             metrics=[publishing.read_metric(path) for path in metrics or ()],
+            datasets=datasets or (),
+            bibtex=bibtex,
+            sign=sign,
         )
         result |= done.as_dict(folder)
         pairs += _pairs(result)

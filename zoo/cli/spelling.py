@@ -51,11 +51,13 @@ OPTIONS = {
     "runtime_web": "--runtime-web",
     "runtimes": "--runtime",
     "shapes": "--shape",
+    "sign": "--sign",
     "size": "--size",
     "split": "--split",
     "task": "--task",
     "truth": "--truth",
     "trust": "--trust",
+    "verify": "--verify",
     "version": "--version",
     "weights": "--weights",
 }

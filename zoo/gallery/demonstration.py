@@ -43,7 +43,8 @@ def collect(hub: Hub) -> list[Demo]:
     found = []
     for entry in hub.index.newest():
         parts = _parts(entry)
-        if parts is not None and entry.preprocessing is not None:
+        how = entry.preprocessing
+        if parts is not None and how is not None and how.mean is not None:
             encoder, decoder = (hub.folder / entry.path(file) for file in parts)
             found.append(_demo(entry, encoder, decoder))
     return found

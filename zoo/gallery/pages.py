@@ -12,6 +12,7 @@ from zoo import __version__
 from zoo.gallery.demonstration import Demo
 from zoo.gallery.photographs import Photograph, encode
 from zoo.gallery.plot import Point, mark, svg
+from zoo.hub import cards
 from zoo.hub.index import ENCODERS, Entry, File
 from zoo.hub.places import Hub
 from zoo.hub.pulling import choose
@@ -73,6 +74,7 @@ def model(
     graph["operators"] = Counter(row["op"] for row in graph["nodes"]).most_common()
     published = architectures.PUBLISHED.get(entry.encoder or "random", {}).get(arch or "")
     card = (hub.folder / entry.path(entry.card)).read_text("utf-8") if entry.card else ""
+    own_text = cards.split(card)[1]  # the rest of a card is on the page in its own form
     _render(
         site,
         shown.page,
@@ -83,7 +85,7 @@ def model(
         main=main,
         graph=graph,
         stages=stages,
-        card=markdown(card),
+        card=markdown(own_text),
         others=[other for other in hub.index.versions(entry.name) if other is not entry],
         demo=demo,
     )
@@ -166,7 +168,10 @@ def _main(entry: Entry) -> File:
         whole = [
             file
             for file in entry.models
-            if file.network and file.network.part == "whole" and target in file.network.targets
+            if file.network
+            and file.network.part == "whole"
+            and file.network.precision == "float32"
+            and target in file.network.targets
         ]
         if whole:
             return choose(entry, target)
@@ -183,7 +188,9 @@ def _pictures(
 
     assert hub.folder is not None
     main, how = _main(entry), entry.preprocessing
-    if not photographs or how is None or main.network is None or main.network.part != "whole":
+    if not photographs or main.network is None or main.network.part != "whole":
+        return [], []
+    if how is None or how.mean is None:  # what it rebuilt with another mean were no picture of it
         return [], []
     path = hub.folder / entry.path(main)
     opened = runtime.load(path, "cpu")
@@ -247,6 +254,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "bytes": formatting.size,
+        "cost": cards.cost_text,
         "count": formatting.count,
         "shape": formatting.shape,
         "arch": lambda arch: arch.replace("_", "·"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from prototxt.files import sha256
 from prototxt.preprocessing import Preprocessing
 from zoo.errors import HubError
 from zoo.hub import index as schema
-from zoo.hub.fields import plain_name
-from zoo.hub.index import File, Network, Tensor
+from zoo.hub.fields import Fields, plain_name
+from zoo.hub.index import Cost, File, Network, Tensor
 
 if TYPE_CHECKING:
     import onnx
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from runtime import Model
 
 REQUIRED = ("caffe.prototxt", "zoo.version", "zoo.weights", "zoo.channel_order")
-"""Metadata that every published model states; one that takes images states more."""
+"""Metadata that every published model states; one that takes images states its size, too."""
 
 SAME = ("zoo.arch", "zoo.task", "zoo.weights", "caffe.weights.sha256")
 """Metadata that all files of one model share."""
@@ -40,7 +41,10 @@ class Examined:
 
     @property
     def preprocessing(self) -> Preprocessing | None:
-        """How an image becomes the input; None where the input is no image."""
+        """How an image becomes the input; None where the input is no image.
+
+        Its mean is None where the model does not state it.
+        """
         assert self.file.network is not None
         if self.file.network.part == "decoder" or not takes_images(self.file.network):
             return None
@@ -78,6 +82,8 @@ def examine(path: Path) -> Examined:
         opset=next((item.version for item in model.opset_import if not item.domain), 0),
         inputs=tuple(Tensor(spec.name, spec.shape, spec.dtype) for spec in opened.inputs),
         outputs=tuple(Tensor(spec.name, spec.shape, spec.dtype) for spec in opened.outputs),
+        precision=_precision(path, stated),
+        cost=_cost(path, stated),
     )
     _complete(path, stated, network)
     return Examined(path, File(file.name, file.size, file.sha256, "model", network), stated, beside)
@@ -193,12 +199,30 @@ def _complete(path: Path, stated: Mapping[str, Any], network: Network) -> None:
         raise HubError(f"its zoo.part is {network.part!r}", subject=path, remedy="convert it again")
     needed: tuple[str, ...] = REQUIRED
     if network.part != "decoder" and takes_images(network):
-        needed = (*REQUIRED, "zoo.input_size", "zoo.mean")
+        needed = (*REQUIRED, "zoo.input_size")
     missing = [name for name in needed if not stated.get(name)]
     if missing:
-        mean = (" with ", Argument("mean")) if "zoo.mean" in missing else ()
         raise HubError(
-            f"its metadata lacks {', '.join(missing)}",
-            subject=path,
-            remedy=Sentence("convert it again", *mean),
+            f"its metadata lacks {', '.join(missing)}", subject=path, remedy="convert it again"
         )
+
+
+def _precision(path: Path, stated: Mapping[str, str]) -> str:
+    precision = stated.get("zoo.precision", "float32")
+    if precision not in schema.PRECISIONS:
+        raise HubError(
+            f"its zoo.precision is {precision!r}", subject=path, remedy="convert it again"
+        )
+    return precision
+
+
+def _cost(path: Path, stated: Mapping[str, str]) -> Cost | None:
+    """What fewer bits changed, as the model states it; None where it does not."""
+    text = stated.get("zoo.cost")
+    if text is None:
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        raise HubError("its zoo.cost is no JSON", subject=path, remedy="convert it again") from None
+    return schema.read_cost(Fields(found, str(path), "zoo.cost"))

@@ -125,6 +125,20 @@ class Fields:
             self.fail(name, f"must be a finite number, not {shown(value)}")
         return converted
 
+    def numbers(self, name: str, most: int) -> tuple[float, ...]:
+        """A list of at most so many finite numbers."""
+        return tuple(
+            Fields({name: item}, self.source, self.where).number(name)
+            for item in self.items(name, most)
+        )
+
+    def texts(self, name: str, most: int) -> tuple[str, ...]:
+        """A list of at most so many texts of one line; empty where the field is not there."""
+        return tuple(
+            Fields({name: item}, self.source, self.where).text(name)
+            for item in self.optional(name, lambda _: self.items(name, most)) or ()
+        )
+
     def items(self, name: str, most: int = ITEMS) -> list[Any]:
         """A list of at most `most` items, which are not looked at."""
         value: list[Any] = self.take(name, list, "a list")

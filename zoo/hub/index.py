@@ -2,8 +2,14 @@
 
 A hub is a folder, and any static host serves it:
 
-    index.json                  the index (schema 1), never cached
-    NAME/VERSION/FILE           the files it names, which never change once published
+    index.json                  the index, never cached
+    NAME/VERSION/FILE           the files it names; models and weights never change once published
+    NAME/VERSION/README.md      what is said of them; written anew where that changes
+    NAME/VERSION/model.sig      the publisher's signature of all of these, where there is one
+
+An index is written in the lowest schema that has all it says, so that older clients read what they
+can: 2 where there are signatures, other precisions than float32, data sets, citations, or a mean
+that is not known; else 1. A client of schema 1 says of 2 that it is to be updated.
 
 Paths are not stated but follow from name, version and file name, each of which is one plain
 component, so that no index can point outside its folder. `read` validates everything.
@@ -19,17 +25,23 @@ from typing import Any
 from prototxt.preprocessing import Preprocessing
 from zoo.hub.fields import Fields, parse
 
-SCHEMA = 1
+SCHEMA = 2
 FILE = "index.json"
+CARD = "README.md"
+"""The card's name, by which model hubs show it; an older hub has another."""
+SIGNATURE = "model.sig"
 LARGEST_FILE = 4 << 30
 LARGEST_INDEX = 16 << 20
+LARGEST_SIGNATURE = 1 << 20
 
 RESERVED = (FILE, "index.html", "demo.html", "gallery")
 """What else lies beside the models' folders."""
 
-KINDS = ("model", "data", "card")
+KINDS = ("model", "data", "card", "signature")
 PARTS = ("whole", "encoder", "decoder")
 TARGETS = ("cpu", "cuda", "portable")
+"""Where a file runs; portable is every runtime. `converters.TARGETS` says what each needs."""
+PRECISIONS = ("float32", "float16", "int8")
 ENCODERS = ("random", "pretrained", "learned")
 """How an encoder came to be: drawn and never trained; trained to classify; trained with its decoder
 (which the paper does not do)."""
@@ -50,6 +62,26 @@ class Tensor:
     dtype: str
 
 
+Pair = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What fewer bits changed, measured when the file was made; as `zoo.precision.cost` has it."""
+
+    sample: str
+    """What it was measured on."""
+    images: int
+    largest: float
+    """The largest absolute difference from float32 of an output."""
+    rmse: Pair | None = None
+    """Of float32 and of this file, pixels in [0, 1]."""
+    top1: Pair | None = None
+    """The part that float32 and this file classify right."""
+    same_class: float | None = None
+    """The part in which both see the same class."""
+
+
 @dataclass(frozen=True)
 class Network:
     """What one ONNX file is: the part of the model, where it runs, what goes in and out."""
@@ -59,11 +91,17 @@ class Network:
     opset: int
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    precision: str = "float32"
+    cost: Cost | None = None
+    """None of float32, and where it was not measured."""
 
 
 @dataclass(frozen=True)
 class File:
-    """A file of a model. `kind` is model (an ONNX file), data (weights beside one) or card."""
+    """A file of a model.
+
+    `kind` is model (an ONNX file), data (weights beside one), card or signature.
+    """
 
     name: str
     size: int
@@ -97,6 +135,10 @@ class Entry:
     metrics: tuple[Metric, ...] = ()
     source: str = ""
     licence: str = ""
+    datasets: tuple[str, ...] = ()
+    """What it was trained on, by the names that model hubs know."""
+    bibtex: tuple[str, ...] = ()
+    """How to cite it, line by line."""
 
     @property
     def label(self) -> str:
@@ -114,6 +156,11 @@ class Entry:
         return next((file for file in self.files if file.kind == "card"), None)
 
     @property
+    def signature(self) -> File | None:
+        """The publisher's signature of the other files; None where there is none."""
+        return next((file for file in self.files if file.kind == "signature"), None)
+
+    @property
     def size(self) -> int:
         """Bytes of all files."""
         return sum(file.size for file in self.files)
@@ -123,6 +170,12 @@ class Entry:
         """Where any of its ONNX files runs, in the order of TARGETS."""
         found = {target for file in self.models if file.network for target in file.network.targets}
         return tuple(target for target in TARGETS if target in found)
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Those of its ONNX files, in the order of PRECISIONS."""
+        found = {file.network.precision for file in self.models if file.network}
+        return tuple(precision for precision in PRECISIONS if precision in found)
 
     def metric(self, name: str) -> Metric | None:
         """The first figure of that name; None where it was not measured."""
@@ -191,8 +244,25 @@ def natural(name: str) -> tuple[Any, ...]:
 
 def write(index: Index) -> str:
     """The text of `index.json`: the same for the same index."""
-    models = [as_dict(entry) for entry in index.models]
-    return json.dumps({"schema": SCHEMA, "models": models}, indent=1, allow_nan=False) + "\n"
+    models, new = [as_dict(entry) for entry in index.models], False
+    for model in models:
+        # What schema 1 does not have is left out where it says nothing.
+        networks = [file["network"] for file in model["files"] if file["network"]]
+        for fields in (model, *networks):
+            for name, nothing in _NOTHING.items():
+                if fields.get(name, nothing) == nothing:
+                    fields.pop(name, None)
+                else:
+                    new = True
+        new |= any(file["kind"] == "signature" for file in model["files"])
+        how = model["preprocessing"]
+        new |= how is not None and how["mean"] is None
+    data = {"schema": 2 if new else 1, "models": models}
+    return json.dumps(data, indent=1, allow_nan=False) + "\n"
+
+
+_NOTHING = {"precision": "float32", "cost": None, "datasets": (), "bibtex": ()}
+"""The fields that came with schema 2, and what they are where nothing is said."""
 
 
 def read(text: str | bytes, source: str) -> Index:
@@ -208,8 +278,8 @@ def read(text: str | bytes, source: str) -> Index:
     if schema > SCHEMA:
         fields.fail("schema", f"{schema} is newer than this tool, which reads {SCHEMA}",
                     "update caffe-zoo")  # fmt: skip
-    if schema != SCHEMA:
-        fields.fail("schema", f"must be {SCHEMA}, not {schema}")
+    if schema < 1:
+        fields.fail("schema", f"must be from 1 to {SCHEMA}, not {schema}")
     models = fields.objects("models", _entry)
     fields.done()
     _refuse_twins(fields, [entry.label for entry in models], "models")
@@ -234,14 +304,17 @@ def _entry(fields: Fields) -> Entry:
         metrics=fields.objects("metrics", _metric, most=64),
         source=fields.text("source"),
         licence=fields.text("licence"),
+        datasets=fields.texts("datasets", most=64),
+        bibtex=fields.texts("bibtex", most=1000),
     )
     fields.done()
     if entry.name.casefold() in RESERVED:
         fields.fail("name", f'"{entry.name}" is a name of the hub\'s own')
     if not entry.models:
         fields.fail("files", "there is no ONNX file among them")
-    if sum(file.kind == "card" for file in entry.files) > 1:
-        fields.fail("files", "there is more than one card")
+    for kind in ("card", "signature"):
+        if sum(file.kind == kind for file in entry.files) > 1:
+            fields.fail("files", f"there is more than one {kind}")
     _refuse_twins(fields, [file.name for file in entry.files], "files")
     return entry
 
@@ -280,9 +353,36 @@ def _network(fields: Fields) -> Network:
         opset=fields.integer("opset", 1, 1000),
         inputs=fields.objects("inputs", _tensor, most=1000),
         outputs=fields.objects("outputs", _tensor, most=1000),
+        precision=fields.optional(
+            "precision",
+            lambda n: fields.text(n, "|".join(PRECISIONS), f"one of {', '.join(PRECISIONS)}"),
+        )
+        or "float32",
+        cost=fields.optional("cost", lambda name: read_cost(fields.inside(name))),
     )
     fields.done()
     return found
+
+
+def read_cost(fields: Fields) -> Cost:
+    """What fewer bits changed, as the index and a model's metadata have it; HubError."""
+    found = Cost(
+        sample=fields.text("sample"),
+        images=fields.integer("images", 1, 1 << 40),
+        largest=fields.number("largest"),
+        rmse=fields.optional("rmse", lambda name: _pair(fields, name)),
+        top1=fields.optional("top1", lambda name: _pair(fields, name)),
+        same_class=fields.optional("same_class", fields.number),
+    )
+    fields.done()
+    return found
+
+
+def _pair(fields: Fields, name: str) -> Pair:
+    numbers = fields.numbers(name, 2)
+    if len(numbers) != 2:
+        fields.fail(name, "must be two numbers: of float32, and of this file")
+    return numbers[0], numbers[1]
 
 
 def _tensor(fields: Fields) -> Tensor:
@@ -298,22 +398,25 @@ def _tensor(fields: Fields) -> Tensor:
 
 
 def _preprocessing(fields: Fields) -> Preprocessing:
-    mean, size = fields.items("mean", 16), fields.items("size", 2)
-    if len(mean) not in (1, 3) or not all(
-        isinstance(v, int | float) and not isinstance(v, bool) and abs(v) < 1e9 for v in mean
-    ):
-        fields.fail("mean", "must be one number or three")
+    mean, size = fields.optional("mean", lambda name: _mean(fields, name)), fields.items("size", 2)
     if len(size) != 2 or not all(type(v) is int and 0 < v < 1 << 20 for v in size):
         fields.fail("size", "must be height and width")
     found = Preprocessing(
         channel_order=fields.text("channel_order", "BGR|RGB|GRAY", "BGR, RGB or GRAY"),
-        mean=tuple(float(value) for value in mean),
+        mean=mean,
         scale=fields.number("scale"),
         input_size=(size[0], size[1]),
     )
     fields.text("resize", _FILTER, f"{_FILTER}")
     fields.done()
     return found
+
+
+def _mean(fields: Fields, name: str) -> tuple[float, ...]:
+    mean = fields.numbers(name, 16)
+    if len(mean) not in (1, 3) or not all(abs(value) < 1e9 for value in mean):
+        fields.fail(name, "must be one number or three, or null where it is not known")
+    return mean
 
 
 def _metric(fields: Fields) -> Metric:

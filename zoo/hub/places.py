@@ -1,4 +1,4 @@
-"""Where a hub is, and where its files are kept: a folder, a URL, or what the package carries."""
+"""Where a hub is, and where its files are kept: a folder, an address, what the package carries."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -28,22 +28,60 @@ LOCK_SECONDS = 600.0
 """How long one process waits for another that works on the same thing."""
 
 
+HubAddress = str | Path | Sequence[str | Path] | None
+"""A folder or an address; several are mirrors of one hub; None is what ZOO_HUB names."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the files of a hub are: in `folder`, or at `url`."""
+
+    folder: Path | None = None
+    url: str | None = None
+
+    def address(self, entry: Entry, file: File) -> str:
+        """Where a file is: its URL, or its path."""
+        if self.folder is not None:
+            return str(self.folder / entry.path(file))
+        return f"{self.url}/{'/'.join(quote(part) for part in entry.path(file).split('/'))}"
+
+
 @dataclass(frozen=True)
 class Hub:
-    """A hub and its index; either `folder` or `url` says where its files are."""
+    """A hub and its index; either `folder` or `url` says where it was read, and its files are.
+
+    `mirrors` may have the same files.
+    """
 
     index: Index
     folder: Path | None = None
     url: str | None = None
+    mirrors: tuple[Place, ...] = ()
 
     @property
     def name(self) -> str:
         """As a person reads it."""
         return self.url or ("the embedded hub" if self.folder == EMBEDDED else str(self.folder))
 
-    def address(self, entry: Entry, file: File) -> str:
-        """The URL of a file of a hub that has one."""
-        return f"{self.url}/{'/'.join(quote(part) for part in entry.path(file).split('/'))}"
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Where its files are, in the order in which they are asked."""
+        return (Place(self.folder, self.url), *self.mirrors)
+
+
+def several(hub: HubAddress) -> list[str]:
+    """The addresses that are given, else those of ZOO_HUB, which has blanks between several.
+
+    The embedded hub where there are none.
+    """
+    if isinstance(hub, Sequence) and not isinstance(hub, str) and hub:
+        return [str(one) for one in hub]
+    if hub and isinstance(hub, str | Path):
+        return [str(hub)]
+    named = os.environ.get("ZOO_HUB", "")
+    if Path(named).is_dir():  # there may be a blank in its name
+        return [named] if named else [str(EMBEDDED)]
+    return named.split() or [str(EMBEDDED)]
 
 
 def read_index(folder: Path) -> Index:
@@ -82,6 +120,10 @@ def publishing_folder(hub: str | Path | None = None) -> Path:
     UsageError where neither is given, and for an address.
     """
     given = str(hub) if hub is not None else os.environ.get("ZOO_HUB", "")
+    if hub is None and len(several(None)) > 1:
+        raise UsageError(
+            "ZOO_HUB names several hubs", remedy=Sentence("give one with ", Argument("hub"), " DIR")
+        )
     if not given:
         raise UsageError(
             Sentence("neither ", Argument("hub"), " nor ZOO_HUB names the hub's folder")

@@ -29,7 +29,7 @@ from prototxt.errors import Argument, Sentence
 from zoo import __version__
 from zoo.errors import HubError
 from zoo.hub.holding import Held
-from zoo.hub.index import VERSION
+from zoo.hub.index import CARD, SIGNATURE, VERSION
 from zoo.hub.wire import Head
 
 TYPES = {
@@ -56,7 +56,8 @@ BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n"
     b"Connection: close\r\nContent-Length: 0\r\n\r\n"
 )
-_VERSIONED = re.compile(rf"(?!gallery/)[^/]+/{VERSION}/[^/]+")
+_REWRITTEN = f"({re.escape(CARD)}|{re.escape(SIGNATURE)})"
+_VERSIONED = re.compile(rf"(?!gallery/)[^/]+/{VERSION}/(?!{_REWRITTEN}$)[^/]+")
 
 
 class Server(ThreadingHTTPServer):

@@ -44,12 +44,15 @@ HEADERS = {"User-Agent": f"caffe-zoo/{__version__}", "Accept-Encoding": "identit
 class Visit(contextlib.AbstractContextManager["Visit"]):
     """One fetch of `url`, redirects included, which ends after so many seconds.
 
+    `start` asks for the bytes from there on; a server may send all of them nevertheless.
+
     `over` says whether the time has run out: then its connections are shut, and what waits for
     them gets an error or an early end.
     """
 
-    def __init__(self, url: str, seconds: float) -> None:
+    def __init__(self, url: str, seconds: float, start: int = 0) -> None:
         self.url, self.seconds, self.over = url, seconds, False
+        self._headers = {**HEADERS, "Range": f"bytes={start}-"} if start else HEADERS
         self._origin = urlsplit(url).hostname or ""
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
@@ -96,7 +99,7 @@ class Visit(contextlib.AbstractContextManager["Visit"]):
     def _get(self, url: str) -> requests.Response:
         try:
             return self._session.get(
-                url, headers=HEADERS, timeout=TIMEOUT, stream=True, allow_redirects=False
+                url, headers=self._headers, timeout=TIMEOUT, stream=True, allow_redirects=False
             )
         except requests.RequestException:
             raise

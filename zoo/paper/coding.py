@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from runtime import Feeder
     from runtime.codec import CodeSize, Header
     from runtime.encoder_decoder import EncoderDecoder
+    from zoo.hub.places import HubAddress
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def decode(coder: Coder, path: Path) -> np.ndarray:
     return coder.picture(list(read_masks(path)), header.height, header.width)
 
 
-def model_of(header: Header, path: Path, hub: str | None, offline: bool) -> Path:
+def model_of(header: Header, path: Path, hub: HubAddress, offline: bool) -> Path:
     """The model that made a file, from the hub; HubError that names it where it is not there."""
     from zoo.errors import HubError
     from zoo.hub import locate_file
@@ -254,7 +255,7 @@ def decode_file(
     picture: Path,
     model: Path | None = None,
     *,
-    hub: str | None = None,
+    hub: HubAddress = None,
     offline: bool = False,
     provider: str = "auto",
 ) -> Decoded:

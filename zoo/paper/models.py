@@ -15,6 +15,7 @@ from zoo.paper import architectures
 if TYPE_CHECKING:
     from prototxt.preprocessing import Preprocessing, Size
     from runtime import Model
+    from zoo.hub.places import HubAddress
 
 __all__ = ["BEST", "ImageModel", "find_model", "open_model"]
 
@@ -28,7 +29,7 @@ def find_model(
     *,
     default: str | None = None,
     pretrained: bool = False,
-    hub: str | None = None,
+    hub: HubAddress = None,
     offline: bool = False,
 ) -> tuple[Path, str | None]:
     """The path of the model, and the arch alone (`16_16_16` of `16_16_16-learned@1.0`).

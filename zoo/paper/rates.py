@@ -19,6 +19,7 @@ from zoo.progress import OnProgress, counted, unheard
 if TYPE_CHECKING:
     from prototxt.preprocessing import Size
     from zoo.hub import Hub
+    from zoo.hub.places import HubAddress
     from zoo.paper.coding import Coder
 
 QUALITIES = range(1, 101)
@@ -340,7 +341,7 @@ def rate(
     held_out: int = 0,
     limit: int | None = None,
     size: Size | None = None,
-    hub: str | None = None,
+    hub: HubAddress = None,
     offline: bool = False,
     provider: str = "auto",
     folder: Path | None = None,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from runtime import Model
+    from zoo.hub.places import HubAddress
 
 ENCODERS = ("random", "pretrained")
 
@@ -86,7 +87,7 @@ def fill(
     *,
     caffemodels: Path | None = None,
     mean: np.ndarray | None = None,
-    hub: str | None = None,
+    hub: HubAddress = None,
     provider: str = "auto",
     draw: int = 0,
     on_progress: Callable[..., object] = lambda *_: None,
@@ -271,7 +272,7 @@ def measure(
     held_out: int = 0,
     caffemodels: Path | None = None,
     mean: str | None = None,
-    hub: str | None = None,
+    hub: HubAddress = None,
     provider: str = "auto",
     folder: Path | None = None,
     on_progress: Callable[..., object] = lambda *_: None,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -197,6 +199,23 @@ class Cost:
             pair = found[name]
             found[name] = None if pair is None else {"float32": pair[0], self.precision: pair[1]}
         return found
+
+    def as_metadata(self) -> str:
+        """The property `zoo.cost` of the model: what a person chooses by, as JSON."""
+        pairs = {"rmse": self.rmse, "top1": self.top1}
+        found: dict[str, Any] = {
+            "sample": Path(self.sample).name,  # whose folder it lay in is nobody's business
+            "images": self.images,
+            "largest": _short(max((output.largest for output in self.outputs), default=0.0)),
+        }
+        found |= {name: list(map(_short, pair)) for name, pair in pairs.items() if pair is not None}
+        if self.same_class is not None:
+            found["same_class"] = _short(self.same_class)
+        return json.dumps(found)
+
+
+def _short(number: float) -> float:
+    return float(f"{number:.6g}")
 
 
 def measure(

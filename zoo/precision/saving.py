@@ -6,7 +6,7 @@ zoo.precision.saving.save(converters.convert(net, weights), "net.onnx", "float16
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,19 +92,21 @@ def save(
     if precision == "int8" and switches and conversion.target in OPENVINO and is_open(loaded):
         told.append(OPEN_SIZES)
     lowered.metadata_props.add(key="zoo.precision", value=precision)
-    content = lowered.SerializeToString()
-    after = runtime.load(content, provider)
-    atomic_write(path, lambda file: file.write(content))
+    after = runtime.load(lowered.SerializeToString(), provider)
     layers = [node.name for node in model.graph.node if node.op_type in LEARNED]
     cost = measure(
         loaded,
         after,
         sample,
         precision=precision,
-        sizes=(model.ByteSize(), len(content)),
+        sizes=(model.ByteSize(), lowered.ByteSize()),
         kept=[name for name in layers if name in wide],
         layers=len(layers),
     )
+    lowered.metadata_props.add(key="zoo.cost", value=cost.as_metadata())
+    content = lowered.SerializeToString()
+    cost = replace(cost, bytes=(cost.bytes[0], len(content)))
+    atomic_write(path, lambda file: file.write(content))
     parameters = sum(b.size for n in conversion.parts["whole"].nodes for b in n.blobs)
     written = WrittenModel("whole", Path(path), None, lowered, parameters)
     return Saved((written,), cost, (*notes, *told))

@@ -6,12 +6,16 @@ import contextlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prototxt.errors import Argument, Sentence, UsageError
 from prototxt.kinds import kind_of_content
 from prototxt.preprocessing import Preprocessing
 from prototxt.tasks import TASKS, End, recognised
 from zoo.errors import HubError
+
+if TYPE_CHECKING:
+    from zoo.hub.places import HubAddress
 
 __all__ = ["model_file", "task_of"]
 
@@ -23,7 +27,7 @@ def model_file(
     *,
     given: Preprocessing | None = None,
     labels: Sequence[str] = (),
-    hub: str | None = None,
+    hub: HubAddress = None,
     offline: bool = False,
 ) -> Iterator[tuple[Path, list[str]]]:
     """The ONNX file of a model while the block runs, and what a person should know of it.

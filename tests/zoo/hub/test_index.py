@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from prototxt import Preprocessing
 from zoo.errors import HubError
 from zoo.hub import index as schema
-from zoo.hub.index import Entry, File, Index, Metric, Network, Tensor
+from zoo.hub.index import Cost, Entry, File, Index, Metric, Network, Tensor
 
 NETWORK = Network(
     "whole",
@@ -35,6 +36,38 @@ ENTRY = Entry(
     licence="BSD-2-Clause",
 )
 PLAIN = json.loads(schema.write(Index((ENTRY,))))
+MEANS = "must be one number or three, or null where it is not known"
+
+
+def precise(file: File, precision: str, cost: Cost | None) -> File:
+    return replace(file, network=replace(file.network, precision=precision, cost=cost))
+
+
+COST = Cost("photos", 16, 0.25, rmse=(0.1438, 0.1441), top1=(0.5, 0.25), same_class=0.75)
+NEW = {
+    "precision": replace(ENTRY, files=(precise(ENTRY.files[0], "int8", None),)),
+    "cost": replace(ENTRY, files=(precise(ENTRY.files[0], "float16", COST),)),
+    "signature": replace(ENTRY, files=(*ENTRY.files, File("model.sig", 9, "ef" * 32, "signature"))),
+    "mean": replace(ENTRY, preprocessing=replace(ENTRY.preprocessing, mean=None)),
+    "datasets": replace(ENTRY, datasets=("imagenet-1k",)),
+    "bibtex": replace(ENTRY, bibtex=("@misc{a,", "}")),
+}
+
+
+@pytest.mark.parametrize("what", NEW)
+def test_an_index_is_of_the_oldest_schema_that_has_what_it_says(what):
+    """Whoever reads schema 1 only is told to update, and reads whatever says nothing new."""
+    plain, new = Index((ENTRY,)), Index((NEW[what],))
+    assert json.loads(schema.write(plain))["schema"] == 1
+    assert json.loads(schema.write(new))["schema"] == 2
+    assert schema.read(schema.write(new), "x") == new
+    # Of what schema 1 has not, nothing stands in it.
+    assert not re.search("precision|cost|datasets|bibtex|signature", schema.write(plain))
+
+
+def test_precisions():
+    files = tuple(precise(ENTRY.files[0], name, None) for name in ("int8", "float32"))
+    assert replace(ENTRY, files=files).precisions == ("float32", "int8")
 
 
 def test_what_is_written_is_read_again():
@@ -82,8 +115,8 @@ NOT_PLAIN = "is not a plain name; names have letters, digits and ._+- only, and 
 MODEL, FILE = "models.0.", "models.0.files.0."
 # Field, what it becomes, what is said of it.
 BAD = [
-    ("schema", 2, "2 is newer than this tool, which reads 1; update caffe-zoo"),
-    ("schema", 0, "must be 1, not 0"),
+    ("schema", 3, "3 is newer than this tool, which reads 2; update caffe-zoo"),
+    ("schema", 0, "must be from 1 to 2, not 0"),
     ("schema", "1", 'must be a whole number, not "1"'),
     ("schema", True, "must be a whole number, not true"),
     ("schema", ..., "is missing"),
@@ -116,13 +149,19 @@ BAD = [
     (FILE + "size", 1.5, "must be a whole number, not 1.5"),
     (FILE + "sha256", "ab" * 15, f'must be 64 hex digits, not "{"ab" * 15}"'),
     (FILE + "sha256", "ab" * 33, f'must be 64 hex digits, not "{"ab" * 28}...'),
-    (FILE + "kind", "exe", 'must be one of model, data, card, not "exe"'),
+    (FILE + "kind", "exe", 'must be one of model, data, card, signature, not "exe"'),
     (FILE + "network", None, "does not go with kind model"),
     (FILE + "network.targets", ["gpu"], "each must be one of cpu, cuda, portable"),
     (FILE + "network.opset", 0, "must lie between 1 and 1000, not 0"),
     (FILE + "network.inputs.0.shape", [-1], "each dimension must be a number or a symbol"),
-    (MODEL + "preprocessing.mean", [1, 2], "must be one number or three"),
-    (MODEL + "preprocessing.mean", [True], "must be one number or three"),
+    (MODEL + "preprocessing.mean", [1, 2], MEANS),
+    (MODEL + "preprocessing.mean", [1e9], MEANS),
+    (MODEL + "preprocessing.mean", [True], "must be a number, not true"),
+    (FILE + "network.precision", "int4", 'must be one of float32, float16, int8, not "int4"'),
+    (FILE + "network.cost", 1, "must be an object, not 1"),
+    (MODEL + "datasets", "x", 'must be a list, not "x"'),
+    (MODEL + "bibtex", ["a\nb"], 'has control characters: "a\\nb"'),
+    (MODEL + "bibtex", ["a"] * 1001, "has 1001 items; at most 1000 are allowed"),
     (MODEL + "preprocessing.size", [0, 1], "must be height and width"),
     (MODEL + "metrics.0.value", 1e5, None),
     (MODEL + "metrics.0.value", 10**400, f"must be a finite number, not 1{'0' * 56}..."),

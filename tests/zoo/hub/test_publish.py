@@ -72,9 +72,10 @@ def test_what_the_index_says(zoo, models, tmp_path):
     assert [tensor.name for tensor in whole.inputs] == ["data"]
     assert whole.inputs[0].shape == ("batch", 3, "height", "width")
     assert [tensor.dtype for tensor in decoder.inputs] == ["int64"] * 3
-    for file in entry.files:
+    for file in entry.models:
         source = tmp_path / file.name
         assert (folder / "2_3_4/1.2" / file.name).read_bytes() == source.read_bytes()
+    assert entry.card is not None and entry.card.name == "README.md"
     assert hubs.locate("2_3_4@1.2", folder) == folder / "2_3_4/1.2/small.onnx"
 
 
@@ -117,10 +118,6 @@ def test_other_bytes_are_refused(zoo, small, models, tmp_path):
     )
     zoo("convert", small, "--mean", "104,117,123", "--split")
     zoo("convert", small, "--mean", "104,117,123")
-    (tmp_path / "card.md").write_text("# Other\n")
-    assert zoo(*command).refusal == (
-        f"2_3_4@1.0 is published already, and card.md has other bytes; {hint}"
-    )
     assert zoo("publish", "small.onnx", "--hub", "hub").refusal == (
         f"2_3_4@1.0 is published already, and small.decoder.onnx is missing; {hint}"
     )
@@ -136,16 +133,20 @@ def test_other_bytes_are_refused(zoo, small, models, tmp_path):
 def test_models_that_are_not_fit(zoo, small, models, tmp_path):
     (tmp_path / "text.onnx").write_text("nothing")
     (tmp_path / "dir.onnx").mkdir()
-    edited("small.onnx", "bare.onnx", drop="zoo.mean")
+    edited("small.onnx", "bare.onnx", drop="zoo.input_size")
+    edited("small.onnx", "costly.onnx", zoo__cost="{")
+    edited("small.onnx", "rough.onnx", zoo__cost="{}")
+    edited("small.onnx", "int4.onnx", zoo__precision="int4")
     edited("small.onnx", "other.onnx", zoo__arch="9_9_9")
     edited("small.onnx", "part.onnx", zoo__part="half")
-    zoo("convert", small, "-o", "meanless.onnx")
     shutil.copy("small.onnx", "a b.onnx")
     for given, said in {
         "none.onnx": "none.onnx: no such file",
         "dir.onnx": "dir.onnx: is a directory; name an .onnx file",
-        "bare.onnx": "bare.onnx: its metadata lacks zoo.mean; convert it again with --mean",
-        "meanless.onnx": "meanless.onnx: its metadata lacks zoo.mean; convert it again with --mean",
+        "bare.onnx": "bare.onnx: its metadata lacks zoo.input_size; convert it again",
+        "costly.onnx": "costly.onnx: its zoo.cost is no JSON; convert it again",
+        "rough.onnx": "rough.onnx: zoo.cost.sample: is missing",
+        "int4.onnx": "int4.onnx: its zoo.precision is 'int4'; convert it again",
         "part.onnx": "part.onnx: its zoo.part is 'half'; convert it again",
         "a b.onnx": "a b.onnx: a published file's name has letters, digits and ._+- only; "
         "rename it",
@@ -212,6 +213,7 @@ def test_weights_beside_the_model(zoo, models, tmp_path):
     assert [(file.name, file.kind) for file in entry.files] == [
         ("big.onnx", "model"),
         ("big.weights", "data"),
+        ("README.md", "card"),
     ]
     import runtime
 
@@ -256,19 +258,19 @@ def test_hubs_that_cannot_be_published_to(zoo, models, tmp_path, monkeypatch):
     refusal = zoo("publish", "small.onnx", "--hub", "file").refusal
     assert refusal == "file: is a file, not a folder; give a folder"
     (tmp_path / "hub").mkdir()
-    (tmp_path / "hub/index.json").write_text('{"schema": 2}')
+    (tmp_path / "hub/index.json").write_text('{"schema": 3}')
     refusal = zoo("publish", "small.onnx", "--hub", "hub").refusal
-    assert refusal.startswith("hub/index.json: schema: 2 is newer than this tool")
-    assert tree(tmp_path / "hub") == {"index.json": b'{"schema": 2}'}
+    assert refusal.startswith("hub/index.json: schema: 3 is newer than this tool")
+    assert tree(tmp_path / "hub") == {"index.json": b'{"schema": 3}'}
     monkeypatch.setenv("ZOO_HUB", "other")
     assert zoo("publish", "small.onnx").status == 0
     assert (tmp_path / "other/index.json").is_file()
 
 
-@pytest.mark.parametrize("call", range(1, 5))
+@pytest.mark.parametrize("call", range(1, 6))
 @pytest.mark.parametrize("fresh", [True, False])
 def test_a_full_disk_leaves_the_hub_as_it_was(zoo, models, tmp_path, monkeypatch, call, fresh):
-    """The disk is full at the Nth file: three models and the index are written."""
+    """The disk is full at the Nth file: three models, the card and the index are written."""
     if not fresh:
         assert zoo("publish", *models, "--hub", "hub").status == 0
     before = tree(tmp_path / "hub")
@@ -281,8 +283,8 @@ def test_a_full_disk_leaves_the_hub_as_it_was(zoo, models, tmp_path, monkeypatch
 
     monkeypatch.setattr("prototxt.files.os.fsync", full)
     refusal = zoo("publish", *models, "--hub", "hub", "--version", "2").refusal
-    name = [*models, "index.json"][call - 1]
-    place = "hub/index.json" if call == 4 else f"hub/2_3_4/2/{name}"
+    name = [*models, "README.md", "index.json"][call - 1]
+    place = "hub/index.json" if call == 5 else f"hub/2_3_4/2/{name}"
     assert refusal == f"{place}: cannot be written: No space left on device"
     assert tree(tmp_path / "hub") == before
     assert (tmp_path / "hub").exists() is not fresh

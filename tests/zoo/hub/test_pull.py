@@ -144,7 +144,7 @@ def test_a_damaged_cache_is_mended(zoo, cache, web):
 
 def test_two_hubs_with_different_models_of_one_name(zoo, cache, hub, web, tmp_path):
     first = locate("2_3_4", web.url)
-    content = (hub / "2_3_4/1.0/card.md").read_bytes()
+    content = (hub / "2_3_4/1.0/README.md").read_bytes()
     (hub / "2_3_4/1.0/net.onnx").write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
     rewrite(hub, lambda model: model["files"][0].update(sha256=digest, size=len(content)))

@@ -22,6 +22,7 @@ from tests.zoo.hub.web import (
 )
 
 TRIED = "; tried 4 times"
+NO_ADDRESS = "not an address; give https://HOST/PATH, a folder, or one of hf://, s3://"
 DAMAGED = (
     "its sha256 is not the one in the index; the file or the index was damaged or tampered with"
 )
@@ -127,10 +128,10 @@ def test_an_index_that_means_harm(zoo, cache, hub, web, tmp_path, name, remote):
 
 
 def test_an_index_of_a_newer_schema(zoo, cache, hub, web):
-    (hub / "index.json").write_text('{"schema": 2, "models": "whatever"}')
+    (hub / "index.json").write_text('{"schema": 3, "models": "whatever"}')
     for where in (web.url, hub):
         assert zoo("list", "--hub", where).refusal == (
-            f"{where}/index.json: schema: 2 is newer than this tool, which reads 1; "
+            f"{where}/index.json: schema: 3 is newer than this tool, which reads 2; "
             "update caffe-zoo"
         )
 
@@ -162,9 +163,13 @@ def test_an_index_that_is_wrong_about_a_file(zoo, cache, hub, web, tmp_path, key
             ".",
             "hub .: there is no index.json in it; `zoo publish MODEL.onnx --hub DIR` makes one",
         ),
-        ("ftp://host/x", "hub 'ftp://host/x': not an address; give https://HOST/PATH or a folder"),
-        ("http://", "hub 'http://': not an address; give https://HOST/PATH or a folder"),
-        ("http://h:x/", "hub 'http://h:x/': not an address; give https://HOST/PATH or a folder"),
+        ("ftp://host/x", f"hub 'ftp://host/x': {NO_ADDRESS}"),
+        ("file:///tmp", f"hub 'file:///tmp': {NO_ADDRESS}"),
+        ("s3://", f"hub 's3://': {NO_ADDRESS}"),
+        ("s3::hf://a/b", f"hub 's3::hf://a/b': {NO_ADDRESS}"),
+        ("hf://a/b::file://c", f"hub 'hf://a/b::file://c': {NO_ADDRESS}"),
+        ("http://", f"hub 'http://': {NO_ADDRESS}"),
+        ("http://h:x/", f"hub 'http://h:x/': {NO_ADDRESS}"),
     ],
 )
 def test_hubs_that_are_none(zoo, cache, where, said):

@@ -108,11 +108,11 @@ def test_public_addresses_and_its_own_are_a_hubs_to_send_to(zoo, cache, web, hub
     web.faults = {
         "index.json": once(redirect("?again", "308 Permanent Redirect")),
         "net.onnx": redirect(f"//storage.example:{port}/2_3_4/1.0/net.onnx", "301 Moved"),
-        "card.md": redirect(f"http://127.0.0.1:{port}/2_3_4/1.0/card.md", "307 Temporary"),
+        "README.md": redirect(f"http://127.0.0.1:{port}/2_3_4/1.0/README.md", "307 Temporary"),
     }
     assert zoo("pull", "2_3_4", "--hub", web.url).status == 0
     assert web.asked[:2] == ["/index.json", "/index.json?again"]
-    assert other.asked == ["/2_3_4/1.0/net.onnx", "/2_3_4/1.0/card.md"]
+    assert other.asked == ["/2_3_4/1.0/net.onnx", "/2_3_4/1.0/README.md"]
     assert connected.count(PUBLIC) == 1
     other.end()
 
@@ -145,11 +145,11 @@ def test_a_proxy_is_asked_for_names_and_never_for_private_numbers(zoo, cache, pr
         "http://hub.invalid/index.json: redirected to 169.254.169.254, "
         "which is no public address; if that is meant, give it as the hub"
     )
-    proxy.faults["index.json"] = redirect("http://other.invalid/2_3_4/1.0/card.md")
+    proxy.faults["index.json"] = redirect("http://other.invalid/2_3_4/1.0/README.md")
     assert zoo("list", "--hub", "http://hub.invalid").refusal.startswith(
         "http://hub.invalid/index.json: not an index of a hub: "
     )
-    assert proxy.asked[-1] == "http://other.invalid/2_3_4/1.0/card.md"
+    assert proxy.asked[-1] == "http://other.invalid/2_3_4/1.0/README.md"
 
 
 def test_the_time_of_a_proxy_is_limited_too(zoo, hasty, proxy):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-FILES = {"net.onnx", "net.encoder.onnx", "net.decoder.onnx", "card.md"}
+FILES = {"net.onnx", "net.encoder.onnx", "net.decoder.onnx", "README.md"}
 Fault = Callable[[BaseHTTPRequestHandler, bytes], None]
 
 

@@ -65,7 +65,9 @@ def test_switches_are_exact_and_the_image_is_close(precision, target, tunnel, ph
     after = runtime.load(tmp_path / "m.onnx", "cpu")
     assert [i.dtype for i in after.inputs] == ["float32"]
     assert [(o.name, o.dtype) for o in after.outputs] == [(o.name, o.dtype) for o in before.outputs]
-    assert after.metadata == {**before.metadata, "zoo.precision": precision}
+    stated = {"zoo.precision": precision, "zoo.cost": saved.cost.as_metadata()}
+    assert after.metadata == {**before.metadata, **stated}
+    assert saved.cost.bytes[1] == (tmp_path / "m.onnx").stat().st_size
     images = np.random.default_rng(0).normal(scale=64, size=(3, 3, 32, 48)).astype(np.float32)
     wanted, found = before.run({"data": images}), after.run({"data": images})
     for name, array in wanted.items():
