@@ -17,6 +17,7 @@ from typing import Any
 from prototxt.errors import ZooError
 from prototxt.files import sha256, write_folder
 from zoo.hub.fields import plain_name
+from zoo.importing.fetching import digest, fetched
 from zoo.importing.finding import Found, Weights, find
 from zoo.importing.report import documents
 from zoo.processes import end, environment
@@ -194,8 +195,6 @@ def at_hand(weights: Weights, report: Path, fetch: bool) -> Path:
         return weights.path
     if not fetch:
         raise Missing(f"its weights are at {weights.url} only; --fetch fetches them")
-    from zoo.importing.fetching import fetched
-
     sha1 = weights.readme.get("sha1") if weights.readme is not None else ""
     return fetched(weights.url, report / "weights", sha1)
 
@@ -205,17 +204,10 @@ def check_sha1(path: Path, weights: Weights) -> None:
     stated = weights.readme.get("sha1").lower() if weights.readme is not None else ""
     if not stated:
         return
-    digest = hashlib.sha1(usedforsecurity=False)
-    with path.open("rb") as file:
-        while data := file.read(1 << 20):
-            digest.update(data)
-    if digest.hexdigest() != stated:
-        raise ZooError(
-            f"its sha1 is {digest.hexdigest()}, but {stated} in {weights.readme.path.name}"
-            if weights.readme
-            else "another sha1",
-            subject=path.name,
-        )
+    found = digest(path)
+    if found != stated:
+        name = weights.readme.path.name if weights.readme is not None else ""
+        raise ZooError(f"its sha1 is {found}, but {stated} in {name}", subject=path.name)
 
 
 def digest_of(path: Path, weights: Weights) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import http.server
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -162,6 +165,28 @@ def test_weights_that_are_only_an_address(zoo: Zoo, models: Path) -> None:
     assert row["why"].startswith(
         "its weights are at http://localhost/small_iter_10.caffemodel only"
     )
+
+
+def test_an_address_is_fetched_where_that_is_allowed(
+    zoo: Zoo, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once: the second time it is there."""
+    monkeypatch.setenv("NO_PROXY", "*")
+    folder = models / "small"
+    served = tmp_path / "served"
+    served.mkdir()
+    (folder / "small_iter_10.caffemodel").rename(served / "small_iter_10.caffemodel")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(served))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        text = (folder / "readme.md").read_text()
+        address = f"http://127.0.0.1:{server.server_port}/"
+        (folder / "readme.md").write_text(text.replace("http://localhost/", address))
+        given = (folder, "--hub", "hub", "--fetch", "--json")
+        assert zoo("import", *given).json["count"] == {"published": 1}
+        server.shutdown()
+    assert zoo("import", *given).json["count"] == {"unchanged": 1}
+    assert [p.name[13:] for p in Path("import/weights").iterdir()] == ["small_iter_10.caffemodel"]
 
 
 def test_a_folder_that_is_none(zoo: Zoo) -> None:
