@@ -127,7 +127,7 @@ def publish(
             licence=licence,
             source=source,
             encoder=encoder.value if encoder else None,
-            metrics=[publishing.read_metric(path) for path in metrics or ()],
+            metrics=[one for path in metrics or () for one in publishing.read_metrics(path)],
             datasets=datasets or (),
             bibtex=bibtex,
             sign=sign,
