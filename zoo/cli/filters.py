@@ -23,8 +23,8 @@ def filters(
         str, typer.Option("--layer", metavar="LAYER", help="A convolution or inner product.")
     ],
     output: Annotated[
-        Path, typer.Option("-o", metavar="DIR", help="The folder to write to; made if need be.")
-    ],
+        Path, typer.Option("-o", metavar="DIR", help="The folder to write to, made if need be.")
+    ] = Path("filters"),
     weights: options.Weights = None,
     unpool: Annotated[
         Unpool, typer.Option("--unpool", help="How a pooling below is upsampled.")

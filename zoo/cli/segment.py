@@ -24,8 +24,8 @@ def segment(
         list[Path], typer.Argument(metavar="IMAGE...", help="Images, or folders of them.")
     ],
     output: Annotated[
-        Path, typer.Option("-o", metavar="DIR", help="The folder for the masks; made if need be.")
-    ],
+        Path, typer.Option("-o", metavar="DIR", help="The folder for the masks, made if need be.")
+    ] = Path("segmentations"),
     weights: options.Weights = None,
     method: Annotated[
         Method, typer.Option("--method", help="Which reversed network.")
@@ -77,6 +77,7 @@ def segment(
             provider=provider.value,
             on_progress=bar.reach,
         )
+    say.left_out(found.skipped)
     say.result(found.as_dict())
     scored = bool(found.scores)
     say.table(

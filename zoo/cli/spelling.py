@@ -53,6 +53,7 @@ OPTIONS = {
     "shapes": "--shape",
     "size": "--size",
     "split": "--split",
+    "stages": "--stage",
     "task": "--task",
     "truth": "--truth",
     "trust": "--trust",

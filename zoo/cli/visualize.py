@@ -37,8 +37,8 @@ def visualize(
     ],
     output: Annotated[
         Path,
-        typer.Option("-o", metavar="DIR", help="The folder for the pictures; made if need be."),
-    ],
+        typer.Option("-o", metavar="DIR", help="The folder for the pictures, made if need be."),
+    ] = Path("visualizations"),
     weights: options.Weights = None,
     method: Annotated[
         Method, typer.Option("--method", help="Which reversed network; all is eight of them.")

@@ -17,7 +17,7 @@ import numpy as np
 
 from prototxt.errors import Argument, Sentence, ZooError
 from prototxt.shapes import shape_text
-from zoo.progress import OnProgress, counted, unheard
+from zoo.progress import OnProgress, unheard
 
 if TYPE_CHECKING:
     from converters import Graph, Node, Rules
@@ -194,10 +194,10 @@ class Score:
         return self.right / self.pixels
 
 
-def read_masks(folder: Path, images: Sequence[Path]) -> list[Path]:
+def read_masks(folder: Path, images: Sequence[Path]) -> dict[Path, Path]:
     """The reference mask of each image, STEM.png; ZooError where one is missing."""
-    paths = [folder / f"{path.stem}.png" for path in images]
-    for path in paths:
+    paths = {path: folder / f"{path.stem}.png" for path in images}
+    for path in paths.values():
         if not path.is_file():
             raise ZooError(
                 "no such file",
@@ -236,6 +236,8 @@ class Segmented:
     scores: dict[str, Score]
     """By method, the baseline last; none where there were no right answers."""
     notes: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...] = ()
+    """Name and reason of each image that could not be read."""
 
     def as_dict(self) -> dict[str, Any]:
         """As `zoo segment --json` prints it."""
@@ -246,6 +248,7 @@ class Segmented:
         return {
             "blob": self.blob,
             "images": self.images,
+            "skipped": len(self.skipped),
             "scores": scores,
             "notes": list(self.notes),
         }
@@ -269,8 +272,8 @@ def segment(
 ) -> Segmented:
     """Segment images, or all in folders of them, by a classifier.
 
-    `folder` gets STEM.png, white where the foreground is, and STEM.seen.png, and is made only where
-    every image could be read.
+    `folder` gets STEM.png, white where the foreground is, and STEM.seen.png, and is made if
+    need be; images that cannot be read are skipped.
 
     `method` is a name of `converters.passes.reverse.METHODS`, `blob` by default what the last
     softmax reads; `plain` resizes images to the network's own size. `masks` is a folder of right
@@ -280,6 +283,7 @@ def segment(
     from converters.passes.reverse import METHODS
     from prototxt.files import write_folder
     from runtime.pictures import png
+    from zoo.data.sources import readable_images, refuse_overwriting
     from zoo.paper.reconstruction import free_name
     from zoo.reversed import networks
 
@@ -289,13 +293,12 @@ def segment(
     networks.image_shape(network)
     sized = None if plain else Convolutional(network, networks.definition(net), blob)
     paths = [path for item in images for path in runtime.list_images(item)]
-    answers = read_masks(masks, paths) if masks else []
+    answers = read_masks(masks, paths) if masks else {}
     ours, baseline = Score(), Score()
     pictures, rows = [], []
     taken: set[str] = set()
-    step = counted(on_progress, len(paths))
-    for index, path in enumerate(paths):
-        image = runtime.read_image(path)
+    skipped: list[tuple[str, str]] = []
+    for path, image in readable_images(paths, skipped, on_progress):
         fitted = network
         if sized is not None:
             fitted = sized.at(covering(image, network.graph.inputs[0].nominal[2:]))
@@ -303,7 +306,7 @@ def segment(
         found = foreground(image, salient)
         row: dict[str, Any] = {"image": str(path), "share": float(found.mean())}
         if answers:
-            wanted = read_mask(answers[index], found.shape)
+            wanted = read_mask(answers[path], found.shape)
             ours.add(found, wanted)
             baseline.add(foreground(image, gaussian(found.shape)), wanted)
             row["iou"] = ours.unions[-1]
@@ -316,7 +319,7 @@ def segment(
         )
         pictures += [(folder / f"{name}.png", png(white)), (folder / f"{name}.seen.png", png(seen))]
         rows.append(row)
-        step()
+    refuse_overwriting((path for path, _ in pictures), [*paths, *answers.values()])
     write_folder(folder, pictures)
     scores = {method: ours, "Gaussian blob": baseline} if answers else {}
-    return Segmented(blob, rows, scores, tuple(network.notes))
+    return Segmented(blob, rows, scores, tuple(network.notes), tuple(skipped))
