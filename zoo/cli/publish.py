@@ -113,10 +113,18 @@ def publish(
     if gallery:
         from zoo.gallery import build
 
+        skipped: list[tuple[str, str]] = []
         with say.progress("drawing the gallery") as bar:
             pages = build(
-                folder, images, demo=not no_demo, runtime_web=runtime_web, on_progress=bar.reach
+                folder,
+                images,
+                demo=not no_demo,
+                runtime_web=runtime_web,
+                on_progress=bar.reach,
+                skipped=skipped,
             )
+        say.left_out(skipped)
+        result["skipped"] = len(skipped)
         result["gallery"] = [str(path) for path in pages]
         pairs.append(("gallery", f"{pages[0]}, {len(pages)} pages; `zoo serve {folder}` shows it"))
         if not no_demo and folder / "demo.html" not in pages:

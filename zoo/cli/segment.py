@@ -54,6 +54,7 @@ def segment(
 ) -> None:
     """Cut out what a classifier saw: saliency by a reversed network, then GrabCut.
 
+    Gaps of the foreground are closed, and islands below a fifth of its largest part dropped.
     Writes STEM.png for each image, white where the foreground is, and STEM.seen.png to look at.
     With --masks, mean intersection over union and accuracy, beside a Gaussian blob's.
     """

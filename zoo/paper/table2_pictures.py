@@ -40,6 +40,7 @@ def plot(table: Sequence[Row], path: Path) -> None:
     """
     figure = new_figure(11, 6)
     panels = figure.subplots(1, 2, sharey=True)
+    series: dict[str, Any] = {}
     for axes, (layout, title) in zip(panels, TITLES.items(), strict=True):
         rows = [row for row in table if architectures.layout(row.arch) == layout]
         labels: dict[float, list[tuple[float, str]]] = {}
@@ -47,7 +48,9 @@ def plot(table: Sequence[Row], path: Path) -> None:
             points = [
                 (row.bits_per_pixel, getattr(row, name)) for row in rows if row.encoder == encoder
             ]
-            axes.plot(
+            if all(value is None for _, value in points):
+                continue
+            (series[label],) = axes.plot(
                 [bits for bits, _ in points],
                 # No line across what was not measured.
                 [math.nan if value is None else value for _, value in points],
@@ -71,7 +74,7 @@ def plot(table: Sequence[Row], path: Path) -> None:
         axes.set_ylim(bottom=0)
         axes.grid(linewidth=0.3)
     panels[0].set(ylabel="RMSE, pixels in [0,1]")
-    panels[1].legend(fontsize=8)
+    panels[1].legend(handles=[*series.values()], fontsize=8)
     write_figure(figure, path)
 
 
