@@ -150,7 +150,7 @@ class Printer:
         if in_bytes:
             columns[2:] = [progress.DownloadColumn(), progress.TransferSpeedColumn()]
         if not estimate:
-            columns[-1] = progress.TimeElapsedColumn()
+            columns[-1:] = [progress.TimeElapsedColumn(), progress.TextColumn("elapsed")]
         with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(what, total=total)
             yield Bar(functools.partial(bar.update, task))

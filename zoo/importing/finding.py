@@ -89,9 +89,7 @@ def find(roots: Sequence[Path]) -> Found:
         found.weights += weights_in(root, paths, definitions)
     taken = {d.path for weights in found.weights for d in weights.definitions}
     folders = {weights.path.parent for weights in found.weights}
-    found.alone = [
-        d for d in definitions if d.path not in taken and d.path.parent not in folders
-    ]
+    found.alone = [d for d in definitions if d.path not in taken and d.path.parent not in folders]
     return found
 
 

@@ -105,5 +105,7 @@ def page(found: Mapping[str, Any]) -> str:
         )
         shown = " open" if number == 0 or len(rows) <= 30 else ""
         parts.append(f"<details{shown}><summary>{escape(title)}</summary>")
-        parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></details>")
+        parts.append(
+            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></details>"
+        )
     return "\n".join([*parts, "</main></body></html>", ""])

@@ -193,8 +193,18 @@ def is_plain(value: Any) -> bool:
     return isinstance(value, int | float | str | bool)
 
 
+OPTIONS = {
+    "phase": Argument("phase"),
+    "stages": Argument("stages"),
+    "shapes": Argument("shapes"),
+    "plugins": Argument("plugins"),
+    "lenient": Argument("lenient", True),
+}
+"""What only networks' definitions take."""
+
+
 def refuse(path: Path, kind: str, how: Mapping[str, Any]) -> None:
-    """UsageError where anything is given that only networks' definitions take."""
-    for name, value in how.items():
-        if value and name != "warn":
-            raise UsageError(Sentence(f"is {kind}, which takes no ", Argument(name)), subject=path)
+    """UsageError where any of OPTIONS is given for a file of another kind."""
+    for name, option in OPTIONS.items():
+        if how.get(name):
+            raise UsageError(Sentence(f"is {kind}, which takes no ", option), subject=path)
