@@ -28,16 +28,19 @@ def build(
     demo: bool = True,
     runtime_web: Path | None = None,
     on_progress: OnProgress = unheard,
+    skipped: list[tuple[str, str]] | None = None,
 ) -> list[Path]:
     """Write the gallery of the hub in `folder`; returns its pages, the first one first.
 
     `images` is a folder of photographs to rebuild. `demo` includes the live demonstration, for
     which onnxruntime-web is taken from `runtime_web` (its npm tarball), the cache, or npm.
-    `on_progress` is told of each version of a model.
+    `on_progress` is told of each version of a model; `skipped` gets (name, reason) of photographs
+    that cannot be read.
     """
     extras.require("jinja2", "markdown_it", "markupsafe")
     hub = Hub(read_index(folder), folder=folder)
-    photographs = read_photographs(images) if images is not None else []
+    left_out = [] if skipped is None else skipped
+    photographs = read_photographs(images, left_out) if images is not None else []
     site: dict[str, bytes] = dict(pages.static())
     for photograph in photographs:
         site.update(photograph.files())

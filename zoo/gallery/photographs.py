@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,13 +37,17 @@ class Photograph:
         return {self.path: encode(self.pixels, ".jpg")}
 
 
-def read_photographs(folder: Path) -> list[Photograph]:
-    """The first photographs of a folder, made smaller where they are large."""
+def read_photographs(folder: Path, skipped: list[tuple[str, str]]) -> list[Photograph]:
+    """The first photographs of a folder that can be read, made smaller where they are large.
+
+    Of those that cannot, (name, reason) go to `skipped`. ZooError where none can be read.
+    """
     import runtime
+    from zoo.data.sources import readable_images
 
     found: list[Photograph] = []
-    for path in runtime.list_images(folder)[:MOST]:
-        pixels = runtime.read_image(path)
+    readable = readable_images(runtime.list_images(folder), skipped)
+    for path, pixels in itertools.islice(readable, MOST):
         name = path.stem.replace("_", " ").replace("-", " ").strip()
         found.append(Photograph(len(found) + 1, name, smaller(pixels)))
     return found
