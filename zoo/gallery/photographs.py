@@ -48,14 +48,14 @@ def read_photographs(folder: Path) -> list[Photograph]:
     return found
 
 
-def smaller(pixels: np.ndarray) -> np.ndarray:
-    """An image with no side longer than LONGEST, averaged down."""
+def smaller(pixels: np.ndarray, longest: int = LONGEST) -> np.ndarray:
+    """An image with no side longer than `longest`, averaged down."""
     import numpy as np
 
     from prototxt.opencv import cv2
 
     height, width = pixels.shape[:2]
-    factor = LONGEST / max(height, width)
+    factor = longest / max(height, width)
     if factor >= 1:
         return pixels
     size = max(1, round(width * factor)), max(1, round(height * factor))
