@@ -31,13 +31,14 @@ def build(
 ) -> list[Path]:
     """Write the gallery of the hub in `folder`; returns its pages, the first one first.
 
-    `images` is a folder of photographs to rebuild. `demo` includes the live demonstration, for
-    which onnxruntime-web is taken from `runtime_web` (its npm tarball), the cache, or npm.
+    `images` is a folder of photographs that models are shown on; without it those that come along
+    are. `demo` lets the pages run models, for which onnxruntime-web is taken from `runtime_web` (its
+    npm tarball), the cache, or npm.
     `on_progress` is told of each version of a model.
     """
     extras.require("jinja2", "markdown_it", "markupsafe")
     hub = Hub(read_index(folder), folder=folder)
-    photographs = read_photographs(images) if images is not None else []
+    photographs = read_photographs(images)
     site: dict[str, bytes] = dict(pages.static())
     for photograph in photographs:
         site.update(photograph.files())
@@ -45,13 +46,14 @@ def build(
         at_hand(hub, entry, entry.files)  # refuses what was tampered with
     demos = demonstration.collect(hub) if demo else []
     if demos:
-        site.update(vendor.runtime_files(runtime_web))
         site.update(demonstration.files(demos, photographs))
     shown = []
     step = counted(on_progress, len(hub.index.models))
     for entry in hub.index.models:
-        shown.append(pages.model(hub, entry, photographs, site, bool(demos)))
+        shown.append(pages.model(hub, entry, photographs, site, bool(demos), demo))
         step()
+    if demos or any(one.live for one in shown):
+        site.update(vendor.runtime_files(runtime_web))
     pages.overview(hub, shown, demos, site)
     with locked_folder(folder):
         _write(folder, site)

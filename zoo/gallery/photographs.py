@@ -1,4 +1,4 @@
-"""The photographs that the gallery rebuilds."""
+"""The photographs that models are shown on."""
 
 from __future__ import annotations
 
@@ -36,16 +36,19 @@ class Photograph:
         return {self.path: encode(self.pixels, ".jpg")}
 
 
-def read_photographs(folder: Path) -> list[Photograph]:
-    """The first photographs of a folder, made smaller where they are large."""
+def read_photographs(folder: Path | None) -> list[Photograph]:
+    """The first photographs of a folder, or those that come along; made smaller where large."""
     import runtime
 
-    found: list[Photograph] = []
-    for path in runtime.list_images(folder)[:MOST]:
-        pixels = runtime.read_image(path)
-        name = path.stem.replace("_", " ").replace("-", " ").strip()
-        found.append(Photograph(len(found) + 1, name, smaller(pixels)))
-    return found
+    if folder is None:
+        named = runtime.sample_images()
+    else:
+        paths = runtime.list_images(folder)[:MOST]
+        named = [(path.stem, runtime.read_image(path)) for path in paths]
+    return [
+        Photograph(number, name.replace("_", " ").replace("-", " ").strip(), smaller(pixels))
+        for number, (name, pixels) in enumerate(named, 1)
+    ]
 
 
 def smaller(pixels: np.ndarray, longest: int = LONGEST) -> np.ndarray:

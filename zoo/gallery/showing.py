@@ -21,8 +21,6 @@ Site = dict[str, bytes]
 
 SMALL = 256
 """Longest side, in pixels, of what an image-to-image network is shown on, and of thumbnails."""
-SURE = 0.999
-"""A sum of scores from which on they are taken for probabilities, and told in per cent."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,8 @@ class ModelPage:
     bits: float | None = None
     """Of an image's switches, for each pixel and channel; None where it has none."""
     shown: list[Shown] = field(default_factory=list)
-    thumbnail: str | None = None
+    best: Shown | None = None
+    """What stands for it on the first page."""
     live: bool = False
     """Whether its page runs it."""
 
@@ -82,6 +81,13 @@ def predictor(hub: Hub, entry: Entry, task: str | None = None) -> runtime.Predic
     return runtime.Predictor(runtime.load(path, "cpu"), task=task)
 
 
+def seen_at(predictor: runtime.Predictor) -> tuple[int, int]:
+    """Height and width that images are resized to; of the paper's networks those of training."""
+    if predictor.task == "reconstruct":
+        return predictor.fixed or predictor.how.input_size or predictor.size
+    return predictor.size
+
+
 def show(
     predictor: runtime.Predictor, photographs: Sequence[Photograph], below: str, site: Site
 ) -> list[Shown]:
@@ -101,7 +107,7 @@ def rebuilt(
     """The photograph as the network sees it, and as it gives it back."""
     from zoo.paper import reconstruction
 
-    height, width = size = predictor.how.input_size or predictor.size
+    height, width = size = seen_at(predictor)
     grey = "-grey" if len(predictor.mean) == 1 else ""
     found = reconstruction.reconstruct(predictor.model, photograph.pixels, predictor.mean, size)
     original = f"gallery/photographs/{photograph.number}-{height}x{width}{grey}.png"
