@@ -7,6 +7,7 @@ places are drawn towards those of the neighbours.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -16,8 +17,10 @@ MOST_NODES = 800
 MOST_PLACES = 12_000
 """Larger graphs are not drawn: nobody could follow them."""
 SWEEPS = 6
-ROW, WIDTH, HEIGHT, GAP, BEND = 46, 104, 26, 14, 10
+ROW, WIDTH, HEIGHT, GAP, BEND = 60, 124, 38, 14, 10
 """Pixels: from row to row, of a node, between nodes, and of an edge that passes a row."""
+LETTERS = 18
+"""Longest text in a box; of a longer name the end is shown, which tells it from its neighbours."""
 
 FAMILIES = {
     "weights": ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "RNN", "GRU"),
@@ -44,6 +47,7 @@ class Place:
     row: int
     width: float
     text: str = ""
+    name: str = ""
     kind: str = ""
     title: str = ""
     x: float = 0.0
@@ -56,9 +60,10 @@ def svg(graph: dict[str, Any]) -> str | None:
 
     Colours come from the page's style, by class.
     """
-    if len(graph["nodes"]) > MOST_NODES:
+    layers = by_layer(graph["nodes"])
+    if len(layers) > MOST_NODES:
         return None
-    nodes, edges = _nodes(graph)
+    nodes, edges = _nodes(graph, layers)
     rows = _rows(nodes, edges)
     if rows is None:
         return None
@@ -67,28 +72,50 @@ def svg(graph: dict[str, Any]) -> str | None:
     return _drawn(rows, edges)
 
 
-def _nodes(graph: dict[str, Any]) -> tuple[list[Place], list[tuple[Place, Place]]]:
-    """Inputs, operators and outputs, each in its row, and what reads what."""
+def by_layer(nodes: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Operators in their order, those together that a layer of the definition was written as.
+
+    Of a layer the converter gives the first operator its name, and the others ``LAYER/OPERATOR_N``.
+    """
+    found: list[list[dict[str, Any]]] = []
+    for node in nodes:
+        match = re.fullmatch(rf"(.+)/{re.escape(node['op'])}_\d+", node["node"])
+        if match and found and found[-1][0]["node"] == match[1]:
+            found[-1].append(node)
+        else:
+            found.append([node])
+    return found
+
+
+def _nodes(
+    graph: dict[str, Any], layers: Sequence[Sequence[dict[str, Any]]]
+) -> tuple[list[Place], list[tuple[Place, Place]]]:
+    """Inputs, layers and outputs, each in its row, and what reads what."""
     made: dict[str, Place] = {}
     nodes: list[Place] = []
     edges: list[tuple[Place, Place]] = []
     for value in graph["inputs"]:
-        end = Place(0, WIDTH, value["name"], "end", f"input {value['name']}, {_dims(value)}")
+        title = f"input {value['name']}, {_dims(value)}"
+        end = Place(0, WIDTH, "input", value["name"], "end", title)
         nodes.append(end)
         made[value["name"]] = end
-    for row in graph["nodes"]:
-        sources = list(dict.fromkeys(made[name] for name in row["inputs"] if name in made))
+    for layer in layers:
+        first, inner = layer[0], {name for row in layer for name in row["outputs"]}
+        read = [name for row in layer for name in row["inputs"] if name not in inner]
+        sources = list(dict.fromkeys(made[name] for name in read if name in made))
         depth = max((source.row for source in sources), default=-1) + 1
-        shapes = ", ".join(f"{n} {'×'.join(map(str, d))}" for n, d in row["outputs"].items())
-        node = Place(depth, WIDTH, row["op"], family(row["op"]), f"{row['node']}: {shapes}")
+        shapes = ", ".join(f"{n} {'×'.join(map(str, d))}" for n, d in first["outputs"].items())
+        text = first["op"] if len(layer) == 1 else f"{len(layer)} operators"
+        kind = family(first["op"])
+        node = Place(depth, WIDTH, text, first["node"], kind, f"{first['node']}: {shapes}")
         nodes.append(node)
         edges += [(source, node) for source in sources]
-        made |= dict.fromkeys(filter(None, row["outputs"]), node)
+        made |= dict.fromkeys(filter(None, inner), node)
     for value in graph["outputs"]:
         if value["name"] in made:
             source = made[value["name"]]
             title = f"output {value['name']}, {_dims(value)}"
-            end = Place(source.row + 1, WIDTH, value["name"], "end", title)
+            end = Place(source.row + 1, WIDTH, "output", value["name"], "end", title)
             nodes.append(end)
             edges.append((source, end))
     _lower_constants(nodes, edges)
@@ -213,9 +240,12 @@ def _boxes(places: Sequence[Place], least: float) -> Iterator[str]:
     for place in places:
         if place.text:
             x, y = place.x - least, place.row * ROW + GAP
-            text = place.text if len(place.text) <= 15 else f"{place.text[:14]}…"
+            name = place.name if len(place.name) <= LETTERS else f"…{place.name[1 - LETTERS:]}"
+            text = place.text if len(place.text) <= LETTERS else f"{place.text[: LETTERS - 1]}…"
             yield (
                 f'<g class="node {place.kind}"><title>{escape(place.title)}</title>'
                 f'<rect x="{x - WIDTH / 2:.1f}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="6"/>'
-                f'<text x="{x:.1f}" y="{y + 17}" text-anchor="middle">{escape(text)}</text></g>'
+                f'<text x="{x:.1f}" y="{y + 16}" text-anchor="middle">{escape(text)}</text>'
+                f'<text class="name" x="{x:.1f}" y="{y + 30}" text-anchor="middle">'
+                f"{escape(name)}</text></g>"
             )

@@ -229,7 +229,6 @@ def _environment() -> jinja2.Environment:
         "bytes": formatting.size,
         "count": formatting.count,
         "shape": formatting.shape,
-        "percent": lambda share: f"{100 * share:.0f} %" if share >= 0.0095 else f"{100 * share:.1g} %",
         "verbatim": Markup,  # for what is made here: the plot, the graph, the card
     }
     return environment
