@@ -32,9 +32,8 @@ def build(
     """Write the gallery of the hub in `folder`; returns its pages, the first one first.
 
     `images` is a folder of photographs that models are shown on; without it those that come along
-    are. `demo` lets the pages run models, for which onnxruntime-web is taken from `runtime_web` (its
-    npm tarball), the cache, or npm.
-    `on_progress` is told of each version of a model.
+    are. `demo` lets pages run models, for which onnxruntime-web is taken from `runtime_web` (its npm
+    tarball), the cache, or npm. `on_progress` is told of each version of a model.
     """
     extras.require("jinja2", "markdown_it", "markupsafe")
     hub = Hub(read_index(folder), folder=folder)

@@ -135,9 +135,7 @@ def _lower_constants(nodes: Sequence[Place], edges: Sequence[tuple[Place, Place]
             node.row = max(0, min(under, default=1) - 1)
 
 
-def _rows(
-    nodes: Sequence[Place], edges: Sequence[tuple[Place, Place]]
-) -> list[list[Place]] | None:
+def _rows(nodes: Sequence[Place], edges: Sequence[tuple[Place, Place]]) -> list[list[Place]] | None:
     """Rows of places, with one in each row that an edge passes; None where there are too many."""
     passed = sum(max(0, target.row - source.row - 1) for source, target in edges)
     if len(nodes) + passed > MOST_PLACES:
@@ -240,7 +238,7 @@ def _boxes(places: Sequence[Place], least: float) -> Iterator[str]:
     for place in places:
         if place.text:
             x, y = place.x - least, place.row * ROW + GAP
-            name = place.name if len(place.name) <= LETTERS else f"…{place.name[1 - LETTERS:]}"
+            name = place.name if len(place.name) <= LETTERS else f"…{place.name[1 - LETTERS :]}"
             text = place.text if len(place.text) <= LETTERS else f"{place.text[: LETTERS - 1]}…"
             yield (
                 f'<g class="node {place.kind}"><title>{escape(place.title)}</title>'

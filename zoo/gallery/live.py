@@ -22,7 +22,7 @@ TASKS = ("classify", "detect", "image-to-image", "reconstruct")
 LARGEST = 256 << 20
 """Bytes of a model that a page fetches."""
 LONGEST = 320
-"""Longest side, in pixels, of a photograph for a network that takes any size: for the time's sake."""
+"""Longest side, in pixels, of a photograph for a network that takes any size: it takes time."""
 
 
 def runs_in_a_page(predictor: runtime.Predictor, entry: Entry) -> bool:

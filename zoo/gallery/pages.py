@@ -148,14 +148,13 @@ def overview(hub: Hub, shown: Sequence[ModelPage], demos: Sequence[Demo], site: 
 def program(metadata: Mapping[str, str], main: File) -> str:
     """A program that runs a model without this package."""
     import runtime
-    from runtime.snippet import snippet
 
     assert main.network is not None
     inputs, outputs = (
         [runtime.IOSpec(tensor.name, tensor.shape, tensor.dtype) for tensor in tensors]
         for tensors in (main.network.inputs, main.network.outputs)
     )
-    return snippet(metadata, inputs, outputs, main.name)
+    return runtime.snippet(metadata, inputs, outputs, main.name)
 
 
 def operators(graph: dict[str, Any]) -> list[tuple[str, int, str]]:

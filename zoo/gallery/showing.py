@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prototxt.errors import ZooError
 from zoo.gallery.photographs import Photograph, encode, smaller
@@ -13,8 +13,6 @@ from zoo.hub.places import Hub
 from zoo.hub.pulling import choose
 
 if TYPE_CHECKING:
-    import numpy as np
-
     import runtime
 
 Site = dict[str, bytes]
@@ -101,9 +99,7 @@ def show(
     return [each(predictor, photograph, below, site) for photograph in photographs]
 
 
-def rebuilt(
-    predictor: runtime.Predictor, photograph: Photograph, below: str, site: Site
-) -> Shown:
+def rebuilt(predictor: runtime.Predictor, photograph: Photograph, below: str, site: Site) -> Shown:
     """The photograph as the network sees it, and as it gives it back."""
     from zoo.paper import reconstruction
 
