@@ -103,8 +103,8 @@ def publish(
     One model may be there in float32, float16 and int8, and for several targets: name all files.
 
     --gallery writes pages for people: what each model makes of photographs, how it is fed, its
-    graph, and a part that runs it in the page; of the paper's networks also the paper's table, and a
-    demonstration of their switches.
+    graph, and a part that runs it in the page; of the paper's networks also the paper's table, and
+    a demonstration of their switches.
     """
     from zoo.cli.console import Printer
 
@@ -143,12 +143,13 @@ def publish(
         from zoo.gallery import build
 
         with say.progress("drawing the gallery") as bar:
-            pages = build(
+            made = build(
                 folder, images, demo=not no_demo, runtime_web=runtime_web, on_progress=bar.reach
             )
+        pages = made.pages
         result["gallery"] = [str(path) for path in pages]
         pairs.append(("gallery", f"{pages[0]}, {len(pages)} pages; `zoo serve {folder}` shows it"))
-        if not no_demo and not (folder / "gallery/ort").is_dir():
+        if not no_demo and not made.runs_models:
             note = "no page runs a model: none of them takes one image and gives what can be shown"
             result.setdefault("notes", []).append(note)
     say.result(result)

@@ -87,7 +87,7 @@ def pages(folder: Path) -> Iterator[tuple[str, Page]]:
 
 def test_every_link_leads_to_a_file_of_the_site(hub, photographs, no_runtime):
     built = build(hub, photographs)
-    assert [path.relative_to(hub).as_posix() for path in built] == [
+    assert [path.relative_to(hub).as_posix() for path in built.pages] == [
         "index.html",
         "demo.html",
         "gallery/2_3_4/1.0.html",
