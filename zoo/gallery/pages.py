@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,10 @@ from zoo.gallery.showing import (
     thumbnail,
 )
 from zoo.gallery.table import is_of_paper, table2
-from zoo.hub.index import Entry, File
+from zoo.hub import cards
+from zoo.hub.index import Entry
 from zoo.hub.places import Hub
+from zoo.prediction.programs import snippet
 
 if TYPE_CHECKING:
     import jinja2
@@ -81,15 +84,18 @@ def model(
         shown = show(opened, photographs, below, site)
     except ZooError as error:
         unshown = reason(error)
-    live = opened is not None and runs and runs_in_a_page(opened, entry)
+    live = opened is not None and not unshown and runs and runs_in_a_page(opened, entry)
     if live:
         assert opened is not None
         site[f"{below}/live.json"] = manifest(opened, entry, photographs)
     stages = decoder_pictures(opened, path, photographs, below, site) if opened and arch else []
     best = thumbnail(shown, opened.task if opened else "")
     page = ModelPage(entry, f"{below}.html", bits, shown, best, live)
-    graph = onnx_summary.summary(path)
+    graph, network = onnx_summary.summary(path), main.network
+    assert network is not None  # every index states it of an ONNX file
     card = (hub.folder / entry.path(entry.card)).read_text("utf-8") if entry.card else ""
+    # The rest of a card, and its title, are on the page in its own form.
+    text = re.sub(rf"\A# {re.escape(entry.name)}\s*(\n|\Z)", "", cards.split(card)[1])
     _render(
         site,
         page.page,
@@ -102,12 +108,12 @@ def model(
         main=main,
         files=sorted(entry.files, key=lambda file: file is not main),
         steps=steps(opened) if opened else [],
-        snippet=program(graph["metadata"], main),
+        program=snippet(graph["metadata"], network.inputs, network.outputs, main.name),
         graph=graph,
         operators=operators(graph),
         drawing=layers.svg(graph),
         stages=stages,
-        card=markdown(card),
+        card=markdown(text),
         others=[other for other in hub.index.versions(entry.name) if other is not entry],
         demo=demo,
         paper=bool(list(filter(is_of_paper, hub.index.models))),
@@ -143,18 +149,6 @@ def overview(hub: Hub, shown: Sequence[ModelPage], demos: Sequence[Demo], site: 
     )
     if demos:
         _render(site, "demo.html", "demo.html", demo=True, paper=True)
-
-
-def program(metadata: Mapping[str, str], main: File) -> str:
-    """A program that runs a model without this package."""
-    import runtime
-
-    assert main.network is not None
-    inputs, outputs = (
-        [runtime.IOSpec(tensor.name, tensor.shape, tensor.dtype) for tensor in tensors]
-        for tensors in (main.network.inputs, main.network.outputs)
-    )
-    return runtime.snippet(metadata, inputs, outputs, main.name)
 
 
 def operators(graph: dict[str, Any]) -> list[tuple[str, int, str]]:
@@ -226,6 +220,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "bytes": formatting.size,
+        "cost": cards.cost_text,
         "count": formatting.count,
         "shape": formatting.shape,
         "verbatim": Markup,  # for what is made here: the plot, the graph, the card

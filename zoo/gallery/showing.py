@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from prototxt.errors import ZooError
+from prototxt.preprocessing import Preprocessing
 from zoo.gallery.photographs import Photograph, encode, smaller
 from zoo.hub.index import Entry, File
 from zoo.hub.places import Hub
@@ -63,7 +64,10 @@ def main_file(entry: Entry) -> File:
         whole = [
             file
             for file in entry.models
-            if file.network and file.network.part == "whole" and target in file.network.targets
+            if file.network
+            and file.network.part == "whole"
+            and file.network.precision == "float32"
+            and target in file.network.targets
         ]
         if whole:
             return choose(entry, target)
@@ -95,6 +99,9 @@ def show(
     """
     if predictor.task == "other":
         return []
+    unknown = Preprocessing.from_metadata(predictor.model.metadata).mean is None
+    if predictor.task == "reconstruct" and unknown:
+        return []  # what it rebuilt with another mean were no picture of it
     each = rebuilt if predictor.task == "reconstruct" else predicted
     return [each(predictor, photograph, below, site) for photograph in photographs]
 

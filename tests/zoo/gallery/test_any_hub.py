@@ -160,7 +160,7 @@ def test_nothing_false_is_said_of_how_it_is_fed(site, name, told):
 
 def test_the_program_of_a_page_runs_when_it_is_pasted(site, few_photographs, tmp_path):
     blocks = re.search(
-        r'id="snippet"><code>(.*?)</code>', page(site, "small-classifier").text, re.S
+        r'id="program"><code>(.*?)</code>', page(site, "small-classifier").text, re.S
     )
     assert blocks is not None
     program = unescape(blocks[1])
@@ -274,3 +274,20 @@ def test_a_hub_of_which_no_page_runs_a_model(zoo, any_hub, tmp_path):
     note = "no page runs a model: none of them takes one image and gives what can be shown"
     assert run.json["notes"][-1] == note
     assert not (tmp_path / "hub/gallery/ort").exists()
+
+
+def test_a_card_and_a_citation(any_hub, tmp_path):
+    entry = hubs.open_hub(any_hub).index.versions("numbers")[-1]
+    card = tmp_path / "card.md"
+    card.write_text("# numbers\n\nTwo numbers of *ten*.\n")
+    bibtex = tmp_path / "cite.bib"
+    bibtex.write_text("@misc{a,\n  title = {A <b>}\n}\n")
+    hub = tmp_path / "hub"
+    model = any_hub / entry.path(entry.models[0])
+    hubs.publish([model], hub, card=card, bibtex=bibtex, datasets=["digits"])
+    build(hub, demo=False)
+    found = page(hub, "numbers")
+    assert "<p>Two numbers of <em>ten</em>.</p>" in found.text
+    assert found.text.count(">numbers</h") == 1  # the title of the page, and not the card's again
+    assert "@misc{a,\n  title = {A &lt;b&gt;}\n}" in found.text
+    assert "<dt>Trained on</dt><dd>digits</dd>" in found.text
