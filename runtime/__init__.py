@@ -25,7 +25,14 @@ if TYPE_CHECKING:
         sample_images,
     )
     from .metrics import RMSE, bits_per_pixel, psnr, ssim
-    from .pictures import contact_sheet, labelled_grid, mosaic, side_by_side, write_png
+    from .pictures import (
+        captioned_grid,
+        contact_sheet,
+        labelled_grid,
+        mosaic,
+        side_by_side,
+        write_png,
+    )
     from .predicting import Predictor, task_of
     from .predictions import Boxes, Classes, Numbers, Picture, Prediction, Regions
     from .session import IOSpec, Model, load
@@ -38,7 +45,7 @@ _HOMES = {
     "feeding": "IMAGENET_MEAN Feeder fixed_size image_shape resolve",
     "images": ("deprocess list_images preprocess read_image read_mean resize sample_images"),
     "metrics": "RMSE bits_per_pixel psnr ssim",
-    "pictures": "contact_sheet labelled_grid mosaic side_by_side write_png",
+    "pictures": "captioned_grid contact_sheet labelled_grid mosaic side_by_side write_png",
     "predicting": "Predictor task_of",
     "predictions": "Boxes Classes Numbers Picture Prediction Regions",
     "session": "IOSpec Model load",
@@ -62,6 +69,7 @@ __all__ = [
     "Predictor",
     "Regions",
     "bits_per_pixel",
+    "captioned_grid",
     "contact_sheet",
     "deprocess",
     "evaluate",

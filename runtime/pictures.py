@@ -12,7 +12,14 @@ from prototxt.shapes import shape_text
 
 from .errors import InferenceError
 
-__all__ = ["contact_sheet", "labelled_grid", "mosaic", "side_by_side", "write_png"]
+__all__ = [
+    "captioned_grid",
+    "contact_sheet",
+    "labelled_grid",
+    "mosaic",
+    "side_by_side",
+    "write_png",
+]
 
 MARGIN, CAPTION, GAP = 12, 30, 12
 BACKGROUND, INK, QUIET = (252, 252, 252), (40, 40, 40), (110, 110, 110)
@@ -86,32 +93,58 @@ def labelled_grid(
 
     Small pictures are enlarged to `least` rows or columns, so that the titles fit.
     """
-    from prototxt.opencv import cv2
+    cells = [[(p, "" if i else title) for i, p in enumerate(row)] for title, row in rows]
+    return captioned_grid(cells, columns, least)
 
-    shown = [(title, [enlarged(p, least) for p in pictures]) for title, pictures in rows]
-    height, width = shown[0][1][0].shape[:2]
-    count = len(columns)
+
+def captioned_grid(
+    rows: Sequence[Sequence[tuple[np.ndarray, str]]], columns: Sequence[str] = (), least: int = 256
+) -> np.ndarray:
+    """Rows of H×W×3 uint8 BGR pictures of one size, each above its own caption, columns titled.
+
+    A row may be shorter than others. A caption goes on below pictures that have none, and is cut
+    where the next one begins. Small pictures are enlarged to `least` rows or columns.
+    """
+    shown = [[(enlarged(p, least), caption) for p, caption in row] for row in rows]
+    height, width = shown[0][0][0].shape[:2]
+    head = CAPTION if columns else 0
+    count = max(len(columns), *map(len, shown))
     sheet = np.full(
         (
-            MARGIN + CAPTION + len(rows) * (height + CAPTION),
+            MARGIN + head + len(rows) * (height + CAPTION),
             2 * MARGIN - GAP + count * (width + GAP),
             3,
         ),
         BACKGROUND,
         np.uint8,
     )
-    font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.42
     for column, title in enumerate(columns):
-        place = (MARGIN + column * (width + GAP), MARGIN + 16)
-        cv2.putText(sheet, title, place, font, scale, INK, 1, cv2.LINE_AA)
-    for row, (title, pictures) in enumerate(shown):
-        top = MARGIN + CAPTION + row * (height + CAPTION)
-        for column, picture in enumerate(pictures):
+        write(sheet, title, (MARGIN + column * (width + GAP), MARGIN + 16), INK, width)
+    for row, cells in enumerate(shown):
+        top = MARGIN + head + row * (height + CAPTION)
+        end = sheet.shape[1] - MARGIN
+        for column in range(len(cells) - 1, -1, -1):
+            picture, caption = cells[column]
             left = MARGIN + column * (width + GAP)
             sheet[top : top + height, left : left + width] = picture
-        base = (MARGIN, top + height + 18)
-        cv2.putText(sheet, title, base, font, scale, QUIET, 1, cv2.LINE_AA)
+            if caption:
+                write(sheet, caption, (left, top + height + 18), QUIET, end - left)
+                end = left - GAP
     return sheet
+
+
+def write(
+    sheet: np.ndarray, text: str, place: tuple[int, int], colour: tuple[int, int, int], room: int
+) -> None:
+    """Put a line of text on a sheet, its base line at (x, y); what is wider than `room` is cut."""
+    from prototxt.opencv import cv2
+
+    font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.42
+    if cv2.getTextSize(text, font, scale, 1)[0][0] > room:
+        while text and cv2.getTextSize(f"{text}...", font, scale, 1)[0][0] > room:
+            text = text[:-1]
+        text = f"{text}..."
+    cv2.putText(sheet, text, place, font, scale, colour, 1, cv2.LINE_AA)
 
 
 def mosaic(pictures: Sequence[np.ndarray], gap: int = 1, least: int = 0) -> np.ndarray:

@@ -26,10 +26,10 @@ PUBLIC = {
     "runtime": """
         IMAGENET_MEAN RMSE Boxes Classes EncoderDecoder Evaluation Feeder Header IOSpec
         InferenceError Model Numbers Picture Prediction Predictor Regions
-        bits_per_pixel contact_sheet deprocess evaluate fixed_size image_output image_shape
-        labelled_grid list_images load load_encoder_decoder mosaic pixels preprocess psnr
-        read_header read_image read_masks read_mean resize resolve sample_images side_by_side ssim
-        task_of write_png write_switches
+        bits_per_pixel captioned_grid contact_sheet deprocess evaluate fixed_size image_output
+        image_shape labelled_grid list_images load load_encoder_decoder mosaic pixels preprocess
+        psnr read_header read_image read_masks read_mean resize resolve sample_images side_by_side
+        ssim task_of write_png write_switches
     """,
     "zoo.hub": """
         Entry Hub Index Metric locate locate_file open_hub publish pull

@@ -37,6 +37,10 @@ class Bar:
         """As `zoo.progress.OnProgress`."""
         self._update(completed=done, total=total)
 
+    def name(self, what: str) -> None:
+        """Say what is done now."""
+        self._update(description=what)
+
 
 class Printer:
     """What one command says.
@@ -125,11 +129,16 @@ class Printer:
 
     @contextlib.contextmanager
     def progress(
-        self, what: str, total: int | None = None, in_bytes: bool = False
+        self,
+        what: str,
+        total: int | None = None,
+        in_bytes: bool = False,
+        estimate: bool = True,
     ) -> Iterator[Bar]:
         """A progress bar on stderr while the block runs, which tells it how far it is.
 
-        `in_bytes` shows sizes and speed.
+        `in_bytes` shows sizes and speed. `estimate` shows the time left; without it the time that
+        has passed, for commands that tell the time left themselves.
         """
         if self.quiet or not _is_terminal(sys.stderr):
             yield Bar()
@@ -140,6 +149,8 @@ class Printer:
         columns = list(progress.Progress.get_default_columns())
         if in_bytes:
             columns[2:] = [progress.DownloadColumn(), progress.TransferSpeedColumn()]
+        if not estimate:
+            columns[-1:] = [progress.TimeElapsedColumn(), progress.TextColumn("elapsed")]
         with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(what, total=total)
             yield Bar(functools.partial(bar.update, task))

@@ -12,7 +12,14 @@ from zoo.cli.options import Provider
 
 def decode(
     file: Annotated[Path, typer.Argument(metavar="F.switches", help="What `zoo encode` wrote.")],
-    output: Annotated[Path, typer.Option("-o", metavar="IMAGE.png", help="The picture.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            metavar="IMAGE.png",
+            help="The picture; default: F.decoded.png in the current folder.",
+        ),
+    ] = None,
     model: Annotated[
         Path | None,
         typer.Option(
@@ -30,6 +37,7 @@ def decode(
 
     The file names its model by digest. Without --model the hub must have just that one.
     """
+    output = output or Path(f"{file.stem}.decoded.png")
     if output.suffix.lower() != ".png":
         raise UsageError("pictures are written as PNG", subject=output, remedy="give -o NAME.png")
     options.refuse_overwriting(output, [file, model])

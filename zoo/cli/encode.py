@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 def encode(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An image of any size.")],
     output: Annotated[
-        Path, typer.Option("-o", metavar="F.switches", help="The file to be written.")
-    ],
+        Path | None,
+        typer.Option(
+            "-o",
+            metavar="F.switches",
+            help="The file to be written; default: IMAGE.switches in the current folder.",
+        ),
+    ] = None,
     arch: options.Arch = None,
     model: options.Converted = None,
     raw: Annotated[
@@ -42,6 +47,7 @@ def encode(
     from zoo.paper.models import BEST, find_model
 
     say = Printer(json, quiet)
+    output = output or Path(f"{image.stem}.switches")
     options.refuse_overwriting(output, [image, model])
     path, _ = find_model(model, arch, default=BEST, hub=hub, offline=offline)
     options.refuse_overwriting(output, [path])

@@ -23,8 +23,8 @@ def filters(
         str, typer.Option("--layer", metavar="LAYER", help="A convolution or inner product.")
     ],
     output: Annotated[
-        Path, typer.Option("-o", metavar="DIR", help="The folder to write to; made if need be.")
-    ],
+        Path, typer.Option("-o", metavar="DIR", help="The folder to write to, made if need be.")
+    ] = Path("filters"),
     weights: options.Weights = None,
     unpool: Annotated[
         Unpool, typer.Option("--unpool", help="How a pooling below is upsampled.")
@@ -47,7 +47,8 @@ def filters(
     """Decode the filters of a layer down to the image, without an image.
 
     Each value of a filter is replaced by the lower layer's filter that it multiplies, and pooling
-    by upsampling. Writes LAYER.png, a sheet of all filters, and LAYER.npz with them as `filters`
+    by upsampling. Where blobs are joined (Concat, sums), what comes down each branch is summed.
+    Writes LAYER.png, a sheet of all filters, numbered from 0, and LAYER.npz with them as `filters`
     (filters, channels, height, width). With --check the mean squared error between response and
     correlation, both stretched to 0..1 for each image.
     """

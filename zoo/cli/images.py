@@ -21,7 +21,7 @@ def training_images(
 
     taken = VARIANTS if variants is None else variants
     with say.progress("reading images") as bar:
-        images = load_images(data, hold_out, taken, seed=seed, on_progress=bar)
+        images = load_images(data, hold_out, taken, seed=seed, on_progress=bar.reach)
     say.left_out(images.skipped, MOST_WARNINGS)
     say.notes(images.notes)
     return images

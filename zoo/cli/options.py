@@ -295,10 +295,25 @@ def preprocessing(
     return Preprocessing(mean, scale=scale, crop=plane, channel_order=channel_order, resize=whole)
 
 
+def again(ctx: typer.Context, **instead: object) -> str:
+    """The command line that was given, with other values for some options."""
+    import shlex
+
+    words = [ctx.command_path]
+    for param in ctx.command.params:
+        source = ctx.get_parameter_source(param.name or "")
+        given = source is not None and source.name == "COMMANDLINE"
+        value = instead.get(param.name or "", ctx.params.get(param.name or "") if given else None)
+        if value is None or value is False:
+            continue
+        option = [param.opts[0]] if param.param_type_name == "option" else []
+        items = value if isinstance(value, list | tuple) else [value]
+        words += [shlex.join(option if item is True else [*option, str(item)]) for item in items]
+    return " ".join(words)
+
+
 def refuse_overwriting(output: Path, inputs: Sequence[Path | None]) -> None:
     """UsageError where the output is one of the files that are read."""
-    for path in inputs:
-        if path is not None and output.exists() and path.exists() and output.samefile(path):
-            raise UsageError(
-                "would overwrite its own input", subject=output, remedy="give another -o"
-            )
+    from zoo.data import sources
+
+    sources.refuse_overwriting([output], inputs)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from prototxt.errors import UsageError
 from zoo.cli import options
+
+if TYPE_CHECKING:
+    from zoo.cli.console import Printer
 
 
 class Encoder(StrEnum):
@@ -132,7 +135,7 @@ def publish(
             licence=licence,
             source=source,
             encoder=encoder.value if encoder else None,
-            metrics=[publishing.read_metric(path) for path in metrics or ()],
+            metrics=[one for path in metrics or () for one in publishing.read_metrics(path)],
             datasets=datasets or (),
             bibtex=bibtex,
             sign=sign,
@@ -140,21 +143,32 @@ def publish(
         result |= done.as_dict(folder)
         pairs += _pairs(result)
     if gallery:
-        from zoo.gallery import build
-
-        with say.progress("drawing the gallery") as bar:
-            made = build(
-                folder, images, demo=not no_demo, runtime_web=runtime_web, on_progress=bar.reach
-            )
-        pages = made.pages
-        result["gallery"] = [str(path) for path in pages]
-        pairs.append(("gallery", f"{pages[0]}, {len(pages)} pages; `zoo serve {folder}` shows it"))
-        if not no_demo and not made.runs_models:
-            note = "no page runs a model: none of them takes one image and gives what can be shown"
-            result.setdefault("notes", []).append(note)
+        pairs += _gallery(say, folder, images, not no_demo, runtime_web, result)
     say.result(result)
     say.fields(pairs)
     say.notes(result.get("notes", ()))
+
+
+def _gallery(
+    say: Printer,
+    folder: Path,
+    images: Path | None,
+    demo: bool,
+    runtime_web: Path | None,
+    result: dict[str, Any],
+) -> list[tuple[str, Any]]:
+    """Write the pages; what is said of them for people, and (in `result`) for programs."""
+    from zoo.gallery import build
+
+    with say.progress("drawing the gallery") as bar:
+        made = build(folder, images, demo=demo, runtime_web=runtime_web, on_progress=bar.reach)
+    say.left_out(made.skipped)
+    pages = made.pages
+    result |= {"skipped": len(made.skipped), "gallery": [str(path) for path in pages]}
+    if demo and not made.runs_models:
+        note = "no page runs a model: none of them takes one image and gives what can be shown"
+        result.setdefault("notes", []).append(note)
+    return [("gallery", f"{pages[0]}, {len(pages)} pages; `zoo serve {folder}` shows it")]
 
 
 def _pairs(result: dict[str, Any]) -> list[tuple[str, Any]]:

@@ -15,8 +15,8 @@ def reconstruct(
     ],
     output: Annotated[
         Path,
-        typer.Option("-o", metavar="DIR", help="The folder for the pictures; made if need be."),
-    ],
+        typer.Option("-o", metavar="DIR", help="The folder for the pictures, made if need be."),
+    ] = Path("reconstructions"),
     arch: options.Arch = None,
     model: options.Converted = None,
     mean: options.Mean = None,
@@ -48,6 +48,7 @@ def reconstruct(
             provider=provider.value,
             on_progress=bar.reach,
         )
+    say.left_out(found.skipped)
     say.result(found.as_dict())
     say.table(
         ["image", "picture", "RMSE"],

@@ -24,8 +24,8 @@ def segment(
         list[Path], typer.Argument(metavar="IMAGE...", help="Images, or folders of them.")
     ],
     output: Annotated[
-        Path, typer.Option("-o", metavar="DIR", help="The folder for the masks; made if need be.")
-    ],
+        Path, typer.Option("-o", metavar="DIR", help="The folder for the masks, made if need be.")
+    ] = Path("segmentations"),
     weights: options.Weights = None,
     method: Annotated[
         Method, typer.Option("--method", help="Which reversed network.")
@@ -54,6 +54,7 @@ def segment(
 ) -> None:
     """Cut out what a classifier saw: saliency by a reversed network, then GrabCut.
 
+    Gaps of the foreground are closed, and islands below a fifth of its largest part dropped.
     Writes STEM.png for each image, white where the foreground is, and STEM.seen.png to look at.
     With --masks, mean intersection over union and accuracy, beside a Gaussian blob's.
     """
@@ -77,6 +78,7 @@ def segment(
             provider=provider.value,
             on_progress=bar.reach,
         )
+    say.left_out(found.skipped)
     say.result(found.as_dict())
     scored = bool(found.scores)
     say.table(

@@ -54,6 +54,7 @@ OPTIONS = {
     "sign": "--sign",
     "size": "--size",
     "split": "--split",
+    "stages": "--stage",
     "task": "--task",
     "truth": "--truth",
     "trust": "--trust",

@@ -48,6 +48,7 @@ def table2(
             folder=output,
             on_progress=lambda *_: bar(),
         )
+    say.left_out(found.skipped)
     say.result(found.as_dict())
     say.table(tables.COLUMNS, [tables.cells(row) for row in found.rows])
     say.line(

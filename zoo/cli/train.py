@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,12 +12,12 @@ import typer
 
 from prototxt.errors import UsageError
 from zoo.cli import options
+from zoo.cli.training import Shown, ShownModern
 
 if TYPE_CHECKING:
-    from zoo.cli.console import Bar, Printer
+    from zoo.cli.console import Printer
     from zoo.paper.recipes.images import Images
     from zoo.training.run import Trained
-    from zoo.training.solver import Event
 
 
 class RecipeName(StrEnum):
@@ -40,6 +42,7 @@ class CaffeName(StrEnum):
 
 
 def train(
+    ctx: typer.Context,
     solver: Annotated[
         Path | None, typer.Argument(metavar="[SOLVER.prototxt]", help="A solver definition.")
     ] = None,
@@ -135,9 +138,10 @@ def train(
     processes.private_caches()
     say = Printer(json, quiet)
     how: dict[str, Any] = {"weights": weights, "resume": resume, "iterations": iterations}
+    again = functools.partial(options.again, ctx)
     if solver is not None:
         how |= {"data": data, "output": output, "im2col": im2col, "device": device}
-        _by_solver(say, solver, {**how, "caffe": caffe.value})
+        _by_solver(say, solver, {**how, "caffe": caffe.value}, again)
         return
     assert arch is not None
     from zoo.paper import architectures
@@ -154,36 +158,43 @@ def train(
     folder = output or Path(architectures.model_name(arch, encoder.value))
     if recipe is RecipeName.paper:
         images = training_images(say, data, hold_out, seed, variants=1)
-        _by_paper(say, arch, images, folder, pretrained, how)
+        _by_paper(say, arch, images, folder, pretrained, how, again)
     else:
         images = training_images(say, data, hold_out, seed)
-        _by_modern(say, arch, images, folder, encoder.value, encoders, how)
+        _by_modern(say, arch, images, folder, encoder.value, encoders, how, again)
 
 
 def _by_solver(
     say: Printer,
     path: Path,
     how: dict[str, Any],
+    again: Callable[..., str],
 ) -> None:
     from zoo.training.run import train_solver
 
-    with say.progress("training") as bar:
-        shown = _Shown(say, bar, how["resume"])
+    with say.progress("training", estimate=False) as bar:
+        shown = Shown(say, bar, how["resume"])
         trained = train_solver(path, say=shown, **how)
     if trained is not None:
-        _say_stopped(say, trained, f"zoo train {path}")
+        _say_stopped(say, trained, again)
         say.result({**trained.as_dict(), "warnings": say.warnings})
 
 
 def _by_paper(
-    say: Printer, arch: str, images: Images, folder: Path, pretrained: bool, how: dict[str, Any]
+    say: Printer,
+    arch: str,
+    images: Images,
+    folder: Path,
+    pretrained: bool,
+    how: dict[str, Any],
+    again: Callable[..., str],
 ) -> None:
     from zoo.paper.recipes.training import train_paper
 
-    with say.progress("training") as bar:
-        shown = _Shown(say, bar, how["resume"], arch)
+    with say.progress("training", estimate=False) as bar:
+        shown = Shown(say, bar, how["resume"], arch)
         done = train_paper(arch, images, folder, pretrained=pretrained, say=shown, **how)
-    _say_stopped(say, done.trained, f"zoo train --arch {arch} --recipe paper")
+    _say_stopped(say, done.trained, again)
     if done.card is not None:
         _say_finished(say, done.card, folder)
     say.result({**done.as_dict(), "warnings": say.warnings})
@@ -197,11 +208,12 @@ def _by_modern(
     encoder: str,
     encoders: int | None,
     how: dict[str, Any],
+    again: Callable[..., str],
 ) -> None:
     from zoo.paper.recipes.training import train_modern
 
-    with say.progress("training") as bar:
-        shown = _ShownModern(say, bar)
+    with say.progress("training", estimate=False) as bar:
+        shown = ShownModern(say, bar)
         done = train_modern(
             arch, images, folder, encoder=encoder, encoders=encoders, say=shown, **how
         )
@@ -210,75 +222,15 @@ def _by_modern(
     if done.card is not None:
         _say_finished(say, done.card, done.folder)
     elif done.state is not None:
-        kind = "" if encoder == "random" else f" --encoder {encoder}"
-        say.note(f"stopped; go on with: zoo train --arch {arch}{kind} --resume {done.state}")
+        say.note(f"stopped; go on with: {again(resume=done.state)}")
     else:
-        say.note("stopped before the training began; nothing is kept")
+        say.note("stopped before anything was done that could be kept; give the command again")
     say.result({**done.as_dict(), "warnings": say.warnings})
 
 
-class _Shown:
-    """A solver's events, as they come: lines and a bar."""
-
-    def __init__(self, say: Printer, bar: Bar, resume: Path | None, arch: str = "") -> None:
-        self.say, self.bar, self.resume, self.arch = say, bar, resume, arch
-        self.last = 0
-
-    def __call__(self, event: Event) -> None:
-        values, say = event.values, self.say
-        if event.kind == "classify":
-            say.line(f"classify{self.arch}: the encoder learns {values['classes']:.0f} classes")
-        elif event.kind == "begin":
-            self.last = int(values["max_iter"])
-            self.bar.reach(0, max(0, self.last - event.iteration))
-            if event.iteration >= self.last:
-                there = f"is at iteration {event.iteration} already, max_iter is {self.last}"
-                say.warn(f"{self.resume}: {there}")
-        elif event.kind == "test":
-            listed = ", ".join(f"{k} = {v:.6g}" for k, v in values.items())
-            say.line(f"iteration {event.iteration}, test: {listed}")
-        elif event.kind == "snapshot":
-            say.line(f"snapshot {event.path}")
-        if event.kind in ("train", "step"):
-            self.bar()
-        if event.kind == "train":
-            left = (self.last - event.iteration) / values["iterations_per_second"]
-            rmse = f"RMSE = {values['rmse']:.4f}, " if "rmse" in values else ""
-            say.line(
-                f"iteration {event.iteration - 1}, loss = {values['smoothed_loss']:.6g}, {rmse}"
-                f"lr = {values['lr']:.6g}, {values['images_per_second']:.0f} images/s, "
-                f"{_duration(left)} left"
-            )
-
-
-class _ShownModern:
-    """The events of the `modern` recipe, likewise."""
-
-    def __init__(self, say: Printer, bar: Bar) -> None:
-        self.say, self.bar = say, bar
-
-    def __call__(self, event: Event) -> None:
-        values, say = event.values, self.say
-        if event.kind == "begin":
-            self.bar.reach(0, int(values["max_iter"]))
-        elif event.kind == "step":
-            self.bar()
-        elif event.kind == "trial":
-            rmse = f"RMSE {values['rmse']:.4f} after a brief trial"
-            say.line(f"encoder {values['seed']:.0f}: {rmse}")
-        elif event.kind == "train":
-            say.line(
-                f"iteration {event.iteration}, loss = {values['loss']:.6g}, "
-                f"RMSE = {values['rmse']:.4f}, {values['images_per_second']:.0f} images/s, "
-                f"{_duration(values['seconds_left'])} left"
-            )
-        elif event.kind == "snapshot":
-            say.line(f"snapshot {event.path}")
-
-
-def _say_stopped(say: Printer, trained: Trained, again: str) -> None:
+def _say_stopped(say: Printer, trained: Trained, again: Callable[..., str]) -> None:
     if not trained.finished:
-        say.note(f"stopped; go on with: {again} --resume {trained.snapshot}")
+        say.note(f"stopped; go on with: {again(resume=trained.snapshot)}")
 
 
 def _say_finished(say: Printer, about: dict[str, Any], output: Path) -> None:
@@ -292,10 +244,3 @@ def _say_finished(say: Printer, about: dict[str, Any], output: Path) -> None:
     if about["published"]:
         pairs.append(("published", f"{about['published']:.4f}, on other images"))
     say.fields(pairs)
-
-
-def _duration(seconds: float) -> str:
-    """Seconds as 1:23 or 1:02:03."""
-    minutes, rest = divmod(max(0, round(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -37,8 +37,8 @@ def visualize(
     ],
     output: Annotated[
         Path,
-        typer.Option("-o", metavar="DIR", help="The folder for the pictures; made if need be."),
-    ],
+        typer.Option("-o", metavar="DIR", help="The folder for the pictures, made if need be."),
+    ] = Path("visualizations"),
     weights: options.Weights = None,
     method: Annotated[
         Method, typer.Option("--method", help="Which reversed network; all is eight of them.")
@@ -87,9 +87,11 @@ def visualize(
 ) -> None:
     """Show what makes a neuron active, through DeConvNet, SaliNet and DeSaliNet.
 
-    Writes METHOD.png and the raw values METHOD.npy (N, C, H, W) for each method; with --method all
-    the eight combinations of rules, and all.png, a sheet of them (of the first image). The reversed
-    network takes the image and `projection`, of the blob's shape, and gives `visualisation`.
+    Writes METHOD.png, the image beside what was found, and the raw values METHOD.npy (N, C, H, W)
+    for each method; with --method all the eight combinations of rules, and all.png, a sheet of them
+    (of the first image). What the neuron sees of the image (its receptive field) is framed, and
+    stands beside, stretched, where it is less than half. The reversed network takes the image and
+    `projection`, of the blob's shape, and gives `visualisation`.
     """
     from zoo import formatting
     from zoo.cli.console import Printer

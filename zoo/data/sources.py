@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from prototxt.errors import Argument, Function, Sentence
+from prototxt.errors import Argument, Function, Sentence, UsageError, ZooError
 from prototxt.records import LMDBRecords
+from zoo.progress import OnProgress, counted, unheard
 
 from .lists import Entry, listed
 
-__all__ = ["Source", "evaluated_images", "held_out_places"]
+__all__ = [
+    "Source",
+    "evaluated_images",
+    "held_out_places",
+    "readable_images",
+    "refuse_overwriting",
+]
 
 
 class Source:
@@ -89,3 +96,39 @@ def evaluated_images(data: Path | None, held_out: int) -> tuple[list[Any], list[
         " leaves out",
     )
     return [images[place] for place in places], [note], str(data)
+
+
+def readable_images(
+    paths: Sequence[Path], skipped: list[tuple[str, str]], on_progress: OnProgress = unheard
+) -> Iterator[tuple[Path, np.ndarray]]:
+    """Each image that can be read, H×W×3 uint8 BGR; of the others, (name, reason) to `skipped`.
+
+    `on_progress` is told of each. ZooError where none can be read.
+    """
+    import runtime
+
+    step = counted(on_progress, len(paths))
+    for path in paths:
+        try:
+            image = runtime.read_image(path)
+        except ZooError as error:
+            if len(paths) == 1:
+                raise
+            skipped.append((str(path), error.message))
+        else:
+            yield path, image
+        step()
+    if len(skipped) == len(paths):
+        raise ZooError(f"none of the {len(paths)} images can be read")
+
+
+def refuse_overwriting(outputs: Iterable[Path], inputs: Sequence[Path | None]) -> None:
+    """UsageError where a file to be written is one of those that are read."""
+    read = [path for path in inputs if path is not None and path.exists()]
+    for output in outputs:
+        if output.exists() and any(output.samefile(path) for path in read):
+            raise UsageError(
+                "would overwrite its own input",
+                subject=output,
+                remedy=Sentence("give another ", Argument("output")),
+            )

@@ -30,6 +30,8 @@ class Gallery:
     """The first page first."""
     runs_models: bool
     """Whether any page runs a model."""
+    skipped: tuple[tuple[str, str], ...] = ()
+    """Name of each photograph that cannot be read, and why."""
 
 
 def build(
@@ -48,7 +50,8 @@ def build(
     """
     extras.require("jinja2", "markdown_it", "markupsafe")
     hub = Hub(read_index(folder), folder=folder)
-    photographs = read_photographs(images)
+    skipped: list[tuple[str, str]] = []
+    photographs = read_photographs(images, skipped)
     site: dict[str, bytes] = dict(pages.static())
     for photograph in photographs:
         site.update(photograph.files())
@@ -70,7 +73,7 @@ def build(
         _write(folder, site)
     written = [name for name in site if name.endswith(".html")]
     written.sort(key=lambda name: (name.count("/"), name != "index.html", name))
-    return Gallery(tuple(folder / name for name in written), runs)
+    return Gallery(tuple(folder / name for name in written), runs, tuple(skipped))
 
 
 def _write(folder: Path, site: Mapping[str, bytes]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,15 +37,19 @@ class Photograph:
         return {self.path: encode(self.pixels, ".jpg")}
 
 
-def read_photographs(folder: Path | None) -> list[Photograph]:
-    """The first photographs of a folder, or those that come along; made smaller where large."""
+def read_photographs(folder: Path | None, skipped: list[tuple[str, str]]) -> list[Photograph]:
+    """The first photographs of a folder that can be read, or those that come along; made smaller.
+
+    Of those that cannot, (name, reason) go to `skipped`. ZooError where none can be read.
+    """
     import runtime
+    from zoo.data.sources import readable_images
 
     if folder is None:
         named = runtime.sample_images()
     else:
-        paths = runtime.list_images(folder)[:MOST]
-        named = [(path.stem, runtime.read_image(path)) for path in paths]
+        readable = readable_images(runtime.list_images(folder), skipped)
+        named = [(path.stem, pixels) for path, pixels in itertools.islice(readable, MOST)]
     return [
         Photograph(number, name.replace("_", " ").replace("-", " ").strip(), smaller(pixels))
         for number, (name, pixels) in enumerate(named, 1)

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from zoo.paper import architectures
+
 WIDTH, HEIGHT = 720, 430
 LEFT, RIGHT, TOP, BOTTOM = 62, 18, 48, 66
 TICKS = (1.75, 3.5, 7.0, 14.0)
@@ -27,8 +29,7 @@ class Point:
     @property
     def layout(self) -> str:
         """Whether all levels have as many channels, or deeper ones twice as many."""
-        n1, _, n3 = self.arch.split("_")
-        return "equal" if n1 == n3 else "doubling"
+        return architectures.layout(self.arch)
 
 
 @dataclass(frozen=True)

@@ -326,18 +326,20 @@ def _undone_on_failure(hub: Path) -> Iterator[Made]:
         raise
 
 
-def read_metric(path: Path) -> Metric:
-    """What `zoo eval --json` printed, as the metric of the index."""
+def read_metrics(path: Path) -> tuple[Metric, ...]:
+    """What `zoo eval --json` printed, as metrics of the index: the RMSE, or those of its task."""
     try:
         found = json.loads(path.read_bytes())
-        value, data, images = float(found["rmse"]), str(found["data"]), int(found["images"])
-        if not math.isfinite(value) or images < 1:
+        measures = found.get("measures", {"rmse": found.get("rmse")})
+        values = {str(name): float(value) for name, value in measures.items()}
+        data, images = str(found["data"]), int(found["images"])
+        if not values or not all(map(math.isfinite, values.values())) or images < 1:
             raise ValueError
     except FileNotFoundError:
         raise HubError("no such file", subject=path) from None
     except OSError as error:
         raise HubError(f"cannot be read: {error.strerror or error}", subject=path) from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise HubError(
             Sentence("not a result of ", Function("zoo.paper.evaluation.evaluate")),
             subject=path,
@@ -347,4 +349,5 @@ def read_metric(path: Path) -> Metric:
             ),
         ) from None
     # Where it lay on the machine that measured it is nobody's business.
-    return Metric("rmse", value, Path(data).name or data, images)
+    name = Path(data).name or data
+    return tuple(Metric(measure, value, name, images) for measure, value in values.items())

@@ -38,17 +38,23 @@ def kind_of(path: Path) -> str:
 def inspect(path: Path, **how: Any) -> dict[str, Any]:
     """A file as plain data; its ``kind`` is net, solver, caffemodel, binaryproto or onnx.
 
-    `how` is for definitions: see `zoo.inspection.definition.definition`.
+    `how` is for definitions: see `zoo.inspection.definition.definition`; `shapes` is for models,
+    too. UsageError where a kind of file does not take what is given.
     """
     kind = kind_of(path)
     if kind == "prototxt":
         from .definition import definition
 
         return definition(path, **how)
+    from .definition import refuse
+
+    shapes = how.pop("shapes", None)
     if kind == "onnx":
+        refuse(path, "an ONNX model", how)
         from .onnx_model import summary
 
-        return summary(path)
+        return summary(path, shapes)
+    refuse(path, f"a .{kind}", {**how, "shapes": shapes})
     from . import binaries
 
     return binaries.caffemodel(path) if kind == "caffemodel" else binaries.binaryproto(path)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prototxt.errors import Sentence, ZooError
+from prototxt.errors import Argument, Sentence, UsageError, ZooError
 
 if TYPE_CHECKING:
     from converters import Conversion
@@ -39,6 +39,8 @@ def definition(
 
     message = prototxt.read_text(path)
     if prototxt.is_solver(message):
+        given = {"phase": phase, "stages": stages, "shapes": shapes, "plugins": plugins}
+        refuse(path, "a solver", {**given, "lenient": lenient})
         return solver(path)
     for plugin in plugins:
         converters.load_plugin(plugin)
@@ -189,3 +191,20 @@ def is_plain(value: Any) -> bool:
     if isinstance(value, list):
         return all(map(is_plain, value))
     return isinstance(value, int | float | str | bool)
+
+
+OPTIONS = {
+    "phase": Argument("phase"),
+    "stages": Argument("stages"),
+    "shapes": Argument("shapes"),
+    "plugins": Argument("plugins"),
+    "lenient": Argument("lenient", True),
+}
+"""What only networks' definitions take."""
+
+
+def refuse(path: Path, kind: str, how: Mapping[str, Any]) -> None:
+    """UsageError where any of OPTIONS is given for a file of another kind."""
+    for name, option in OPTIONS.items():
+        if how.get(name):
+            raise UsageError(Sentence(f"is {kind}, which takes no ", option), subject=path)

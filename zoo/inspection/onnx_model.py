@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prototxt.errors import ZooError
+from prototxt.errors import Argument, Sentence, ZooError
 from prototxt.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import onnx
+
+    from converters.graph import Shape
 
 OPEN = {"batch": 1}
 """What stands in for an open dimension of this name; others take what the metadata states."""
@@ -30,11 +33,12 @@ def is_trained(path: Path) -> bool:
     return stated.get("zoo.weights") == "caffemodel"
 
 
-def summary(path: Path) -> dict[str, Any]:
+def summary(path: Path, shapes: Mapping[str, Shape] | None = None) -> dict[str, Any]:
     """A model as plain data; ZooError for what is no ONNX model.
 
-    Open dimensions count as a batch of one at `zoo.input_size` (128×128 where the model does not
-    say).
+    `shapes` fixes open dimensions of inputs, by name; others count as a batch of one at
+    `zoo.input_size` (128×128 where the model does not say). ZooError for a shape that the model
+    does not take.
     """
     import onnx
 
@@ -42,6 +46,8 @@ def summary(path: Path) -> dict[str, Any]:
 
     # Large weights may lie in a file beside it; their numbers are not needed here.
     model = read_model(path, weights=False)
+    if shapes:
+        fix(model, shapes, path)
     metadata = {item.key: item.value for item in model.metadata_props}
     sizes = _sizes(metadata)
     concrete = _fixed(model, sizes, path)
@@ -50,7 +56,7 @@ def summary(path: Path) -> dict[str, Any]:
         for info in [*concrete.graph.value_info, *concrete.graph.output, *concrete.graph.input]
         if info.type.tensor_type.HasField("shape")
     }
-    known.update(_measured(concrete, known, path))
+    known.update(_measured(concrete, known, path, shapes))
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     counted: set[str] = set()
     nodes: list[dict[str, Any]] = []
@@ -67,14 +73,14 @@ def summary(path: Path) -> dict[str, Any]:
             and stored[name].dims
         ]
         counted.update(tensor.name for tensor in mine)
-        shapes = {name: known.get(name, ["?"]) for name in node.output if name}
-        memory += sum(4 * math.prod(_numbers(dims)) for dims in shapes.values())
+        made = {name: known.get(name, ["?"]) for name in node.output if name}
+        memory += sum(4 * math.prod(_numbers(dims)) for dims in made.values())
         nodes.append(
             {
                 "node": node.name,
                 "op": node.op_type,
                 "inputs": [name for name in node.input if name not in stored],
-                "outputs": shapes,
+                "outputs": made,
                 "parameters": sum(math.prod(tensor.dims) for tensor in mine),
                 "macs": _macs(node, stored, known),
             }
@@ -88,7 +94,10 @@ def summary(path: Path) -> dict[str, Any]:
         "ir_version": model.ir_version,
         "producer": f"{model.producer_name} {model.producer_version}".strip(),
         "inputs": [value(info) for info in inputs],
-        "outputs": [value(info) for info in model.graph.output],
+        "outputs": [
+            value(info) | ({"shape": known[info.name]} if shapes and info.name in known else {})
+            for info in model.graph.output
+        ],
         "nodes": nodes,
         "parameters": parameters,
         "parameter_bytes": 4 * parameters,
@@ -99,6 +108,42 @@ def summary(path: Path) -> dict[str, Any]:
         ),
         "metadata": metadata,
     }
+
+
+def fix(model: onnx.ModelProto, shapes: Mapping[str, Shape], path: Path) -> None:
+    """Write numbers where a model's inputs are open, wherever they have the same symbol."""
+    stored = {tensor.name for tensor in model.graph.initializer}
+    inputs = {i.name: i.type.tensor_type.shape.dim for i in model.graph.input}
+    inputs = {name: dims for name, dims in inputs.items() if name not in stored}
+    fixed: dict[str, int] = {}
+    for name, shape in shapes.items():
+        asked = Argument("shapes", {name: tuple(shape)})
+        if name not in inputs:
+            listed = ", ".join(inputs)
+            raise ZooError(
+                Sentence("has no input for ", asked), subject=path, remedy=f"its inputs: {listed}"
+            )
+        dims = inputs[name]
+        if len(shape) != len(dims):
+            raise ZooError(
+                Sentence(asked, f" is of {len(shape)} dimensions, the input of {len(dims)}"),
+                subject=path,
+            )
+        for dim, size in zip(dims, shape, strict=True):
+            if not isinstance(size, int):
+                continue  # left open
+            there = dim.dim_value if dim.HasField("dim_value") else fixed.get(dim.dim_param, size)
+            if there != size:
+                symbol = f" ({dim.dim_param})" if dim.dim_param else ""
+                message = f" has {size} where the model takes {there}{symbol}"
+                raise ZooError(Sentence(asked, message), subject=path)
+            if dim.dim_param:
+                fixed[dim.dim_param] = size
+            else:
+                dim.dim_value = size
+    for dim in (dim for dims in inputs.values() for dim in dims):
+        if dim.dim_param in fixed:
+            dim.dim_value = fixed[dim.dim_param]
 
 
 def _sizes(metadata: dict[str, str]) -> dict[str, int]:
@@ -134,12 +179,16 @@ def _fixed(model: onnx.ModelProto, sizes: dict[str, int], path: Path) -> onnx.Mo
 
 
 def _measured(
-    model: onnx.ModelProto, known: dict[str, list[int | str]], path: Path
+    model: onnx.ModelProto,
+    known: dict[str, list[int | str]],
+    path: Path,
+    shapes: Mapping[str, Shape] | None = None,
 ) -> dict[str, list[int | str]]:
     """The shapes that inference does not find, taken from one run on zeros.
 
-    It knows no MaxUnpool with a computed shape. Nothing where the model does not run here, nor of
-    one with loops, branches or functions, which may run for ever.
+    It knows no MaxUnpool with a computed shape. Nothing where the model does not run here (or, of
+    `shapes` that were asked for, a ZooError that says why), nor of one with loops, branches or
+    functions, which may run for ever.
     """
     import numpy as np
     import onnx
@@ -165,7 +214,10 @@ def _measured(
             for spec in opened.inputs
         }
         return {name: list(array.shape) for name, array in opened.run(feeds).items()}
-    except (ZooError, MemoryError):
+    except (ZooError, MemoryError) as error:
+        if shapes and isinstance(error, ZooError):
+            asked = Argument("shapes", {name: tuple(shape) for name, shape in shapes.items()})
+            raise ZooError(Sentence(error.message, ", with ", asked), subject=path) from None
         return {}
 
 

@@ -67,6 +67,12 @@ def arch_of(name: str) -> str:
     return arch
 
 
+def layout(arch: str) -> str:
+    """``equal`` where all levels have as many channels, else ``doubling``."""
+    n1, _, n3 = channels(arch)
+    return "equal" if n1 == n3 else "doubling"
+
+
 def bits_per_pixel(arch: str) -> float:
     """Bits of the code for each pixel and colour channel."""
     import runtime

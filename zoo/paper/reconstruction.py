@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zoo.progress import OnProgress, counted, unheard
+from zoo.progress import OnProgress, unheard
 
 if TYPE_CHECKING:
     from prototxt.preprocessing import Size
@@ -75,6 +75,8 @@ class Pictures:
     plane: Size
     """Height and width at which the network saw the images."""
     notes: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...] = ()
+    """Name and reason of each image that could not be read."""
 
     def as_dict(self) -> dict[str, Any]:
         """As `zoo reconstruct --json` prints it."""
@@ -82,7 +84,12 @@ class Pictures:
             {"image": str(image), "picture": str(picture), "rmse": rmse}
             for image, picture, rmse in self.drawn
         ]
-        return {"pictures": rows, "size": list(self.plane), "notes": list(self.notes)}
+        return {
+            "pictures": rows,
+            "skipped": len(self.skipped),
+            "size": list(self.plane),
+            "notes": list(self.notes),
+        }
 
 
 def draw(
@@ -97,28 +104,28 @@ def draw(
 ) -> Pictures:
     """Write a picture (PNG) of each image, or of each in a folder of them.
 
-    It shows what the network saw beside what came back. `folder` is made if need be, and only where
-    every image could be read.
+    It shows what the network saw beside what came back. `folder` is made if need be; images that
+    cannot be read are skipped.
 
     `mean` and `size` (height, width) go before what the model states. Raises ZooError.
     """
     import runtime
     from prototxt.files import write_folder
     from runtime.pictures import png
+    from zoo.data.sources import readable_images, refuse_overwriting
     from zoo.paper.models import open_model
 
     opened = open_model(model, provider, mean, size)
     average = opened.mean
     paths = [path for item in images for path in runtime.list_images(item)]
-    step = counted(on_progress, len(paths))
     taken: set[str] = set()
+    skipped: list[tuple[str, str]] = []
     drawn, contents = [], []
-    for path in paths:
-        found = reconstruct(opened.model, runtime.read_image(path), average, opened.plane)
+    for path, image in readable_images(paths, skipped, on_progress):
+        found = reconstruct(opened.model, image, average, opened.plane)
         target = folder / f"{free_name(path.stem, taken)}.png"
         contents.append((target, png(picture(found, opened.arch))))
         drawn.append((path, target, found.rmse))
-        step()
-    # Only now, so that one bad image leaves no folder half full.
+    refuse_overwriting((target for target, _ in contents), paths)
     write_folder(folder, contents)
-    return Pictures(tuple(drawn), opened.plane, opened.notes)
+    return Pictures(tuple(drawn), opened.plane, opened.notes, tuple(skipped))

@@ -2,63 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prototxt.errors import Argument, Sentence, ZooError
-from zoo.figures import new_figure, write_figure
 from zoo.paper import architectures
+from zoo.paper.table2_rows import Row, rows
 
 if TYPE_CHECKING:
     import numpy as np
 
     from runtime import Model
     from zoo.hub.places import HubAddress
-
-ENCODERS = ("random", "pretrained")
+    from zoo.paper.reconstruction import Reconstruction
 
 DRAWN = 4
-"""How many images the picture of reconstructions shows."""
-
-
-@dataclass
-class Row:
-    """One network. RMSE with pixels in [0,1]; None where there is nothing to measure."""
-
-    arch: str
-    encoder: str
-    bits_per_pixel: float
-    published: float | None
-    converted: float | None = None
-    ours: float | None = None
-    learned: float | None = None
-    """Ours with an encoder that learned its switches; of the same arch and code."""
-    images: int = 0
-    weights: str | None = None
-    model: str | None = None
-    learned_model: str | None = None
-
-    @property
-    def ratio(self) -> float | None:
-        """Ours to the authors', on the same images."""
-        return self.ours / self.converted if self.ours and self.converted else None
-
-    @property
-    def learned_ratio(self) -> float | None:
-        """Ours with learned switches to the authors', on the same images."""
-        return self.learned / self.converted if self.learned and self.converted else None
-
-
-def rows() -> list[Row]:
-    """Every row of the table, in its order, with what the paper says."""
-    return [
-        Row(arch, encoder, architectures.bits_per_pixel(arch), figure)
-        for encoder in ENCODERS
-        for arch, figure in architectures.PUBLISHED[encoder].items()
-    ]
+"""How many images there are sheets of reconstructions of."""
 
 
 def caffemodel(folder: Path, row: Row) -> Path | None:
@@ -91,22 +54,25 @@ def fill(
     provider: str = "auto",
     draw: int = 0,
     on_progress: Callable[..., object] = lambda *_: None,
-) -> list[tuple[str, list[np.ndarray]]]:
+) -> tuple[dict[str, list[Reconstruction]], list[tuple[str, str]]]:
     """Measure every row over `images` (as `runtime.evaluate` takes them).
 
     `mean` is what the authors' networks subtract; ours state theirs. Returns the reconstructions of
-    the first `draw` images by each of our networks: (arch, H×W×3 uint8 BGR each).
+    the first `draw` images that can be read, by the name of each of our networks; and (name,
+    reason) of the images that cannot.
     """
     import runtime
     from zoo.errors import HubError
     from zoo.hub import locate
     from zoo.paper.reconstruction import reconstruct
 
-    drawn = []
+    drawn = {}
+    skipped: list[tuple[str, str]] = []
+    shown = readable(images, draw)
 
     def measured(model: Model, average: np.ndarray, row: Row) -> float:
         found = runtime.evaluate(model, images, average, size=(128, 128), on_progress=on_progress)
-        row.images = found.images
+        row.images, skipped[:] = found.images, found.skipped
         return found.rmse
 
     for row in table:
@@ -131,18 +97,27 @@ def fill(
                 row.learned_model, row.learned = path.name, rmse
             else:
                 row.model, row.ours = path.name, rmse
-            if draw:
-                pictures = [
-                    reconstruct(model, runtime.pixels(item), average, (128, 128)).image
-                    for item in images[:draw]
-                ]
-                drawn.append((name, pictures))
+            if shown:
+                drawn[name] = [reconstruct(model, image, average, (128, 128)) for image in shown]
     if not any(row.converted or row.ours or row.learned for row in table):
         raise ZooError(
             "no network to measure",
             remedy=Sentence("give ", Argument("caffemodels", "DIR"), " or ", Argument("hub")),
         )
-    return drawn
+    return drawn, skipped
+
+
+def readable(images: Sequence[Any], most: int) -> list[np.ndarray]:
+    """The first images that can be read, at most so many: H×W×3 uint8 BGR."""
+    import runtime
+
+    found: list[np.ndarray] = []
+    for item in images:
+        if len(found) == most:
+            break
+        with contextlib.suppress(ZooError):  # the evaluation tells
+            found.append(runtime.pixels(item))
+    return found
 
 
 def as_json(table: Sequence[Row], about: dict[str, Any]) -> str:
@@ -200,51 +175,6 @@ def as_markdown(table: Sequence[Row], about: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def plot(table: Sequence[Row], path: Path) -> None:
-    """RMSE against bits per pixel, as a PNG: published, converted, ours."""
-    figure = new_figure(6.8, 4.4)
-    axes = figure.add_subplot()
-    random = [row for row in table if row.encoder == "random"]
-    pretrained = [row for row in table if row.encoder == "pretrained"]
-    series = (
-        ("published, random encoder", random, "published", "o", "#4c72b0"),
-        ("published, pretrained", pretrained, "published", "^", "#8c8c8c"),
-        ("authors' weights, here", random, "converted", "s", "#dd8452"),
-        ("ours", random, "ours", "D", "#55a868"),
-        ("ours, learned switches", random, "learned", "*", "#8172b3"),
-    )
-    for label, chosen, name, marker, colour in series:
-        points = [(r.bits_per_pixel, getattr(r, name), r.arch) for r in chosen if getattr(r, name)]
-        if not points:
-            continue
-        axes.plot(
-            [bits for bits, _, _ in points],
-            [value for _, value, _ in points],
-            marker,
-            label=label,
-            color=colour,
-            markersize=6,
-        )
-        if name == "published" and chosen is random:
-            for place, (bits, value, arch) in enumerate(points):
-                axes.annotate(
-                    arch.replace("_", ","),
-                    (bits, value),
-                    xytext=(8, -7 if place % 2 else 3),
-                    textcoords="offset points",
-                    fontsize=7,
-                )
-    axes.set(xscale="log", xlabel="bits per pixel and colour channel", ylabel="RMSE")
-    ticks = sorted({row.bits_per_pixel for row in table})
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.minorticks_off()
-    axes.set_xlim(ticks[0] / 1.25, ticks[-1] * 1.6)
-    axes.set_ylim(bottom=0)
-    axes.grid(linewidth=0.3)
-    axes.legend(fontsize=8)
-    write_figure(figure, path)
-
-
 @dataclass(frozen=True)
 class Measured:
     """The table, filled, and on which images."""
@@ -255,12 +185,15 @@ class Measured:
     """Where the images were, in full."""
     files: tuple[Path, ...]
     notes: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...] = ()
+    """Name and reason of each image that could not be read."""
 
     def as_dict(self) -> dict[str, Any]:
         """As `zoo table2 --json` prints it."""
         return {
             **self.about,
             "rows": listed(self.rows),
+            "skipped": len(self.skipped),
             "files": [str(path) for path in self.files],
             "notes": list(self.notes),
         }
@@ -280,8 +213,8 @@ def measure(
     """Measure the whole table over the images of `data`, as `evaluated_images` takes them.
 
     `caffemodels` is a folder of the authors' weights, `mean` what those networks subtract. `folder`
-    gets table2.md, .json and .png, and a picture of reconstructions. `on_progress` is called after
-    each image of each network. Raises ZooError where there is no network to measure.
+    gets table2.md, .json and .png, and reconstructions-N.png of a few images. `on_progress` is
+    called after each image of each network. Raises ZooError where there is no network to measure.
     """
     import runtime
     from zoo import extras
@@ -291,7 +224,7 @@ def measure(
         extras.require("matplotlib")
     images, notes, name = evaluated_images(data, held_out)
     table = rows()
-    drawn = fill(
+    drawn, skipped = fill(
         table,
         images,
         caffemodels=caffemodels,
@@ -306,29 +239,27 @@ def measure(
         "images": max(row.images for row in table),
         "held_out": held_out or None,
     }
-    files = write(table, about, folder, images, drawn) if folder is not None else ()
-    return Measured(table, about, name, files, tuple(notes))
+    files = write(table, about, folder, drawn) if folder is not None else ()
+    return Measured(table, about, name, files, tuple(notes), tuple(skipped))
 
 
 def write(
     table: Sequence[Row],
     about: dict[str, Any],
     folder: Path,
-    images: Sequence[Any],
-    drawn: Sequence[tuple[str, list[np.ndarray]]],
+    drawn: Mapping[str, Sequence[Reconstruction]],
 ) -> tuple[Path, ...]:
     """Write the table into a folder, made if need be, and what `fill` drew; returns the files."""
-    import runtime
     from prototxt.files import atomic_write, make_folder
+    from runtime.pictures import png
+    from zoo.paper import table2_pictures as pictures
 
     make_folder(folder)
     written = [folder / f"table2.{kind}" for kind in ("md", "json", "png")]
     atomic_write(written[0], as_markdown(table, about))
     atomic_write(written[1], as_json(table, about))
-    plot(table, written[2])
-    if drawn:
-        originals = [runtime.resize(runtime.pixels(item), 128, 128) for item in images[:DRAWN]]
-        columns = [("original", originals), *drawn]
-        written.append(folder / "reconstructions.png")
-        runtime.write_png(written[-1], runtime.contact_sheet(columns))
+    pictures.plot(table, written[2])
+    for number, sheet in enumerate(pictures.sheets(drawn), 1):
+        written.append(folder / f"reconstructions-{number}.png")
+        atomic_write(written[-1], png(sheet))
     return tuple(written)

@@ -7,8 +7,10 @@ it multiplies; where they overlap they are summed; a pooling in between is upsam
 
 from __future__ import annotations
 
+import dataclasses
 import io
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prototxt.errors import Argument, Sentence, ZooError
+from zoo.reversed.receptive import Step, step_of
 
 if TYPE_CHECKING:
-    from converters import Graph, Node
+    from converters import Graph, Node, Value
     from converters.graph import Shape
     from zoo.reversed.networks import Network
 
@@ -30,14 +33,16 @@ CHUNK = 16
 def filters(graph: Graph, layer: str, unpool: str = "bicubic") -> np.ndarray:
     """Every filter of a layer in the input's space: filters × channels × height × width, float32.
 
-    Biases, padding and rectifiers play no part; BatchNorm and Scale multiply. ZooError for a layer
+    Biases, padding and rectifiers play no part; BatchNorm and Scale multiply. Where layers join
+    blobs (Concat, sums), a filter is the sum of what each of them decodes to. ZooError for a layer
     that is none or has no weights, and for a layer below that cannot be decoded.
     """
     node = find_layer(graph, layer)
-    below = chain(node)
+    below = between(graph, node)
     own = kernels(node)
     parts = [
-        decode(own[start : start + CHUNK], below, unpool) for start in range(0, len(own), CHUNK)
+        decode(node, own[start : start + CHUNK], below, unpool).values
+        for start in range(0, len(own), CHUNK)
     ]
     return np.concatenate(parts)
 
@@ -59,14 +64,14 @@ def find_layer(graph: Graph, layer: str) -> Node[Any]:
     )
 
 
-def chain(node: Node[Any]) -> list[Node[Any]]:
-    """What lies between a layer and the image, from the layer down."""
+def between(graph: Graph, node: Node[Any]) -> list[Node[Any]]:
+    """What a layer's input is made of, from the layer down."""
+    needed = {id(node.inputs[0])}
     found = []
-    while (below := node.inputs[0].producer) is not None:
-        if len(below.inputs) != 1:
-            raise below.error("cannot be decoded: it joins several blobs")
-        found.append(below)
-        node = below
+    for below in reversed(graph.nodes):
+        if any(id(value) in needed for value in below.outputs):
+            found.append(below)
+            needed.update(id(value) for value in below.inputs)
     return found
 
 
@@ -99,15 +104,90 @@ def kernels(node: Node[Any]) -> np.ndarray:
     return dense
 
 
-def decode(own: np.ndarray, below: list[Node[Any]], unpool: str) -> np.ndarray:
-    """Filters over a layer's input, down through the layers below to the image."""
-    values = own.astype(np.float32)
-    for node in below:
-        values = step(node, values, unpool)
-    return values
+@dataclass(frozen=True)
+class Placed:
+    """Filters over some blob, and where they lie on it for each place of their layer."""
+
+    values: np.ndarray
+    """Filters × channels × height × width."""
+    stride: tuple[int, int] = (1, 1)
+    """By how much neighbouring places are apart, in rows and columns of the blob."""
+    start: tuple[int, int] = (0, 0)
+    """Where the filter of the first place begins; below 0 in the padding."""
+
+    def moved(self, values: np.ndarray, step: Step | None) -> Placed:
+        """Other values, on the grid of the input of the layer that this is the output of."""
+        if step is None:
+            return dataclasses.replace(self, values=values)
+        strides = [a * b for a, b in zip(self.stride, step.stride, strict=True)]
+        starts = [
+            start * stride - pad
+            for start, stride, pad in zip(self.start, step.stride, step.pad, strict=True)
+        ]
+        return Placed(values, (strides[0], strides[1]), (starts[0], starts[1]))
+
+    def plus(self, other: Placed) -> Placed:
+        """The sum over the same blob, where each lies; both of one stride."""
+        first = [min(pair) for pair in zip(self.start, other.start, strict=True)]
+        stops = [
+            [start + size for start, size in zip(one.start, one.values.shape[2:], strict=True)]
+            for one in (self, other)
+        ]
+        height, width = (max(pair) - f for *pair, f in zip(*stops, first, strict=True))
+        total = np.zeros((*self.values.shape[:2], height, width), np.float32)
+        for one in (self, other):
+            rows, columns = (s - f for s, f in zip(one.start, first, strict=True))
+            h, w = one.values.shape[2:]
+            total[:, :, rows : rows + h, columns : columns + w] += one.values
+        return Placed(total, self.stride, (first[0], first[1]))
 
 
-def step(node: Node[Any], values: np.ndarray, unpool: str) -> np.ndarray:
+def decode(node: Node[Any], own: np.ndarray, below: list[Node[Any]], unpool: str) -> Placed:
+    """Filters over a layer's input, down through the layers below to the image.
+
+    A blob that several layers read gets the sum of what comes down to it.
+    """
+    held = {id(node.inputs[0]): Placed(own.astype(np.float32)).moved(own, step_of(node))}
+    for layer in below:
+        for value in layer.outputs:
+            placed = held.pop(id(value), None)
+            for bottom, found in substituted(layer, value, placed, unpool) if placed else ():
+                there = held.get(id(bottom))
+                if there is not None and there.stride != found.stride:
+                    raise layer.error("cannot be decoded: its branches have different strides")
+                held[id(bottom)] = found if there is None else there.plus(found)
+    if len(held) != 1:
+        raise node.error("cannot be decoded: it is made of several inputs")
+    return next(iter(held.values()))
+
+
+def substituted(
+    node: Node[Any], top: Value, placed: Placed, unpool: str
+) -> Iterator[tuple[Value, Placed]]:
+    """Filters over one of a layer's outputs as filters over each of its inputs."""
+    from converters.layers.elementwise import Eltwise, Operation
+    from converters.layers.shaping import Concat
+    from converters.registry import find
+    from converters.shapes import known
+
+    kind, values = find(node.type), placed.values
+    if isinstance(kind, Concat) and kind.axis(node) == 1:
+        first = 0
+        for bottom in node.inputs:
+            count = known(bottom.shape[1])
+            yield bottom, placed.moved(values[:, first : first + count], None)
+            first += count
+    elif isinstance(kind, Eltwise) and node.params.operation is Operation.SUM:
+        coefficients = node.params.coeff or [1] * len(node.inputs)
+        for bottom, factor in zip(node.inputs, coefficients, strict=True):
+            yield bottom, placed.moved(values * np.float32(factor), None)
+    elif len(node.inputs) != 1:
+        raise node.error("cannot be decoded: it joins several blobs, not as a sum or a Concat")
+    elif top is node.outputs[0]:  # a mask has no values
+        yield node.inputs[0], placed.moved(lowered(node, values, unpool), step_of(node))
+
+
+def lowered(node: Node[Any], values: np.ndarray, unpool: str) -> np.ndarray:
     """Filters over a node's output as filters over its input.
 
     What is linear and the same for all of a channel multiplies; a rectifier, a bias or LRN passes
@@ -222,12 +302,14 @@ def agreement(
     response = network.run({v.name: feeds[v.name] for v in graph.inputs}, prune(graph))
     if response.ndim == 2:
         response = response[..., None, None]
-    strides, starts = placement([node, *chain(node)])
+    placed = decode(node, kernels(node)[:1], between(graph, node), UNPOOLS[0])
     image = next(iter(feeds.values()))
     windows = []
     for axis in (0, 1):
         size, kernel = image.shape[2 + axis], decoded.shape[2 + axis]
-        place = np.arange(response.shape[2 + axis])[:, None] * strides[axis] + starts[axis]
+        place = (
+            np.arange(response.shape[2 + axis])[:, None] * placed.stride[axis] + placed.start[axis]
+        )
         place = place + np.arange(kernel)
         # What lies outside is the padding's 0: the place behind the last one.
         windows.append(np.where((place < 0) | (place >= size), size, place))
@@ -238,27 +320,6 @@ def agreement(
         found = np.tensordot(decoded, rows, ([1, 2, 3], [0, 2, 4]))
         error += float(np.square(stretched(found) - stretched(wanted)).mean())
     return error / len(image)
-
-
-def placement(nodes: list[Node[Any]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """By how many pixels the windows of the first node are apart, and where the first begins."""
-    from converters.layers.convolution import Convolution
-    from converters.layers.pooling import Pooling
-    from converters.registry import find
-
-    strides, starts = [1, 1], [0, 0]
-    for node in nodes:
-        kind = find(node.type)
-        step, pad = (1, 1), (0, 0)
-        if isinstance(kind, Convolution):
-            g = Convolution().geometry(node)
-            step, pad = (g.stride[0], g.stride[1]), (g.pad[0], g.pad[1])
-        elif isinstance(kind, Pooling):
-            w = Pooling().windows(node)
-            step, pad = w.stride, w.pad
-        starts = [start * s - p for start, s, p in zip(starts, step, pad, strict=True)]
-        strides = [stride * s for stride, s in zip(strides, step, strict=True)]
-    return tuple(strides), tuple(starts)
 
 
 def stretched(values: np.ndarray) -> np.ndarray:
@@ -322,8 +383,8 @@ def decode_filters(
 ) -> DecodedFilters:
     """Decode a layer's filters, and write them into a folder, made if need be.
 
-    LAYER.png is a sheet of them, LAYER.npz has them as `filters` (filters, channels, height,
-    width).
+    LAYER.png is a sheet of them, numbered from 0, LAYER.npz has them as `filters` (filters,
+    channels, height, width).
 
     `unpool` is one of UNPOOLS. `check` is an image, or an .npz with the inputs, to which the
     layer's response is compared with that of the decoded filters. Raises ZooError.
@@ -338,7 +399,10 @@ def decode_filters(
     error = None
     if check is not None:
         error = agreement(network, layer, decoded, networks.feeds_of(network, check, mean))
-    sheet = runtime.mosaic(pictures(decoded), gap=2, least=64)
+    cells = [(one, str(number)) for number, one in enumerate(pictures(decoded))]
+    wide = math.ceil(math.sqrt(len(cells)))
+    rows = [cells[first : first + wide] for first in range(0, len(cells), wide)]
+    sheet = runtime.captioned_grid(rows, least=80)
     name = layer.replace("/", "_")
     stored = io.BytesIO()
     np.savez_compressed(stored, filters=decoded)

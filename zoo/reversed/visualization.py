@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,10 @@ import numpy as np
 from prototxt.errors import Argument, Sentence, ZooError
 from prototxt.shapes import shape_text
 from zoo.progress import OnProgress, counted, unheard
+from zoo.reversed.receptive import receptive_field
 
 if TYPE_CHECKING:
-    from converters import Rules
+    from converters import Graph, Rules
     from converters.graph import Shape
     from zoo.reversed.networks import Network
 
@@ -121,17 +123,19 @@ def models(
     }
 
 
-def display(values: np.ndarray) -> np.ndarray:
+def display(values: np.ndarray, field: Field | None = None) -> np.ndarray:
     """C×H×W as an H×W×3 uint8 BGR picture: the logistic function, 0 grey.
 
-    sigma(-log(99) x / a), with a the 0.5 % quantile: there the picture is 1 % of white. The paper
-    prints sigma(x / (-log(99) a)), which would leave everything between 45 and 55 % grey.
+    sigma(-log(99) x / a), with a the 0.5 % quantile (of the receptive field, where that is known):
+    there the picture is 1 % of white. The paper prints sigma(x / (-log(99) a)), which would leave
+    everything between 45 and 55 % grey.
     """
-    quantile = float(np.quantile(values, 0.005))
+    inside = values if field is None else values[:, field.rows, field.columns]
+    quantile = float(np.quantile(inside, 0.005))
     if quantile >= 0:  # nothing is negative: the other end takes its place
-        quantile = -float(np.quantile(values, 0.995))
+        quantile = -float(np.quantile(inside, 0.995))
     if quantile == 0:
-        quantile = -float(np.abs(values).max())
+        quantile = -float(np.abs(inside).max())
     scaled = values / -quantile if quantile else np.zeros_like(values)
     grey = 1 / (1 + np.exp(-np.clip(SATURATION * scaled, -50, 50)))
     return picture(grey * 255)
@@ -151,6 +155,88 @@ def as_seen(blob: np.ndarray) -> np.ndarray:
     return picture((blob - low) / (high - low or 1) * 255)
 
 
+@dataclass(frozen=True)
+class Field:
+    """The part of an image that a neuron sees."""
+
+    rows: slice
+    columns: slice
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
+
+    def outlined(self, image: np.ndarray) -> np.ndarray:
+        """An H×W×3 uint8 picture, enlarged where it is small, with a frame around the field."""
+        from prototxt.opencv import cv2
+        from runtime.pictures import enlarged
+
+        shown = np.ascontiguousarray(enlarged(image))
+        factor = len(shown) // len(image)
+        first = self.columns.start * factor - 2, self.rows.start * factor - 2
+        last = self.columns.stop * factor + 1, self.rows.stop * factor + 1
+        return np.asarray(cv2.rectangle(shown, first, last, FRAME, 2))
+
+    def stretched(self, image: np.ndarray) -> np.ndarray:
+        """The field alone, as large as the whole is shown, on white where it is less wide or high.
+
+        Pixel by pixel, so that nothing is smoothed.
+        """
+        from prototxt.opencv import cv2
+        from runtime.pictures import enlarged
+
+        part, sheet = image[self.rows, self.columns], np.full_like(enlarged(image), 252)
+        factor = min(a / b for a, b in zip(sheet.shape[:2], self.size, strict=True))
+        height, width = (max(1, int(size * factor)) for size in self.size)
+        top, left = (len(sheet) - height) // 2, (sheet.shape[1] - width) // 2
+        large = cv2.resize(part, (width, height), interpolation=cv2.INTER_NEAREST)
+        sheet[top : top + height, left : left + width] = large
+        return sheet
+
+
+FRAME = (40, 90, 255)
+"""The colour of the frame, BGR."""
+
+
+def field_of(graph: Graph, blob: str, p: np.ndarray, plane: tuple[int, ...]) -> Field | None:
+    """What of an image (height, width) the neuron sees that a projection (C×H×W, or C) takes.
+
+    None where it takes several neurons, or one that sees (more than half of) the whole.
+    """
+    places = np.argwhere(p)
+    if len(places) != 1:
+        return None
+    found = receptive_field(graph, blob, tuple(map(int, places[0])))
+    if found is None:
+        return None
+    rows, columns = (
+        slice(max(0, span.start), min(span.stop, size))
+        for span, size in zip(found, plane, strict=True)
+    )
+    field = Field(rows, columns)
+    return field if 0 < 2 * math.prod(field.size) < math.prod(plane) else None
+
+
+def beside(
+    image: np.ndarray, values: np.ndarray, field: Field | None, about: str, method: str
+) -> list[tuple[np.ndarray, str]]:
+    """The image (as it was fed) and what was found (C×H×W each), as pictures with captions.
+
+    Where the neuron sees a part only, that is framed, and stands behind them, stretched.
+    """
+    seen, shown = as_seen(image), display(values, field)
+    if field is None:
+        return [(seen, about), (shown, method)]
+    of = "x".join(map(str, field.size))
+    return [
+        (field.outlined(seen), about),
+        (field.outlined(shown), method),
+        (field.stretched(seen), f"its receptive field, {of}"),
+        (field.stretched(shown), f"{method}, the same"),
+    ]
+
+
 TITLES = {
     "identity": "ReLU: identity",
     "relu": "ReLU: ReLU (DeConvNet)",
@@ -159,7 +245,19 @@ TITLES = {
 }
 
 
-def sheet(found: Mapping[str, np.ndarray], image: np.ndarray) -> np.ndarray:
+def in_field(shown: np.ndarray, field: Field | None) -> np.ndarray:
+    """A picture, or where the neuron sees a part of it only, that part."""
+    return shown if field is None else field.stretched(shown)
+
+
+def framed(image: np.ndarray, field: Field | None) -> np.ndarray:
+    """The image as it was fed, C×H×W, as a picture with the part framed that the neuron sees."""
+    return as_seen(image) if field is None else field.outlined(as_seen(image))
+
+
+def sheet(
+    found: Mapping[str, np.ndarray], image: np.ndarray, field: Field | None = None
+) -> np.ndarray:
     """The eight combinations of one image: a column for each ReLU rule, switches above centre."""
     import runtime
 
@@ -167,7 +265,9 @@ def sheet(found: Mapping[str, np.ndarray], image: np.ndarray) -> np.ndarray:
     rows = []
     for switches, title in ((True, "pooling: switches"), (False, "pooling: centre")):
         names = [name for name, r in rules.items() if r.switches is switches]
-        rows.append((title, [as_seen(image), *(display(found[name]) for name in names)]))
+        first = framed(image, field) if switches else in_field(as_seen(image), field)
+        drawn = [in_field(display(found[name], field), field) for name in names]
+        rows.append((title, [first, *drawn]))
     columns = ["image", *(TITLES[r.relu.value] for r in rules.values() if r.switches)]
     return runtime.labelled_grid(rows, columns)
 
@@ -189,20 +289,27 @@ def selectivity(
     rng = np.random.default_rng(seed)
     places = [tuple(int(rng.integers(n)) for n in values.shape[1:]) for _ in range(2)]
     chosen = ["max", *(",".join(map(str, place)) for place in places), "random"]
-    image, rows = as_seen(first[network.graph.inputs[0].name][0]), []
+    image, rows = first[network.graph.inputs[0].name][0], []
     for neuron in chosen:
         p, (place,) = projection(values, neuron, seed)
+        field = field_of(network.graph, blob, p[0], image.shape[1:])
         title = f"most active: {place}" if neuron == "max" else place
-        rows.append((title, [image, *drawn_by_name(network, blob, first, p)]))
+        found = drawn_by_name(network, blob, first, p, field)
+        rows.append((title, [framed(image, field), *found]))
     return runtime.labelled_grid(rows, ["image", *NAMED])
 
 
 def drawn_by_name(
-    network: Network, blob: str, feeds: Mapping[str, np.ndarray], p: np.ndarray
+    network: Network,
+    blob: str,
+    feeds: Mapping[str, np.ndarray],
+    p: np.ndarray,
+    field: Field | None = None,
 ) -> list[np.ndarray]:
-    """The pictures of the named methods, for one image."""
+    """The pictures of the named methods, for one image, or for the part that a neuron sees."""
     rules = combinations()
-    return [display(visualise(network, blob, rules[n], feeds, p)[0]) for n in NAMED]
+    found = [visualise(network, blob, rules[n], feeds, p)[0] for n in NAMED]
+    return [in_field(display(values, field), field) for values in found]
 
 
 def fourier(network: Network, blob: str, feeds: Mapping[str, np.ndarray], seed: int) -> np.ndarray:
@@ -230,6 +337,18 @@ def random_magnitude(image: np.ndarray, seed: int) -> np.ndarray:
     phase = np.exp(1j * np.angle(spectrum))
     return np.fft.irfft2(phase * magnitude, s=image.shape[1:]).astype(np.float32)
 
+
+def in_rows(groups: Sequence[list[Any]]) -> list[list[Any]]:
+    """Groups of cells, one behind the other in rows of at most CELLS, none cut apart."""
+    count = max(1, CELLS // max(map(len, groups)))
+    return [
+        list(itertools.chain(*groups[first : first + count]))
+        for first in range(0, len(groups), count)
+    ]
+
+
+CELLS = 8
+"""Pictures in a row of a sheet."""
 
 SHEETS = {"selectivity": selectivity, "fourier": fourier}
 
@@ -284,7 +403,8 @@ def visualize(
 ) -> Visualized:
     """Draw what a neuron of `blob` responds to in an image, or in the inputs of an .npz.
 
-    Once all is computed, `folder`, made if need be, gets METHOD.png and METHOD.npy.
+    Once all is computed, `folder`, made if need be, gets METHOD.png (the image beside what
+    was found, and the part that the neuron sees, stretched) and METHOD.npy.
 
     `method` is a name of `combinations`, or ``all``, which adds a sheet of them; `neuron` as
     `projection` takes it; `sheets` are names of SHEETS. `onnx` writes the reversed network as well,
@@ -310,18 +430,23 @@ def visualize(
     for name, rules in chosen.items():
         found[name] = visualise(network, blob, rules, feeds, p)
         step()
+    seen = feeds[network.graph.inputs[0].name]
+    fields = [field_of(network.graph, blob, one, seen.shape[2:]) for one in p]
     drawn = {}
     if method == "all":
-        seen = feeds[network.graph.inputs[0].name][0]
-        drawn["all"] = sheet({name: array[0] for name, array in found.items()}, seen)
+        first = {name: array[0] for name, array in found.items()}
+        drawn["all"] = sheet(first, seen[0], fields[0])
     drawn |= {name: SHEETS[name](network, blob, feeds, seed) for name in sheets}
     suffix = "-random" if random_weights else ""
     contents: list[tuple[Path, Content]] = []
     written = []
     for name, array in found.items():
         path = folder / f"{name}{suffix}.png"
-        pictures = [display(one) for one in array]
-        contents.append((path, png(runtime.mosaic(pictures, gap=2, least=256))))
+        groups = [
+            beside(image, values, field, f"{blob} {place}", name)
+            for image, values, field, place in zip(seen, array, fields, places, strict=True)
+        ]
+        contents.append((path, png(runtime.captioned_grid(in_rows(groups)))))
         contents.append((path.with_suffix(".npy"), functools.partial(np.save, arr=array)))
         written.append((name, path, array.shape))
     pages = {folder / f"{name}{suffix}.png": page for name, page in drawn.items()}

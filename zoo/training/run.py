@@ -221,7 +221,8 @@ def train(solver: Solver, say: Callable[[Event], None]) -> Path | None:
                 last = event.path
             say(event)
     name = solver.network.graph.name or solver.prefix.name
-    draw_curve(log.path, log.path.with_name("loss.png"), name)
+    tests = [network.losses for network, _ in solver.tests]
+    draw_curve(log.path, log.path.with_name("loss.png"), name, tests)
     return last
 
 

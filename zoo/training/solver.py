@@ -21,7 +21,7 @@ from zoo.training.network import Network
 from zoo.training.optimizers import make_optimizer
 from zoo.training.policies import check_policy, current_step, learning_rate
 
-__all__ = ["Event", "Feed", "Solver"]
+__all__ = ["Event", "Feed", "Solver", "is_told", "spacing"]
 
 Feed = Callable[[int], Mapping[str, np.ndarray]]
 """The n-th batch (counted from 0 over the whole training), by input blob."""
@@ -31,14 +31,42 @@ Feed = Callable[[int], Mapping[str, np.ndarray]]
 class Event:
     """Something to show or log.
 
-    `kind` is ``begin`` (values: the `max_iter` to go to), ``step``, ``train``, ``test`` or
-    ``snapshot``; the recipes of the paper have a few more.
+    `kind` is ``begin`` (values: the `max_iter` to go to), ``step``, ``train``, ``testing`` (a test
+    begins), ``test`` or ``snapshot``; the recipes of the paper have a few more.
     """
 
     kind: str
     iteration: int
     values: dict[str, float] = field(default_factory=dict)
     path: Path | None = None
+    told: bool = True
+    """Whether a person is to read of it, too; logs have all."""
+
+
+MOST_LINES = 50
+"""About as many are told of a training, however long it is, unless its solver has a `display`."""
+
+MOST_ROWS = 500
+"""About as many of its iterations are in the log, likewise."""
+
+
+def spacing(count: int, most: int = MOST_LINES) -> int:
+    """The least of 1, 2, 5, 10, 20, 50 and so on of which at most `most` fit into `count`."""
+    step = 1
+    while step * most < count:
+        step = step * 5 // 2 if str(step).startswith("2") else step * 2
+    return step
+
+
+def is_told(iteration: int, max_iter: int, display: int) -> bool:
+    """Whether a person is to read of an iteration, counted from 0.
+
+    As `display` says, where it does; else at even steps, and at powers of ten before the first.
+    """
+    if display:
+        return iteration % display == 0
+    power_of_ten = iteration == 10 ** (len(str(iteration)) - 1)
+    return power_of_ten or iteration % spacing(max_iter) == 0
 
 
 MOST_NUMBERS = 1000
@@ -128,7 +156,7 @@ class Solver:
         """Train up to max_iter, saying what happens: tests, displayed steps, snapshots."""
         d = self.definition
         started, since = time.perf_counter(), self.iteration
-        every = d.display or max(1, d.max_iter // 100)
+        every = d.display or spacing(d.max_iter, MOST_ROWS)
         while self.iteration < d.max_iter and not self.stop:
             due = d.test_interval and self.iteration % d.test_interval == 0
             if self.tests and due and (self.iteration > 0 or d.test_initialization):
@@ -145,8 +173,9 @@ class Solver:
                 "iterations_per_second": (speed := (self.iteration - since) / (now - started)),
                 "images_per_second": speed * self.images,
             }
-            shown = (self.iteration - 1) % every == 0
-            yield Event("train" if shown else "step", self.iteration, values)
+            told = is_told(self.iteration - 1, d.max_iter, d.display)
+            logged = told or (self.iteration - 1) % every == 0
+            yield Event("train" if logged else "step", self.iteration, values, told=told)
             if d.snapshot and self.iteration % d.snapshot == 0:
                 yield Event("snapshot", self.iteration, path=self.snapshot())
         ended = d.snapshot_after_train or self.stop
@@ -169,6 +198,7 @@ class Solver:
         """
         for (network, feed), batches in zip(self.tests, self.definition.test_iter, strict=True):
             network.copy_from(self.network)
+            yield Event("testing", self.iteration, {"batches": batches})
             means = self.measure(network, feed, batches)
             if means is None:
                 return

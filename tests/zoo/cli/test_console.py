@@ -172,3 +172,17 @@ def test_any_locale_shows_any_name(tmp_path, locale):
     )
     assert b"Traceback" not in run.stderr and b"internal error" not in run.stderr
     assert ("网" if locale == "C.UTF-8" else "\\u7f51").encode() in run.stdout
+
+
+def test_a_bar_says_what_is_done_and_leaves_the_estimate_to_the_lines(monkeypatch):
+    """Of a training one estimate of the time left is enough: that of its lines."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    for estimate in (True, False):
+        with Printer().progress("training", 4, estimate=estimate) as bar:
+            bar.name("trying encoders")
+            bar.reach(2, 4)
+        said = terminal.getvalue()
+        assert "trying encoders" in said
+        assert ("elapsed" in said) == (not estimate)

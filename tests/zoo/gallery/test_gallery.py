@@ -389,6 +389,22 @@ def test_a_network_that_classifies_has_a_page(zoo, tmp_path, photographs):
     assert "What it makes of photographs" in text and "live.js" not in text
 
 
+def test_a_broken_photograph_does_not_stop_the_gallery(zoo, hub, photographs, no_runtime):
+    (photographs / "a.png").write_bytes(b"none")
+    run = zoo("publish", "--gallery", "--hub", hub, "--images", photographs, "--json")
+    assert run.json["skipped"] == 1
+    said = f"{photographs}/a.png: left out: not an image, or a broken one"
+    assert run.err == f"warning: {said}\n"
+    text = (hub / "gallery/2_3_4/1.0.html").read_text()
+    assert text.count("gallery/photographs/") >= 3 and "astronaut" in text
+    for path in photographs.iterdir():
+        path.write_bytes(b"none")
+    before = site(hub)
+    refusal = zoo("publish", "--gallery", "--hub", hub, "--images", photographs).refusal
+    assert refusal == "none of the 4 images can be read"
+    assert site(hub) == before
+
+
 def test_what_was_tampered_with_is_not_shown(zoo, hub, photographs):
     path = hub / "2_3_4/1.0/net.onnx"
     path.write_bytes(path.read_bytes()[:-1] + b"x")

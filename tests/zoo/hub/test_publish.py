@@ -352,3 +352,15 @@ def test_one_at_a_time_writes_to_a_hub(tmp_path, monkeypatch):
             assert list(tmp_path.iterdir()) == []
     with places.locked_folder(tmp_path):
         pass
+
+
+def test_measures_of_a_task_are_metrics(tmp_path):
+    from zoo.hub.publishing import read_metrics
+
+    path = tmp_path / "eval.json"
+    measured = {"top1": 0.654, "top5": 0.846}
+    path.write_text(json.dumps({"measures": measured, "data": "photos/val", "images": 500}))
+    assert read_metrics(path) == (
+        Metric("top1", 0.654, "val", 500),
+        Metric("top5", 0.846, "val", 500),
+    )

@@ -1,6 +1,7 @@
 """`zoo inspect`, for each kind of file that it knows."""
 
 import numpy as np
+import onnx
 import pytest
 
 import prototxt
@@ -52,12 +53,22 @@ def test_a_definition(zoo, small):
 
 
 def test_people_read_a_table(zoo, small):
+    """The summary; the layers only where they are asked for, and after it."""
     run = zoo("inspect", small)
     assert run.status == 0
-    heading = run.out.splitlines()[0].split()
-    assert heading == ["layer", "type", "bottoms", "tops", "parameters", "MACs"]
-    assert "1x2x16x16" in run.out
+    count = len(zoo("inspect", small, "--json").json["layers"])
+    assert f"layers      {count}; --layers lists them" in run.out
     assert "arch        2_3_4, of the paper" in run.out
+    assert "1x2x16x16" not in run.out and len(run.out.splitlines()) < 20
+    lines = zoo("inspect", small, "--layers").out.splitlines()
+    place = lines.index("")
+    assert lines[: place - 1] == run.out.splitlines()[: place - 1]
+    assert lines[place + 1].split() == ["layer", "type", "bottoms", "tops", "parameters", "MACs"]
+    rows = {line.split()[0]: line.split() for line in lines[place + 2 : place + 2 + count]}
+    # A top that is called as its layer is there once.
+    assert rows["conv1_2"][:4] == ["conv1_2", "Convolution", "conv1_1", "1x2x16x16"]
+    assert rows["pool2"][3:6] == ["1x3x4x4", "pool2_mask", "1x3x4x4"]
+    assert rows["relu1_1"][:5] == ["relu1_1", "ReLU", "conv1_1", "conv1_1", "1x2x16x16"]
 
 
 def test_the_onnx_model_of_the_same_network(zoo, small):
@@ -74,6 +85,69 @@ def test_the_onnx_model_of_the_same_network(zoo, small):
     ]
     assert {value["name"]: value["dtype"] for value in data["outputs"]}["pool1_mask"] == "int64"
     assert "caffe.prototxt" in zoo("inspect", "small.onnx").out
+
+
+def test_a_model_of_a_given_shape(zoo, small):
+    """MACs and shapes are those of the definition at that size."""
+    zoo("convert", small, "--no-fold")
+    given = ["--shape", "data=2x3x32x48", "--json"]
+    data, net = (zoo("inspect", file, *given).json for file in ("small.onnx", small))
+    assert data["measured_at"] == "data=2x3x32x48" and data["macs"] == net["macs"]
+    assert data["inputs"][0]["shape"] == [2, 3, 32, 48]
+    shapes = {value["name"]: value["shape"] for value in data["outputs"]}
+    assert shapes == net["outputs"]
+    assert data["macs"] == 12 * zoo("inspect", "small.onnx", "--json").json["macs"]
+    # What stays open counts as before.
+    part = zoo("inspect", "small.onnx", "--shape", "data=Nx3x32x48", "--json").json
+    assert part["measured_at"] == "data=1x3x32x48"
+    assert part["inputs"][0]["shape"] == ["batch", 3, 32, 48]
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ("image=1x3x16x16", "has no input for --shape image=1x3x16x16; its inputs: data"),
+        ("data=3x16x16", "--shape data=3x16x16 is of 3 dimensions, the input of 4"),
+        ("data=1x4x16x16", "--shape data=1x4x16x16 has 4 where the model takes 3"),
+    ],
+)
+def test_shapes_that_a_model_does_not_take(zoo, small, shape, said):
+    zoo("convert", small)
+    assert said in zoo("inspect", "small.onnx", "--shape", shape).refusal
+
+
+def test_a_shape_that_fails_further_on(zoo, tmp_path):
+    """The model leaves it open, and cannot compute with it."""
+    weight = onnx.numpy_helper.from_array(np.ones((5, 2), np.float32), "w")
+    ends = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", size])
+        for name, size in (("x", "m"), ("y", "k"))
+    ]
+    node = onnx.helper.make_node("MatMul", ["x", "w"], ["y"], "product")
+    graph = onnx.helper.make_graph([node], "g", ends[:1], ends[1:], [weight])
+    model = onnx.helper.make_model(graph, ir_version=8)
+    model.opset_import[0].version = 18
+    onnx.save(model, tmp_path / "m.onnx")
+    assert zoo("inspect", "m.onnx", "--shape", "x=7x5", "--json").json["macs"] == 70
+    refusal = zoo("inspect", "m.onnx", "--shape", "x=7x4").refusal
+    assert refusal.startswith("m.onnx: cannot be ") and refusal.endswith(", with --shape x=7x4")
+
+
+def test_options_of_definitions_are_refused_elsewhere(zoo, small, tmp_path):
+    zoo("convert", small)
+    (tmp_path / "solver.prototxt").write_text(architectures.solver("8_8_8"))
+    prototxt.write_binaryproto(tmp_path / "mean.binaryproto", np.zeros((3, 4, 5), np.float32))
+    shape = ["--shape", "data=1x3x16x16"]
+    for words, said in (
+        (["solver.prototxt", *shape], "solver.prototxt: is a solver, which takes no --shape"),
+        (["mean.binaryproto", *shape], "mean.binaryproto: is a .binaryproto, which takes no"),
+        (
+            ["small.onnx", "--phase", "train"],
+            "small.onnx: is an ONNX model, which takes no --phase",
+        ),
+    ):
+        run = zoo("inspect", *words)
+        assert run.status == 2 and said in run.err
 
 
 def test_a_solver(zoo, tmp_path):
@@ -100,7 +174,8 @@ def test_a_caffemodel(zoo, tmp_path):
             "max": 5.0,
         }
     ]
-    assert "1x2x1x3 1" in zoo("inspect", "w.caffemodel").out
+    assert "1x2x1x3 1" not in zoo("inspect", "w.caffemodel").out
+    assert "1x2x1x3 1" in zoo("inspect", "w.caffemodel", "--layers").out
 
 
 def test_a_binaryproto(zoo, tmp_path):

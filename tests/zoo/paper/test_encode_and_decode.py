@@ -42,6 +42,15 @@ def by_the_whole(model, image: np.ndarray, multiple: int = 8) -> np.ndarray:
     return runtime.deprocess(found, mean)[:height, :width]
 
 
+def test_files_without_a_name_lie_in_the_current_folder(zoo, photograph, ours, tmp_path):
+    """And a photograph of the same name is not overwritten."""
+    before = photograph.read_bytes()
+    assert "wrote    photo.switches" in zoo("encode", photograph, "--arch", "2_3_4").out
+    assert "wrote photo.decoded.png" in zoo("decode", "photo.switches").out
+    assert (tmp_path / "photo.switches").is_file() and photograph.read_bytes() == before
+    assert runtime.read_image(tmp_path / "photo.decoded.png").shape == (37, 50, 3)
+
+
 def test_an_image_there_and_back(zoo, photograph, tmp_path):
     """By a network that comes with the package; the picture is that of the network whole."""
     data = zoo("encode", photograph, "-o", "f.switches", "--arch", "8_8_8", "--json").json

@@ -203,11 +203,37 @@ def test_reconstruct_shows_original_and_result(zoo, tmp_path):
     assert left == right > 10_000
 
 
-def test_one_bad_image_leaves_no_picture_behind(zoo, offset, photographs, tmp_path):
+def test_a_broken_image_does_not_stop_the_others(zoo, offset, photographs, tmp_path):
+    (photographs / "bad.png").write_bytes(b"x")
+    run = zoo("reconstruct", photographs, "--model", offset, "-o", "d", "--json")
+    assert (len(run.json["pictures"]), run.json["skipped"]) == (3, 1)
+    said = f"{photographs}/bad.png: left out: not an image, or a broken one"
+    assert run.err == f"warning: {said}\n"
+    assert len(list((tmp_path / "d").iterdir())) == 3
+    # eval says the same
+    assert zoo("eval", "--data", photographs, "--model", offset).err == run.err
+
+
+def test_where_no_image_can_be_read_nothing_is_written(zoo, offset, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"x")
-    refusal = zoo("reconstruct", photographs, "bad.png", "--model", offset, "-o", "d").refusal
-    assert refusal.startswith("bad.png: not an image")
+    (tmp_path / "worse.png").write_bytes(b"y")
+    command = ["reconstruct", "--model", offset, "-o", "d", "bad.png"]
+    assert zoo(*command).refusal.startswith("bad.png: not an image")
+    assert zoo(*command, "worse.png").refusal == "none of the 2 images can be read"
     assert not (tmp_path / "d").exists()
+
+
+def test_pictures_go_into_a_folder_of_their_own(zoo, offset, photographs, tmp_path):
+    assert zoo("reconstruct", photographs, "--model", offset).status == 0
+    assert len(list((tmp_path / "reconstructions").iterdir())) == 3
+
+
+def test_photographs_are_not_overwritten(zoo, offset, photographs):
+    before = (photographs / "coffee.png").read_bytes()
+    run = zoo("reconstruct", photographs / "coffee.png", "--model", offset, "-o", photographs)
+    assert run.status == 2
+    assert "coffee.png: would overwrite its own input; give another -o" in run.err
+    assert (photographs / "coffee.png").read_bytes() == before
 
 
 @pytest.mark.parametrize("command", [["eval"], ["reconstruct", "x.png", "-o", "d"]])

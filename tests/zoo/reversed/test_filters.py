@@ -29,6 +29,11 @@ def pool(name: str, bottom: str, kind: str = "MAX", k: int = 2) -> str:
     )
 
 
+def joined(name: str, *bottoms: str) -> str:
+    listed = " ".join(f'bottom: "{bottom}"' for bottom in bottoms)
+    return f'layer {{ name: "{name}" type: "Concat" {listed} top: "{name}" }}\n'
+
+
 def relu(blob: str) -> str:
     return f'layer {{ name: "{blob}_relu" type: "ReLU" bottom: "{blob}" top: "{blob}" }}\n'
 
@@ -141,6 +146,65 @@ def test_scales_multiply_and_folding_changes_nothing() -> None:
     assert np.allclose(found, decoding.filters(folded, "c2"), atol=1e-6)
 
 
+FIRE = conv("s", "data", 3, 1) + relu("s") + conv("e1", "s", 4, 1) + conv("e3", "s", 5, 3, "pad: 1")
+"""As SqueezeNet's: two convolutions read one blob, and are joined."""
+
+
+def test_a_concat_is_one_convolution_of_both() -> None:
+    """The same network without it: the 1x1 filters in the middle of 3x3 ones."""
+    rest = pool("p", "cat") + conv("c", "p", 6, 3)
+    graph = built(FIRE + joined("cat", "e1", "e3") + rest)
+    single = built(conv("s", "data", 3, 1) + relu("s") + conv("cat", "s", 9, 3, "pad: 1") + rest)
+    blobs = {node.name: node.blobs for node in graph.nodes if node.blobs}
+    for node in single.nodes:
+        if node.name == "cat":
+            inner = np.pad(blobs["e1"][0], ((0, 0), (0, 0), (1, 1), (1, 1)))
+            node.blobs[0] = np.concatenate([inner, blobs["e3"][0]])
+        elif node.blobs:
+            node.blobs = blobs[node.name]
+    found, expected = (decoding.filters(g, "c", "bilinear") for g in (graph, single))
+    assert found.shape == expected.shape == (6, 3, 8, 8)
+    assert np.allclose(found, expected, atol=1e-6)
+    x = np.random.default_rng(0).normal(size=(2, 3, 24, 20)).astype(np.float32)
+    one, two = (
+        decoding.agreement(Network(g, {}, "cpu"), "c", expected, {"data": x})
+        for g in (graph, single)
+    )
+    assert one == pytest.approx(two, rel=1e-4)
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_linear_network_of_branches_is_its_decoded_filters(depth: int) -> None:
+    """Concats, one above the other, sums with coefficients; of each their response."""
+    text, below = "", "data"
+    for level in range(depth):
+        names = [f"{kind}{level}" for kind in ("s", "e", "f", "cat", "sum", "skip")]
+        s, e, f, cat, total, skip = names
+        text += conv(s, below, 3, 1) + conv(e, s, 4, 1) + conv(f, s, 5, 3, "pad: 1")
+        text += joined(cat, e, f, s) + conv(skip, below, 12, 5, "pad: 2")
+        text += (
+            f'layer {{ name: "{total}" type: "Eltwise" bottom: "{cat}" bottom: "{skip}" '
+            f'top: "{total}" eltwise_param {{ coeff: 1 coeff: -0.5 }} }}\n'
+        )
+        below = total
+    text += conv("c", below, 6, 3, "stride: 2")
+    network = Network(built(text), {}, "cpu")
+    x = np.random.default_rng(0).normal(size=(2, 3, 24, 20)).astype(np.float32)
+    node = network.graph.nodes[-1]
+    below = decoding.between(network.graph, node)
+    placed = decoding.decode(node, decoding.kernels(node), below, "nearest")
+    size = 3 + 4 * depth
+    assert placed.values.shape == (6, 3, size, size)
+    assert (placed.stride, placed.start) == ((2, 2), (-2 * depth, -2 * depth))
+    assert np.array_equal(decoding.filters(network.graph, "c", "nearest"), placed.values)
+    # Far from the borders, where zeros of the padding come in.
+    top, left = 4 * 2 - 2 * depth, 3 * 2 - 2 * depth
+    seen = x[:, :, top : top + size, left : left + size]
+    expected = np.tensordot(seen, placed.values, ([1, 2, 3], [1, 2, 3]))
+    found = network.run({"data": x})[:, :, 4, 3]
+    assert np.allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+
+
 @pytest.fixture
 def net(tmp_path: Path) -> Path:
     path = tmp_path / "f.prototxt"
@@ -156,9 +220,14 @@ def test_the_command_writes_a_sheet_and_the_numbers(zoo, net, tmp_path) -> None:
     graph = converters.load_graph(net, seed=2)
     with np.load(tmp_path / "out" / "c2.npz") as file:
         assert np.array_equal(file["filters"], decoding.filters(graph, "c2", "bilinear"))
-    assert cv2.imread(str(tmp_path / "out" / "c2.png")).shape == (2 * 66 - 2, 3 * 66 - 2, 3)
-    assert zoo("filters", net, "--layer", "a/1", "-o", "out").status == 0
-    assert (tmp_path / "out" / "a_1.png").is_file()
+    sheet = cv2.imread(str(tmp_path / "out" / "c2.png"))
+    assert sheet.shape == (12 + 2 * (80 + 30), 2 * 12 - 12 + 3 * (80 + 12), 3)
+    beneath = sheet[12 + 80 + 6 : 12 + 80 + 24]  # the numbers of the first row, each another
+    numbers = [beneath[:, left : left + 30] for left in (12, 104, 196)]
+    assert all((number < 200).any() for number in numbers)
+    assert len({number.tobytes() for number in numbers}) == 3
+    assert zoo("filters", net, "--layer", "a/1").status == 0
+    assert (tmp_path / "filters" / "a_1.png").is_file()
 
 
 def test_a_layer_without_filters(zoo, net, tmp_path) -> None:
@@ -170,11 +239,21 @@ def test_a_layer_without_filters(zoo, net, tmp_path) -> None:
 def test_what_cannot_be_decoded_is_named() -> None:
     graph = built(
         conv("c1", "data", 4, 3)
-        + 'layer { name: "odd" type: "Eltwise" bottom: "c1" bottom: "c1" top: "odd" }\n'
-        + conv("c2", "odd", 2, 3)
+        + 'layer { name: "odd" type: "Eltwise" bottom: "c1" bottom: "c1" top: "odd" '
+        "eltwise_param { operation: PROD } }\n" + conv("c2", "odd", 2, 3)
     )
     with pytest.raises(converters.ConversionError, match=r"'odd' \(Eltwise\): cannot be decoded"):
         decoding.filters(graph, "c2")
+    strided = conv("a", "data", 4, 3, "stride: 2") + conv("b", "data", 4, 3) + pool("p", "b")
+    graph = built(
+        strided + conv("b2", "p", 2, 1) + joined("cat", "a", "b2") + conv("c", "cat", 2, 1)
+    )
+    assert decoding.filters(graph, "c").shape == (2, 3, 4, 4)  # of one stride after all
+    wide = conv("b", "data", 4, 0).replace("kernel_size: 0", "kernel_h: 14 kernel_w: 12")
+    both = conv("a", "data", 4, 4, "stride: 2") + wide + joined("cat", "a", "b")
+    graph = built(both + conv("c", "cat", 2, 1))
+    with pytest.raises(converters.ConversionError, match="its branches have different strides"):
+        decoding.filters(graph, "c")
 
 
 def test_the_papers_check_on_lenet(shared: Path) -> None:

@@ -115,6 +115,31 @@ def test_grabcut_wins_the_ball_from_a_few_seeds(scene) -> None:
     assert not seg.foreground(image, np.zeros((48, 56), np.float32)).any()
 
 
+def test_islands_are_dropped_and_gaps_closed() -> None:
+    mask = np.zeros((100, 120), bool)
+    mask[10:40, 10:40] = mask[60:80, 60:80] = True  # 900 pixels, and 400: more than a fifth
+    whole = mask.copy()
+    mask[20, 12:38] = False  # a scratch
+    mask[90:100, 100:110] = mask[5, 100] = True  # 100 pixels, and one
+    assert np.array_equal(seg.without_islands(mask), whole)
+    assert not seg.without_islands(np.zeros((9, 9), bool)).any()
+
+
+def test_broken_images_are_left_out(zoo, judge, scene, tmp_path) -> None:
+    """Of a folder the others are segmented, and scored, into a folder of their own."""
+    (scene / "broken.png").write_bytes(b"none")
+    (tmp_path / "masks" / "broken.png").write_bytes((tmp_path / "masks" / "a.png").read_bytes())
+    command = ["segment", judge, "photos", "--masks", tmp_path / "masks", "--mean", "0", "--json"]
+    run = zoo(*command)
+    assert (len(run.json["images"]), run.json["skipped"], len(run.json["scores"])) == (2, 1, 2)
+    assert run.err == "warning: photos/broken.png: left out: not an image, or a broken one\n"
+    names = {f"{stem}{end}" for stem in "ab" for end in (".png", ".seen.png")}
+    assert {path.name for path in (tmp_path / "segmentations").iterdir()} == names
+    # The right answers are not overwritten.
+    refused = zoo(*command, "-o", tmp_path / "masks")
+    assert refused.status == 2 and "would overwrite its own input" in refused.err
+
+
 def test_scores_beside_the_baseline(zoo, judge, scene, tmp_path) -> None:
     command = ["segment", judge, scene, "--masks", tmp_path / "masks", "--mean", "104,117,123"]
     result = zoo(*command, "-o", "out", "--json").json

@@ -53,9 +53,55 @@ def test_the_raw_values_are_the_gradient_of_the_neuron(zoo, net, tmp_path) -> No
     expected = gradient(net, x, (0, 2, 1, 3))
     assert values.shape == (1, 3, 16, 12) and expected.any()
     assert np.abs(values - expected).max() <= 1e-5 * np.abs(expected).max()
-    picture = cv2.imread(str(tmp_path / "out" / "salinet.png"))
-    shown = vis.display(values[0]).repeat(16, 0).repeat(16, 1)
-    assert np.array_equal(picture, shown)
+
+
+def cells(path: Path, height: int, width: int) -> list[np.ndarray]:
+    """The pictures of the first row of a sheet, each of that size."""
+    from runtime.pictures import GAP, MARGIN
+
+    sheet = cv2.imread(str(path))
+    count = (sheet.shape[1] - 2 * MARGIN + GAP) // (width + GAP)
+    lefts = [MARGIN + i * (width + GAP) for i in range(count)]
+    return [sheet[MARGIN : MARGIN + height, left : left + width] for left in lefts]
+
+
+def large(picture: np.ndarray, factor: int) -> np.ndarray:
+    return picture.repeat(factor, 0).repeat(factor, 1)
+
+
+def test_the_picture_stands_beside_the_image(zoo, net, tmp_path) -> None:
+    """The neuron sees 8x8 pixels of 16x12: framed in both, and stretched beside."""
+    x = np.random.default_rng(1).normal(size=(1, 3, 16, 12)).astype(np.float32)
+    np.savez(tmp_path / "io.npz", **{"in.data": x})
+    command = ["visualize", net, "io.npz", "--blob", "c2", "--neuron", "2,2,1"]
+    assert zoo(*command).status == 0
+    values = np.load(tmp_path / "visualizations" / "desalinet.npy")[0]
+    # c2 at 2,1: p1 rows 2 to 4, columns 1 to 3; c1 rows 4 to 9; pixels 3 to 10, 1 to 8.
+    field = vis.Field(slice(3, 11), slice(1, 9))
+    found = cells(tmp_path / "visualizations" / "desalinet.png", 256, 192)
+    assert len(found) == 4
+    seen, shown = vis.as_seen(x[0]), vis.display(values, field)
+    for cell, whole in zip(found[:2], (seen, shown), strict=True):
+        frame = (cell != large(whole, 16)).any(axis=2)
+        assert (cell[frame] == vis.FRAME).all()
+        rows, columns = np.nonzero(frame)
+        assert (rows.min(), rows.max()) == (3 * 16 - 3, 11 * 16 + 2)
+        assert (columns.min(), columns.max()) == (1 * 16 - 3, 9 * 16 + 2)
+    for cell, whole in zip(found[2:], (seen, shown), strict=True):
+        assert np.array_equal(cell[32:-32], large(whole[3:11, 1:9], 24))
+    # Contrast is that of what the neuron sees; elsewhere nothing is.
+    assert shown.min() < 10 and shown.max() > 245
+    outside = values.copy()
+    outside[:, 3:11, 1:9] = 0
+    assert not outside.any()
+
+
+def test_what_sees_most_of_the_image_is_not_framed(zoo, net, tmp_path) -> None:
+    command = ["visualize", net, "image.png", "--blob", "c2", "--mean", "0", "-o", "out"]
+    assert zoo(*command, "--neuron", "random").status == 0
+    found = cells(tmp_path / "out" / "desalinet.png", 256, 192)
+    values = np.load(tmp_path / "out" / "desalinet.npy")[0]
+    assert len(found) == 2 and np.array_equal(found[1], large(vis.display(values), 16))
 
 
 def test_all_gives_eight_and_a_sheet(zoo, net, tmp_path) -> None:
@@ -79,6 +125,7 @@ def test_the_most_active_neuron_of_each_image(zoo, net, tmp_path) -> None:
     for values, place in zip(blob, found["neurons"], strict=True):
         assert values[tuple(map(int, place.split(",")))] == values.max()
     assert np.load(tmp_path / "out" / "desalinet.npy").shape == x.shape
+    assert len(cells(tmp_path / "out" / "desalinet.png", 256, 192)) == 8  # two images in a row
 
 
 def test_a_mixture_is_drawn_by_the_seed(zoo, net, tmp_path) -> None:

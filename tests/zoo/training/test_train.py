@@ -149,9 +149,8 @@ def test_ctrl_c_takes_a_snapshot_and_says_how_to_go_on(tmp_path):
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     state = newest(tmp_path / "out")
-    assert (
-        said.splitlines()[-1] == f"note: stopped; go on with: zoo train {solver} --resume {state}"
-    )
+    given = f"--data {GOLDENS}/sgd_momentum/io.npz --resume {state} -o {tmp_path}/out --device cpu"
+    assert said.splitlines()[-1] == f"note: stopped; go on with: zoo train {solver} {given}"
     assert prototxt.read_solverstate(state).history
 
 

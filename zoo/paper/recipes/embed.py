@@ -74,11 +74,11 @@ def embed(
     import prototxt
     import runtime
     from zoo.hub.publishing import publish
-    from zoo.paper import architectures, table2
+    from zoo.paper import architectures, table2, table2_rows
     from zoo.paper.recipes.tunnel import Files, export
 
     lines = []
-    rows = [row for row in table2.rows() if row.encoder == "random"]
+    rows = [row for row in table2_rows.rows() if row.encoder == "random"]
     for encoder, row in itertools.product(ORIGIN, rows):
         name = architectures.model_name(row.arch, encoder)
         trained = runs / name / f"{name}.caffemodel"

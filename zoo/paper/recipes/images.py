@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 from prototxt.errors import Argument, Sentence, ZooError
 from zoo.data.sources import Source, held_out_places
 from zoo.paper.recipes.crops import make_pool
+from zoo.progress import OnProgress, counted, unheard
 
 __all__ = ["VARIANTS", "Images", "load_images"]
 
@@ -45,7 +46,7 @@ def load_images(
     variants: int = VARIANTS,
     size: int = 128,
     seed: int = 0,
-    on_progress: Callable[[], object] = lambda: None,
+    on_progress: OnProgress = unheard,
 ) -> Images:
     """Read a folder of images or an LMDB (None: sample photographs) into a pool.
 
@@ -63,6 +64,7 @@ def load_images(
         training = [training[i * len(training) // MOST] for i in range(MOST)]
     variants = max(1, min(variants, MOST // len(training)))
     skipped: list[tuple[str, str]] = []
+    step = counted(on_progress, len(training) + len(held))
 
     def images(places: Sequence[int], taken: list[int]) -> Iterator[np.ndarray]:
         for place in places:
@@ -72,7 +74,7 @@ def load_images(
                 skipped.append((source.names[place], error.message))
                 continue
             finally:
-                on_progress()
+                step()
             taken.append(place)
             yield image
 

@@ -1,6 +1,6 @@
 """The `modern` recipe: the same architecture, the same code budget, the least error soonest.
 
-The encoder is the best of several random draws (see `encoders`); the decoder begins calibrated and
+The encoder is the best of several random draws (see `Trials`); the decoder begins calibrated and
 learns by AdamW with a one-cycle rate on 64-pixel parts of the images, in bfloat16 where that is
 fast. The encoder never changes, so its switches are computed once.
 """
@@ -22,12 +22,12 @@ from zoo.paper.recipes.decoder import Decoder
 from zoo.paper.recipes.encoders import LAYERS, Encoder, draw
 from zoo.paper.recipes.switches import SwitchStore
 from zoo.training.distributed import ALONE, Group
-from zoo.training.solver import Event
+from zoo.training.solver import Event, spacing
 
 __all__ = [
     "Modern",
     "Recipe",
-    "choose_encoder",
+    "Trials",
     "fast_bfloat16",
     "keep_switches",
     "recipe_for",
@@ -192,8 +192,9 @@ class Modern:
         self.iteration += 1
         return loss.detach()
 
-    def run(self, every: int = 100) -> Iterator[Event]:
-        """Train to the end, saying every `every` iterations how it goes."""
+    def run(self) -> Iterator[Event]:
+        """Train to the end, saying some fifty times how it goes."""
+        every = spacing(self.recipe.iterations)
         started, since, losses = time.perf_counter(), self.iteration, self.losses
         while self.iteration < self.recipe.iterations and not self.stop:
             losses.append(self.step())
@@ -250,36 +251,77 @@ def keep_switches(
         yield store
 
 
-def choose_encoder(
-    arch: str, pool: np.ndarray, mean: np.ndarray, recipe: Recipe, device: str = "cpu"
-) -> Iterator[tuple[int, float, Encoder]]:
-    """Draw `candidates` encoders, train each briefly, the better half twice as long, and so on.
+class Trials:
+    """The choice of an encoder: the best of several in brief trainings.
 
-    Yields (seed, RMSE, encoder) after each trial; the last one is the choice. What they are
-    compared on is a sixteenth of the pool that their trials do not see.
+    `candidates` are drawn and trained for `trial` iterations each, the better half for twice as
+    many, and so on. What they are compared on is a sixteenth of the pool that the trials do not
+    see.
     """
-    judges, rest = pool[::16], np.delete(pool, np.s_[::16], 0)
-    sample = torch.from_numpy(pool[:: max(1, len(pool) // 32)]).float() / 255
-    sample = sample - torch.from_numpy(mean.astype(np.float32)).view(1, 3, 1, 1) / 255
-    seeds = [recipe.seed * 1000 + number for number in range(recipe.candidates)]
-    trial = recipe.trial
-    while len(seeds) > 1:
-        ranked = []
-        for seed in seeds:
-            encoder = draw(arch, seed, sample)
-            run = Modern(arch, encoder, rest, mean, replace(recipe, iterations=trial), None, device)
-            for _ in run.run():
-                pass
-            ranked.append((run.rmse(judges[:64]), seed))
-            yield seed, ranked[-1][0], encoder
-        ranked.sort()
-        seeds = [seed for _, seed in ranked[: len(ranked) // 2]]
-        trial *= 2
-    yield (
-        seeds[0],
-        ranked[0][0] if recipe.candidates > 1 else math.nan,
-        draw(arch, seeds[0], sample),
-    )
+
+    def __init__(
+        self, arch: str, pool: np.ndarray, mean: np.ndarray, recipe: Recipe, device: str = "cpu"
+    ) -> None:
+        self.arch, self.pool, self.mean = arch, pool, mean
+        self.recipe, self.device = recipe, device
+        self.found: dict[tuple[int, int], float] = {}
+        """RMSE by the iterations of a trial and its seed; those that are there are not run."""
+        self.seed = recipe.seed * 1000
+        """Of the encoder that is chosen, once `run` has come to its end."""
+        self.stop = False
+        """Set from outside: `run` ends after the step it is in."""
+
+    def steps(self) -> int:
+        """How many iterations all trials take together."""
+        total, count, iterations = 0, self.recipe.candidates, self.recipe.trial
+        while count > 1:
+            total += count * iterations
+            count, iterations = count // 2, 2 * iterations
+        return total
+
+    def draw(self, seed: int) -> Encoder:
+        """The encoder of a seed."""
+        sample = torch.from_numpy(self.pool[:: max(1, len(self.pool) // 32)]).float() / 255
+        mean = torch.from_numpy(self.mean.astype(np.float32)).view(1, 3, 1, 1) / 255
+        return draw(self.arch, seed, sample - mean)
+
+    def run(self) -> Iterator[Event]:
+        """Run them all; events ``trials`` first, ``trying`` after each step, ``trial``, ``chosen``.
+
+        Values: how many `candidates` for how many `iterations`; the steps `done` of a `total`; the
+        `seed`, `iterations` and `rmse` of each trial; the `seed` of the choice.
+        """
+        recipe = self.recipe
+        seeds = [recipe.seed * 1000 + number for number in range(recipe.candidates)]
+        iterations, done, total = recipe.trial, 0, self.steps()
+        if not total:
+            return
+        yield Event("trials", 0, {"candidates": recipe.candidates, "iterations": iterations})
+        judges, rest = self.pool[::16], np.delete(self.pool, np.s_[::16], 0)
+        while len(seeds) > 1:
+            for seed in seeds:
+                if (iterations, seed) not in self.found:
+                    training = Modern(
+                        self.arch, self.draw(seed), rest, self.mean,
+                        replace(recipe, iterations=iterations), None, self.device,
+                    )  # fmt: skip
+                    for event in training.run():
+                        if event.kind == "step":
+                            done_now = done + event.iteration
+                            yield Event("trying", 0, {"done": done_now, "total": total})
+                        if self.stop:
+                            return
+                    self.found[iterations, seed] = training.rmse(judges[:64])
+                done += iterations
+                rmse = self.found[iterations, seed]
+                yield Event("trial", 0, {"seed": seed, "iterations": iterations, "rmse": rmse})
+                if self.stop:
+                    return
+            ranked = sorted((self.found[iterations, seed], seed) for seed in seeds)
+            seeds = [seed for _, seed in ranked[: len(ranked) // 2]]
+            iterations *= 2
+        self.seed = seeds[0]
+        yield Event("chosen", 0, {"seed": self.seed})
 
 
 def fast_bfloat16(device: str) -> bool:

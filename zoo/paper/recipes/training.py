@@ -91,7 +91,7 @@ class ByModern:
     card: dict[str, Any] | None
     """Of the finished network; None where Ctrl-C ended the training."""
     state: Path | None
-    """What an unfinished one goes on from, if it had begun."""
+    """What an unfinished one goes on from; None where nothing was done that could be kept."""
 
     def as_dict(self) -> dict[str, Any]:
         """As `zoo train --json` prints it."""
@@ -118,9 +118,10 @@ def train_modern(
 
     `folder` (or where the state to `resume` is) gets the state, the log and the exported network.
 
-    `encoders` random ones are drawn, of which the best in a brief trial stays (events ``trial``,
-    values: its `seed`, its `rmse`), or begins to learn where `encoder` is ``learned``. Returns None
-    in every process but the first. Raises ZooError.
+    `encoders` random ones are drawn, of which the best in brief trials stays (events as
+    `zoo.paper.recipes.modern.Trials.run` has them), or begins to learn where `encoder` is
+    ``learned``; then the switches are kept (events ``encode``, values: `done` of a `total`).
+    Returns None in every process but the first. Raises ZooError.
     """
     device = choose_device(device)
     if resume is not None:
@@ -131,10 +132,7 @@ def train_modern(
             arch, iterations, seed, fast_bfloat16(device), encoders, start is not None, encoder
         )
         run = TunnelRun(arch, images, recipe, folder, device, group, start)
-        if group.first:
-            say(Event("begin", 0, {"max_iter": recipe.iterations}))
         card = train_arch(run, say if group.first else lambda _: None, resume is not None)
         if not group.first:
             return None
-        state = run.files.state if run.training is not None else None
-        return ByModern(arch, folder, card, state)
+        return ByModern(arch, folder, card, run.kept if card is None else None)

@@ -25,7 +25,7 @@ from zoo.paper import architectures
 from zoo.paper.recipes.encoders import Encoder
 from zoo.paper.recipes.images import Images
 from zoo.paper.recipes.learned import Learned
-from zoo.paper.recipes.modern import Modern, Recipe, choose_encoder, keep_switches
+from zoo.paper.recipes.modern import Modern, Recipe, Trials, keep_switches
 from zoo.paper.recipes.switches import SwitchStore
 from zoo.training.curves import draw_curve
 from zoo.training.distributed import ALONE, Group
@@ -89,7 +89,10 @@ class TunnelRun:
         self.start = start
         self.encoder_seed: int | None = None
         self.seconds = 0.0
+        self.trials = Trials(arch, images.pool, images.mean, recipe, device)
         self.training: Modern | None = None
+        self.kept: Path | None = None
+        """The state to go on from, once there is one."""
         self.stop = False
 
     def run(self, resume: bool = False, share: float = 0.25) -> Iterator[Event]:
@@ -113,18 +116,22 @@ class TunnelRun:
             encoder = Encoder(self.arch)
             encoder.load_blobs(self.start, 255)
         else:
-            trials = choose_encoder(
-                self.arch, self.images.pool, self.images.mean, self.recipe, self.device
-            )
-            for seed, rmse, drawn in trials:
-                self.encoder_seed, encoder = seed, drawn
-                yield Event("trial", 0, {"seed": seed, "rmse": rmse})
-                if self.stop:
-                    return
-        store = None
-        for filled in self.switches(encoder, share):
+            for event in self.trials.run():
+                self.trials.stop = self.stop
+                yield event
+            self.encoder_seed = None if self.stop else self.trials.seed
+            encoder = self.trials.draw(self.trials.seed)
+        store: SwitchStore | None = None
+        for number, filled in enumerate(() if self.stop else self.switches(encoder, share), 1):
             store = filled
-            yield Event("encode", 0)
+            yield Event("encode", 0, {"done": number, "total": -(-len(self.images.pool) // 32)})
+            if self.stop:
+                break
+        if self.stop:
+            # A state that was resumed, or one of another training, is worth more than none.
+            if self.group.first and saved is None and self.trials.found:
+                yield Event("snapshot", 0, path=self.save())
+            return
         kind = Learned if self.recipe.encoder == "learned" else Modern
         self.training = training = kind(
             self.arch, encoder, self.images.pool, self.images.mean, self.recipe, store,
@@ -136,6 +143,7 @@ class TunnelRun:
             training.decoder.load_blobs(self.start, 255)
         if log is not None:
             log.keep_until(training.iteration)
+        yield Event("begin", training.iteration, {"max_iter": self.recipe.iterations})
         before, last_save = self.seconds, time.perf_counter()
         for event in training.run():
             training.stop = training.stop or self.stop
@@ -161,23 +169,17 @@ class TunnelRun:
             yield from keep_switches(encoder, pool, self.images.mean, self.arch, self.device)
 
     def save(self) -> Path:
-        """Write what a resumed run needs: weights, moments, the recipe, where it was."""
+        """Write what a resumed run needs: weights, moments, the recipe, where it was.
+
+        Of a run whose training has not begun: the trials of encoders that are done.
+        """
         training = self.training
-        assert training is not None
-        arrays: dict[str, np.ndarray] = {}
-        for name, tensor in training.encoder.state_dict().items():
-            arrays[f"encoder/{name}"] = tensor.cpu().numpy()
-        for name, tensor in training.decoder.state_dict().items():
-            arrays[f"decoder/{name}"] = tensor.cpu().numpy()
-        for number, state in training.optimizer.state_dict()["state"].items():
-            for name, value in state.items():
-                arrays[f"optimizer/{number}/{name}"] = torch.as_tensor(value).cpu().numpy()
-        if training.losses:
-            arrays["losses"] = torch.stack(training.losses).cpu().numpy()
+        arrays = {} if training is None else arrays_of(training)
         about = {
             "arch": self.arch,
             "recipe": dataclasses.asdict(self.recipe),
-            "iteration": training.iteration,
+            "iteration": 0 if training is None else training.iteration,
+            "trials": [[*place, rmse] for place, rmse in self.trials.found.items()],
             "encoder_seed": self.encoder_seed,
             "seconds": self.seconds,
             "pool": len(self.images.pool),
@@ -186,10 +188,14 @@ class TunnelRun:
         content = io.BytesIO()
         np.savez(content, about=np.array(json.dumps(about)), **arrays)  # type: ignore[arg-type]
         prototxt.atomic_write(self.files.state, content.getvalue())
-        return self.files.state
+        self.kept = self.files.state
+        return self.kept
 
-    def load(self) -> dict[str, np.ndarray]:
-        """Read the state; ZooError where it is of another network, recipe or set of images."""
+    def load(self) -> dict[str, np.ndarray] | None:
+        """Read the state; None where the training had not begun (the trials are taken over).
+
+        ZooError where it is of another network, recipe or set of images.
+        """
         path = self.files.state
         arrays = read_arrays(path, NUMBERS + "U")
         try:
@@ -209,6 +215,10 @@ class TunnelRun:
                     subject=path,
                     remedy="give the options and the images that it began with",
                 )
+        self.trials.found = {tuple(place): rmse for *place, rmse in about.get("trials", [])}
+        self.kept = path
+        if not arrays:
+            return None
         self.encoder_seed, self.seconds = about["encoder_seed"], about["seconds"]
         return {**arrays, "iteration": np.array(about["iteration"])}
 
@@ -225,6 +235,21 @@ class TunnelRun:
                 # The fused step walks through memory: moments must lie as their weights do.
                 value = torch.empty_like(parameter).copy_(value)
             training.optimizer.state[parameter][key] = value
+
+
+def arrays_of(training: Modern) -> dict[str, np.ndarray]:
+    """The numbers of a training: encoder, decoder, the optimiser's moments."""
+    arrays: dict[str, np.ndarray] = {}
+    for name, tensor in training.encoder.state_dict().items():
+        arrays[f"encoder/{name}"] = tensor.cpu().numpy()
+    for name, tensor in training.decoder.state_dict().items():
+        arrays[f"decoder/{name}"] = tensor.cpu().numpy()
+    for number, state in training.optimizer.state_dict()["state"].items():
+        for name, value in state.items():
+            arrays[f"optimizer/{number}/{name}"] = torch.as_tensor(value).cpu().numpy()
+    if training.losses:
+        arrays["losses"] = torch.stack(training.losses).cpu().numpy()
+    return arrays
 
 
 def part(arrays: dict[str, np.ndarray], name: str) -> dict[str, torch.Tensor]:
@@ -325,7 +350,8 @@ def train_arch(
     export(run.arch, training.weights(), mean, run.files)
     held = run.images.held
     rmse = score(run.files.onnx, held, run.images.mean) if len(held) else None
-    draw_curve(run.files.log, run.files.curve, f"{run.files.name}, modern recipe")
+    title = f"{run.files.name}, modern recipe"
+    draw_curve(run.files.log, run.files.curve, title, held_out=rmse)
     recipe = {
         "recipe": "modern",
         **dataclasses.asdict(run.recipe),

@@ -20,10 +20,11 @@ from tests.faults.commands import content
 from tests.zoo.drawn import folder_of, sample
 from zoo.paper import architectures
 from zoo.paper.recipes.encoders import draw
-from zoo.paper.recipes.images import load_images
-from zoo.paper.recipes.modern import Modern, Recipe, choose_encoder, keep_switches, recipe_for
+from zoo.paper.recipes.images import Images, load_images
+from zoo.paper.recipes.modern import Modern, Recipe, Trials, keep_switches, recipe_for
 from zoo.paper.recipes.switches import SwitchStore, pool_switches, unpool
 from zoo.paper.recipes.tunnel import TunnelRun, export, score, train_arch
+from zoo.training.solver import Event
 
 ARCH = "5_6_7"  # no multiple of four: the packing has to pad
 RECIPE = Recipe(iterations=12, batch=4, crop=16, candidates=2, trial=2)
@@ -109,12 +110,75 @@ def test_more_iterations_rebuild_better(pool, mean):
 
 def test_the_encoder_is_the_best_of_several(pool, mean):
     recipe = dataclasses.replace(RECIPE, candidates=4, trial=10)
-    trials = list(choose_encoder(ARCH, pool, mean, recipe))
+    choice = Trials(ARCH, pool, mean, recipe)
+    events = list(choice.run())
+    trials = [event.values for event in events if event.kind == "trial"]
     # four trials, then the better two twice as long, then the choice
-    assert [seed for seed, _, _ in trials[:4]] == [0, 1, 2, 3]
-    best_two = {seed for seed, _, _ in sorted(trials[:4], key=lambda t: t[1])[:2]}
-    assert {seed for seed, _, _ in trials[4:6]} == best_two
-    assert trials[-1][0] == min(trials[4:6], key=lambda t: t[1])[0]
+    assert [trial["seed"] for trial in trials[:4]] == [0, 1, 2, 3]
+    best_two = {t["seed"] for t in sorted(trials[:4], key=lambda t: t["rmse"])[:2]}
+    assert {trial["seed"] for trial in trials[4:]} == best_two
+    assert [trial["iterations"] for trial in trials] == [10, 10, 10, 10, 20, 20]
+    assert choice.seed == min(trials[4:], key=lambda t: t["rmse"])["seed"]
+    # and a word of each step, of all that there will be
+    steps = [event.values for event in events if event.kind == "trying"]
+    assert [step["done"] for step in steps] == list(range(1, 81))
+    assert {step["total"] for step in steps} == {choice.steps()} == {80}
+
+
+def stopped_after(run: TunnelRun, kind: str, number: int) -> list[str]:
+    """What a run tells that is asked to stop at the n-th event of a kind."""
+    told = []
+    for event in run.run():
+        told.append(event.kind)
+        run.stop = run.stop or told.count(kind) == number
+    return told
+
+
+@pytest.mark.parametrize(
+    ("kind", "number", "kept"), [("trial", 1, 1), ("trying", 3, 1), ("encode", 1, 2)]
+)
+def test_trials_that_are_done_are_kept(tmp_path, pool, mean, kind, number, kept):
+    """Stopped among the trials, or before the training begins: they are not run again."""
+    images = Images(pool, pool[:2], mean, "pool", 8)
+    whole = TunnelRun("2_3_4", images, RECIPE, tmp_path / "whole")
+    assert train_arch(whole, lambda _: None)
+    broken = TunnelRun("2_3_4", images, RECIPE, tmp_path / "broken")
+    told = stopped_after(broken, kind, number)
+    assert told[-1] == "snapshot" and "train" not in told and broken.kept is not None
+    resumed = TunnelRun("2_3_4", images, RECIPE, tmp_path / "broken")
+    assert resumed.load() is None and len(resumed.trials.found) == kept
+    events: list[Event] = []
+    assert train_arch(resumed, events.append, resume=True)
+    assert sum(e.kind == "trying" for e in events) == (2 - kept) * RECIPE.trial
+    assert content(resumed.files.state) == content(whole.files.state)
+
+
+def test_nothing_takes_the_place_of_a_state(tmp_path, pool, mean):
+    """Stopped before anything is done that could be kept, an older state stays."""
+    images = Images(pool, pool[:2], mean, "pool", 8)
+    assert train_arch(TunnelRun("2_3_4", images, RECIPE, tmp_path), lambda _: None)
+    state = (tmp_path / "state.npz").read_bytes()
+    again = TunnelRun("2_3_4", images, RECIPE, tmp_path)
+    assert stopped_after(again, "trials", 1) == ["trials", "trying"]
+    assert again.kept is None
+    resumed = TunnelRun("2_3_4", images, RECIPE, tmp_path)
+    resumed.stop = True
+    assert list(resumed.run(resume=True)) == []
+    assert resumed.kept is not None
+    assert (tmp_path / "state.npz").read_bytes() == state
+
+
+def test_what_the_command_says_of_trials(zoo, tmp_path):
+    folder = folder_of(tmp_path)
+    options = ["--arch", "2_3_4", "--data", folder, "--iterations", 2, "--device", "cpu"]
+    lines = zoo("train", *options, "--encoders", 2).out.splitlines()
+    assert lines[0].startswith("trying 2 random encoders for 2 iterations each")
+    assert lines[1].startswith("encoder 0: RMSE 0.") and lines[3] in (
+        "encoder 0 is taken",
+        "encoder 1 is taken",
+    )
+    one = zoo("train", *options, "--encoders", 1).out
+    assert "nan" not in one and "encoder" not in one
 
 
 def test_what_is_written_gives_the_same_picture(pool, mean, tmp_path):
@@ -160,7 +224,6 @@ def test_the_command(zoo, tmp_path):
 def test_killed_and_resumed_it_ends_the_same(tmp_path, pool, mean, moment, monkeypatch):
     """The state is written by rename; what it holds is all that a run needs."""
     from zoo.paper.recipes import tunnel
-    from zoo.paper.recipes.images import Images
 
     monkeypatch.setattr(tunnel, "SAVE_EVERY", 0.0)
     images = Images(pool, pool[:2], mean, "pool", 8)
@@ -254,7 +317,8 @@ def test_ctrl_c_keeps_what_is_done(tmp_path):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert "stopped; go on with: zoo train --arch 2_3_4 --resume 2_3_4/state.npz" in out
+    given = f"--data {folder} --encoders 1 --resume 2_3_4/state.npz --iterations 100000"
+    assert f"stopped; go on with: zoo train --arch 2_3_4 {given} --device cpu" in out
     assert (tmp_path / "2_3_4/state.npz").is_file()
 
 
