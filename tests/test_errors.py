@@ -177,6 +177,7 @@ OPTION = re.compile(r"(?<![\w-])--[a-z]")
 NO_ADVICE = {
     "zoo/benchmarks/converting.py": 2,  # a command that it runs
     "zoo/gallery/vendor.py": 1,  # npm's
+    "zoo/hub/cards.py": 1,  # a command that a card shows
     "zoo/checking/coverage.py": 3,  # its own, as `python -m`
     # Its own, as `python -m`; and the command line that made a network, which the hub records.
     "zoo/paper/recipes/embed.py": 6,

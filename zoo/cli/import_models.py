@@ -75,4 +75,6 @@ def import_models(
         [[one.name, one.task, one.outcome, one.why] for one in made],
     )
     say.line(report.summary(result))
+    if any(one.url and not one.task for one in found.outcomes):
+        say.note("--fetch fetches weights that are only an address")
     say.wrote(found.files)

@@ -49,6 +49,8 @@ class Outcome:
     verified: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    url: str = ""
+    """Where its weights are to be had, if they are nowhere else."""
     digest: str = ""
     """Of all that it was made of: what is done already is not done again."""
 
@@ -161,7 +163,7 @@ def one(
     trust: bool,
 ) -> Outcome:
     """One file of weights, from where it lies into the hub."""
-    outcome = Outcome("refused", str(weights.path), name=name)
+    outcome = Outcome("refused", str(weights.path), name=name, url=weights.url)
     try:
         if weights.error:
             raise ZooError(weights.error)
@@ -194,7 +196,7 @@ def at_hand(weights: Weights, report: Path, fetch: bool) -> Path:
     if not weights.url or weights.path.is_file():
         return weights.path
     if not fetch:
-        raise Missing(f"its weights are at {weights.url} only; --fetch fetches them")
+        raise Missing(f"its weights are at {weights.url} only, and were not to be fetched")
     sha1 = weights.readme.get("sha1") if weights.readme is not None else ""
     return fetched(weights.url, report / "weights", sha1)
 

@@ -165,7 +165,7 @@ def test_an_error_is_one_line_and_a_document_keeps_its_own(capsys):
 def test_any_locale_shows_any_name(tmp_path, locale):
     (tmp_path / "net.prototxt").write_text('input: "网"\n', "utf-8")
     run = subprocess.run(
-        [sys.executable, "-m", "zoo", "inspect", "net.prototxt"],
+        [sys.executable, "-m", "zoo", "inspect", "net.prototxt", "--layers"],
         cwd=tmp_path,
         env={**os.environ, "LC_ALL": locale, "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
         capture_output=True,
