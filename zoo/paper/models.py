@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from prototxt.errors import Argument, Sentence, UsageError, ZooError
-from zoo.errors import HubError
 from zoo.paper import architectures
+from zoo.prediction.models import located
 
 if TYPE_CHECKING:
     from prototxt.preprocessing import Preprocessing, Size
@@ -38,8 +38,6 @@ def find_model(
     embedded one) has for `arch`, else for `default`; `pretrained` asks for the encoder that was
     pretrained. UsageError where nothing is given, HubError where the hub has no such model.
     """
-    from zoo.hub import locate
-
     arch = arch if arch or model else default
     name = architectures.arch_of(arch.partition("@")[0]) if arch is not None else None
     if model is not None:
@@ -48,17 +46,8 @@ def find_model(
         raise UsageError(
             Sentence("neither ", Argument("arch"), " nor ", Argument("model"), " is given")
         )
-    try:
-        encoder = "pretrained" if pretrained else None
-        return locate(arch, hub, offline, encoder=encoder), name
-    except HubError as error:
-        there = (error.remedy, "; or ") if error.remedy else ()
-        raise HubError(
-            error.message,
-            subject=error.subject,
-            position=error.position,
-            remedy=Sentence(*there, "give one with ", Argument("model"), " M.onnx"),
-        ) from None
+    instead = Sentence("give one with ", Argument("model"), " M.onnx")
+    return located(arch, instead, hub, offline, "pretrained" if pretrained else None), name
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from zoo.prediction.items import free_name
 from zoo.progress import OnProgress, unheard
 
 if TYPE_CHECKING:
@@ -54,16 +55,6 @@ def picture(found: Reconstruction, arch: str | None) -> np.ndarray:
 
     bits = architectures.bits_per_pixel(arch) if arch else None
     return runtime.side_by_side(found.original, found.image, rmse=found.rmse, bits=bits)
-
-
-def free_name(stem: str, taken: set[str]) -> str:
-    """`stem`, or `stem-2` and so on where two images have one name; notes it as taken."""
-    name, number = stem, 1
-    while name in taken:
-        number += 1
-        name = f"{stem}-{number}"
-    taken.add(name)
-    return name
 
 
 @dataclass(frozen=True)

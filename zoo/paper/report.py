@@ -12,7 +12,8 @@ from urllib.parse import quote
 from prototxt.files import Content, write_folder
 from prototxt.shapes import shape_text
 from zoo.formatting import printable
-from zoo.paper.reconstruction import free_name, picture, reconstruct
+from zoo.paper.reconstruction import picture, reconstruct
+from zoo.prediction.items import free_name
 
 if TYPE_CHECKING:
     from prototxt.preprocessing import Preprocessing, Size

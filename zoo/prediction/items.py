@@ -8,7 +8,7 @@ from pathlib import Path
 from prototxt.errors import ZooError
 from prototxt.files import read_lines
 
-__all__ = ["listed_images"]
+__all__ = ["free_name", "listed_images"]
 
 LISTS = ".txt"
 ARRAYS = ".npz"
@@ -40,3 +40,13 @@ def from_list(path: Path) -> list[Path]:
     if not found:
         raise ZooError("names no images", subject=path, remedy="one image a line")
     return found
+
+
+def free_name(stem: str, taken: set[str]) -> str:
+    """`stem`, or `stem-2` and so on where two images have one name; notes it as taken."""
+    name, number = stem, 1
+    while name in taken:
+        number += 1
+        name = f"{stem}-{number}"
+    taken.add(name)
+    return name

@@ -17,7 +17,7 @@ from zoo.errors import HubError
 if TYPE_CHECKING:
     from zoo.hub.places import HubAddress
 
-__all__ = ["model_file", "task_of"]
+__all__ = ["located", "model_file", "task_of"]
 
 
 @contextlib.contextmanager
@@ -53,19 +53,27 @@ def model_file(
     if path.exists() or path.suffix in (".onnx", ".prototxt") or len(path.parts) > 1:
         yield path, []
         return
+    instead = "name a file: MODEL.onnx, or NET.prototxt and its weights"
+    found = located(model, instead, hub, offline)
+    yield found, []
+
+
+def located(
+    name: str, instead: str, hub: HubAddress, offline: bool, encoder: str | None = None
+) -> Path:
+    """As `zoo.hub.locate`; where the hub has none, the error says what to do `instead`."""
     from zoo.hub import locate
 
     try:
-        found = locate(model, hub, offline)
+        return locate(name, hub, offline, encoder=encoder)
     except HubError as error:
         there = (error.remedy, "; or ") if error.remedy else ()
         raise HubError(
             error.message,
             subject=error.subject,
             position=error.position,
-            remedy=Sentence(*there, "name a file: MODEL.onnx, or NET.prototxt and its weights"),
+            remedy=Sentence(*there, instead),
         ) from None
-    yield found, []
 
 
 def task_of(path: Path) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prototxt.errors import Sentence, UsageError, ZooError
-from zoo.prediction.items import ARRAYS, listed_images
+from zoo.prediction.items import ARRAYS, free_name, listed_images
 from zoo.progress import OnProgress, counted, unheard
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def run_images(
         picture = drawn(image, said) if folder is not None else None
         target = None
         if folder is not None and picture is not None:
-            target = folder / f"{unused(f'{path.stem}.{stem}', names)}.png"
+            target = folder / f"{free_name(f'{path.stem}.{stem}', names)}.png"
             contents.append((target, png(picture)))
         stretched |= isinstance(said, Picture) and said.stretched
         found.runs.append(Run(path, said.as_dict(), target))
@@ -217,21 +217,11 @@ def run_arrays(model: Model, paths: Sequence[Path], output: Path | None) -> Runs
         said = model.run(feeds)
         target = None
         if output is not None:
-            target = output / f"{unused(f'{path.stem}.{Path(model.source).stem}', names)}.npz"
+            target = output / f"{free_name(f'{path.stem}.{Path(model.source).stem}', names)}.npz"
             file = io.BytesIO()
             np.savez(file, **said)  # type: ignore[arg-type]
             contents.append((target, file.getvalue()))
         found.runs.append(Run(path, Numbers(said).as_dict(), target))
     if output is not None:
         write_folder(output, contents)
-    return found
-
-
-def unused(name: str, taken: set[str]) -> str:
-    """`name`, or `name-2` and so on where it is taken; it is taken from now on."""
-    found, number = name, 1
-    while found in taken:
-        number += 1
-        found = f"{name}-{number}"
-    taken.add(found)
     return found

@@ -302,7 +302,7 @@ def segment(
     from prototxt.files import write_folder
     from runtime.pictures import png
     from zoo.data.sources import readable_images, refuse_overwriting
-    from zoo.paper.reconstruction import free_name
+    from zoo.prediction.items import free_name
     from zoo.reversed import networks
 
     how: dict[str, Any] = {"mean": mean, "shapes": shapes, "seed": seed, "provider": provider}
