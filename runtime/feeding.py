@@ -26,16 +26,33 @@ __all__ = ["IMAGENET_MEAN", "Feeder", "channels_of", "fixed_size", "image_shape"
 IMAGENET_MEAN = preprocessing.IMAGENET_MEAN
 """The customary mean colour (BGR, 0..255) of Caffe's ILSVRC2012 networks, as ``b,g,r``."""
 
+CLIP = 5
+"""Dimensions of N×C×L×H×W: clips of a video."""
+USUAL_FRAMES = 16
+
 USUAL_SIZE = (128, 128)
 """What images are resized to where nothing tells: the paper's."""
 
 
 def image_shape(model: Model) -> tuple[int | str, ...] | None:
-    """N×C×H×W of the images that a model's first input takes; None where it takes none."""
+    """N×C×H×W of the images, or frames, that a model first takes; None where it takes none."""
     spec = model.inputs[0]
+    if len(spec.shape) == CLIP:
+        return (*spec.shape[:2], *spec.shape[3:])
     if len(spec.shape) != 4:
         return None
     return planes_shape(model.metadata, spec)
+
+
+def frames_of(model: Model) -> int | None:
+    """How many frames of a video a model of N×C×L×H×W takes at once; None of one of images.
+
+    Where that is open it is 16, as C3D has it.
+    """
+    shape = model.inputs[0].shape
+    if len(shape) != CLIP:
+        return None
+    return shape[2] if isinstance(shape[2], int) else USUAL_FRAMES
 
 
 def channels_of(model: Model) -> int:
@@ -67,13 +84,15 @@ def blob_shape(model: Model) -> tuple[int | str, ...] | None:
     return (*shape[:2], *crop) if shape and crop else shape
 
 
-def fixed_size(model: Model) -> Size | None:
+def fixed_size(model: Model, *, clips: bool = False) -> Size | None:
     """The height and width that a model's image input fixes, None where it takes any.
 
-    InferenceError where it takes something else than one image, or anything is float16.
+    InferenceError where it takes something else than one image, or (with `clips`) one clip of a
+    video, or anything is float16.
     """
     refuse_half(model.inputs, model.outputs, model.source)
-    shape = image_shape(model) if len(model.inputs) == 1 else None
+    fits = len(model.inputs) == 1 and (clips or frames_of(model) is None)
+    shape = image_shape(model) if fits else None
     if shape is None:
         listed = ", ".join(spec.name for spec in model.inputs)
         raise InferenceError(

@@ -21,6 +21,7 @@ from .feeding import (
     Feeder,
     channels_of,
     fixed_size,
+    frames_of,
     planes,
     planes_shape,
     refuse_half,
@@ -66,8 +67,12 @@ def ends(
     return shapes, [End(s.name, planes_shape(metadata, s), s.dtype) for s in outputs]
 
 
+Item = np.ndarray | Sequence[np.ndarray]
+"""An image, or the frames of a clip: H×W×3 uint8 BGR."""
+
+
 class Predictor:
-    """A model that takes one image, ready to say what it makes of images.
+    """A model that takes one image, or one clip of a video, ready to say what it makes of them.
 
     `task` (of `prototxt.tasks.TASKS`), `labels` (names of classes by number), `mean`, `size` and
     `given` (scale, crop, order of channels) stand in place of what the model's metadata state.
@@ -88,7 +93,8 @@ class Predictor:
         threshold: float = THRESHOLD,
     ) -> None:
         self.model, self.top, self.threshold = model, top, threshold
-        self.fixed = fixed_size(model)
+        self.fixed = fixed_size(model, clips=True)
+        self.frames = frames_of(model)
         self.task = task or task_of(model)
         self.outputs = wanted(model, self.task, asked=task is not None)
         self.labels = tuple(labels) or labels_of(model.metadata)
@@ -137,18 +143,31 @@ class Predictor:
         size = (image.shape[0], image.shape[1]) if self.any_size else self.size
         return Feeder(self.model, self.mean, size, crop=not self.any_size, how=self.how)
 
-    def predict(self, image: np.ndarray) -> Prediction:
-        """What the network makes of an H×W×3 uint8 BGR image."""
+    def fed(self, item: Item, feeder: Feeder) -> np.ndarray:
+        """What the model takes for an image, or for the frames of a clip."""
+        if self.frames is None:
+            return feeder.feed(first_of(item))
+        frames = [item] if isinstance(item, np.ndarray) else list(item)
+        frames += frames[-1:] * (self.frames - len(frames))
+        return np.stack([feeder.feed(frame) for frame in frames[: self.frames]], 1)
+
+    def predict(self, image: Item) -> Prediction:
+        """What the network makes of an H×W×3 uint8 BGR image, or of several, the frames of a clip.
+
+        A network of clips takes `frames` of them: those after are left out, and of too few the last
+        one stands still.
+        """
         return next(self.predict_all([image]))
 
-    def predict_all(self, images: Iterable[np.ndarray], batch: int = 1) -> Iterator[Prediction]:
+    def predict_all(self, images: Iterable[Item], batch: int = 1) -> Iterator[Prediction]:
         """The same of several, `batch` at a time where the model takes any number."""
         fixed = self.model.inputs[0].shape[0]
         most = fixed if isinstance(fixed, int) else batch
         group: list[tuple[np.ndarray, np.ndarray, Feeder]] = []
-        for image in images:
+        for item in images:
+            image = first_of(item)
             feeder = self.feeder(image)
-            fed = feeder.feed(image)
+            fed = self.fed(item, feeder)
             if group and (len(group) == most or fed.shape != group[0][1].shape):
                 yield from self.run(group)
                 group = []
@@ -279,3 +298,8 @@ def picture(found: np.ndarray, feeder: Feeder) -> Picture:
 def of_image(array: np.ndarray, place: int, images: int) -> np.ndarray:
     """What an output says of one of so many images; all of it where it is not one row for each."""
     return array[place : place + 1] if array.ndim and len(array) == images else array
+
+
+def first_of(item: Item) -> np.ndarray:
+    """The image, or the first frame of a clip."""
+    return item if isinstance(item, np.ndarray) else item[0]

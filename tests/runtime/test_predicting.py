@@ -174,3 +174,19 @@ def test_a_mean_that_nobody_states(channels: int, given: Preprocessing, told: st
     """One habit, and it is told."""
     _, _, notes = runtime.resolve({}, given=given, channels=channels)
     assert [str(note) for note in notes] == [f"neither mean nor the model gives a mean; {told}"]
+
+
+def test_a_network_of_clips() -> None:
+    """Frames along the third axis; the last of too few stands still, those after are left out."""
+    reduce = helper.make_node("ReduceMean", ["x", "axes"], ["y"], keepdims=0)
+    axes = {"axes": np.array([1, 3, 4])}
+    shapes: dict[str, list[int | str]] = {"x": ["n", 3, 4, 8, 8]}
+    model = opened(network([reduce], shapes, {"y": ["n", 4]}, axes, mean="0"))
+    predictor = runtime.Predictor(model, top=4)
+    frames = [np.full((9, 9, 3), value, np.uint8) for value in (7, 5, 6)]
+    found = predictor.predict(frames)
+    assert isinstance(found, Classes)
+    assert sorted((g.place, g.score) for g in found.top) == [(0, 7), (1, 5), (2, 6), (3, 6)]
+    assert predictor.predict([*frames, frames[2], frames[0]]) == found
+    with pytest.raises(runtime.InferenceError, match="takes x, not one image"):
+        runtime.fixed_size(model)

@@ -75,10 +75,14 @@ def publish(
     ] = False,
     images: Annotated[
         Path | None,
-        typer.Option("--images", metavar="DIR", help="Photographs for the gallery to rebuild."),
+        typer.Option(
+            "--images",
+            metavar="DIR",
+            help="Photographs that the gallery shows models on; default: four that come along.",
+        ),
     ] = None,
     no_demo: Annotated[
-        bool, typer.Option("--no-demo", help="Leave the live demonstration out of the gallery.")
+        bool, typer.Option("--no-demo", help="Let no page of the gallery run a model.")
     ] = False,
     runtime_web: Annotated[
         Path | None,
@@ -101,8 +105,9 @@ def publish(
 
     One model may be there in float32, float16 and int8, and for several targets: name all files.
 
-    --gallery writes pages for people: the paper's table, what each model makes of photographs, and
-    a live demonstration that runs the models in the page.
+    --gallery writes pages for people: what each model makes of photographs, how it is fed, its
+    graph, and a part that runs it in the page; of the paper's networks also the paper's table, and
+    a demonstration of their switches.
     """
     from zoo.cli.console import Printer
 
@@ -155,20 +160,13 @@ def _gallery(
     """Write the pages; what is said of them for people, and (in `result`) for programs."""
     from zoo.gallery import build
 
-    skipped: list[tuple[str, str]] = []
     with say.progress("drawing the gallery") as bar:
-        pages = build(
-            folder,
-            images,
-            demo=demo,
-            runtime_web=runtime_web,
-            on_progress=bar.reach,
-            skipped=skipped,
-        )
-    say.left_out(skipped)
-    result |= {"skipped": len(skipped), "gallery": [str(path) for path in pages]}
-    if demo and folder / "demo.html" not in pages:
-        note = "no live demonstration: no model is there in parts for --target portable"
+        made = build(folder, images, demo=demo, runtime_web=runtime_web, on_progress=bar.reach)
+    say.left_out(made.skipped)
+    pages = made.pages
+    result |= {"skipped": len(made.skipped), "gallery": [str(path) for path in pages]}
+    if demo and not made.runs_models:
+        note = "no page runs a model: none of them takes one image and gives what can be shown"
         result.setdefault("notes", []).append(note)
     return [("gallery", f"{pages[0]}, {len(pages)} pages; `zoo serve {folder}` shows it")]
 

@@ -1,13 +1,13 @@
 """The gallery: a static site beside a hub's index, which any static host serves.
 
-    index.html              Table II, the plot, all models
-    demo.html               encodes and rebuilds a photograph in the page
-    gallery/NAME/VERSION    a page for each version, its pictures
+    index.html              all models, to be searched; of the paper's networks its Table II
+    demo.html               a photograph to switches and back, by the paper's networks
+    gallery/NAME/VERSION    a page for each version, its pictures, and what it reads to run it
     gallery/...             styles, scripts, onnxruntime-web
 
 No page asks another host for anything.
 """
 
-from zoo.gallery.building import build
+from zoo.gallery.building import Gallery, build
 
-__all__ = ["build"]
+__all__ = ["Gallery", "build"]

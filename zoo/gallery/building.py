@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from prototxt.files import atomic_write
@@ -21,6 +22,18 @@ LIST = "gallery/site.json"
 """What the gallery consists of."""
 
 
+@dataclass(frozen=True)
+class Gallery:
+    """What was written."""
+
+    pages: tuple[Path, ...]
+    """The first page first."""
+    runs_models: bool
+    """Whether any page runs a model."""
+    skipped: tuple[tuple[str, str], ...] = ()
+    """Name of each photograph that cannot be read, and why."""
+
+
 def build(
     folder: Path,
     images: Path | None = None,
@@ -28,19 +41,17 @@ def build(
     demo: bool = True,
     runtime_web: Path | None = None,
     on_progress: OnProgress = unheard,
-    skipped: list[tuple[str, str]] | None = None,
-) -> list[Path]:
-    """Write the gallery of the hub in `folder`; returns its pages, the first one first.
+) -> Gallery:
+    """Write the gallery of the hub in `folder`.
 
-    `images` is a folder of photographs to rebuild. `demo` includes the live demonstration, for
-    which onnxruntime-web is taken from `runtime_web` (its npm tarball), the cache, or npm.
-    `on_progress` is told of each version of a model; `skipped` gets (name, reason) of photographs
-    that cannot be read.
+    `images` is a folder of photographs that models are shown on; without it those that come along
+    are. `demo` lets pages run models, for which onnxruntime-web is taken from `runtime_web` (its
+    npm tarball), the cache, or npm. `on_progress` is told of each version of a model.
     """
     extras.require("jinja2", "markdown_it", "markupsafe")
     hub = Hub(read_index(folder), folder=folder)
-    left_out = [] if skipped is None else skipped
-    photographs = read_photographs(images, left_out) if images is not None else []
+    skipped: list[tuple[str, str]] = []
+    photographs = read_photographs(images, skipped)
     site: dict[str, bytes] = dict(pages.static())
     for photograph in photographs:
         site.update(photograph.files())
@@ -48,19 +59,21 @@ def build(
         at_hand(hub, entry, entry.files)  # refuses what was tampered with
     demos = demonstration.collect(hub) if demo else []
     if demos:
-        site.update(vendor.runtime_files(runtime_web))
         site.update(demonstration.files(demos, photographs))
     shown = []
     step = counted(on_progress, len(hub.index.models))
     for entry in hub.index.models:
-        shown.append(pages.model(hub, entry, photographs, site, bool(demos)))
+        shown.append(pages.model(hub, entry, photographs, site, bool(demos), demo))
         step()
+    runs = bool(demos) or any(one.live for one in shown)
+    if runs:
+        site.update(vendor.runtime_files(runtime_web))
     pages.overview(hub, shown, demos, site)
     with locked_folder(folder):
         _write(folder, site)
     written = [name for name in site if name.endswith(".html")]
     written.sort(key=lambda name: (name.count("/"), name != "index.html", name))
-    return [folder / name for name in written]
+    return Gallery(tuple(folder / name for name in written), runs, tuple(skipped))
 
 
 def _write(folder: Path, site: Mapping[str, bytes]) -> None:

@@ -104,10 +104,21 @@ def _demo(entry: Entry, encoder_path: Path, decoder_path: Path) -> Demo:
         "output": image,
         "masks": masks,
         "features": features,
+        "file": _whole(entry),
         "encoder": f"{entry.name}/{entry.version}/demo.encoder.onnx",
         "decoder": f"{entry.name}/{entry.version}/demo.decoder.onnx",
     }
     return Demo(entry, described, *pieces)
+
+
+def _whole(entry: Entry) -> dict[str, str] | None:
+    """What a .switches file says of the network that decodes it; None where that is not here."""
+    try:
+        file = choose(entry, "cpu")
+    except HubError:
+        return None
+    assert entry.arch is not None
+    return {"arch": entry.arch, "sha256": file.sha256}
 
 
 def _bring_back_features(encoder: onnx.ModelProto, decoder: onnx.ModelProto) -> str | None:

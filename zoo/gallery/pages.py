@@ -2,46 +2,56 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prototxt.errors import ZooError
 from zoo import __version__
+from zoo.gallery import layers
 from zoo.gallery.demonstration import Demo
+from zoo.gallery.feeding import steps
+from zoo.gallery.live import manifest, runs_in_a_page
 from zoo.gallery.photographs import Photograph, encode
-from zoo.gallery.plot import Point, mark, svg
+from zoo.gallery.plot import mark, svg
+from zoo.gallery.showing import (
+    ModelPage,
+    Shown,
+    Site,
+    main_file,
+    predictor,
+    reason,
+    seen_at,
+    show,
+    thumbnail,
+)
+from zoo.gallery.table import is_of_paper, table2
 from zoo.hub import cards
-from zoo.hub.index import ENCODERS, Entry, File
+from zoo.hub.index import Entry
 from zoo.hub.places import Hub
-from zoo.hub.pulling import choose
+from zoo.prediction.programs import snippet
 
 if TYPE_CHECKING:
     import jinja2
 
+    import runtime
+
 HERE = Path(__file__).parent
-Site = dict[str, bytes]
 
+WORDS = {
+    "reconstruct": "Rebuilds an image from where the maxima of its pooling layers were.",
+    "classify": "Says what an image shows: a score for each class.",
+    "detect": "Finds things in an image: a box, a class and a score for each.",
+    "segment": "Says what each pixel of an image shows.",
+    "image-to-image": "Makes another image of an image.",
+    "other": "Gives numbers, which mean what its definition says.",
+}
+"""What a model is for, by its task."""
 
-@dataclass(frozen=True)
-class Rebuilt:
-    """A photograph as one model gives it back; paths are the site's."""
-
-    photograph: Photograph
-    original: str
-    picture: str
-    rmse: float
-
-
-@dataclass(frozen=True)
-class ModelPage:
-    """A version of a model that has a page."""
-
-    entry: Entry
-    page: str
-    bits: float | None
-    rebuilt: list[Rebuilt] = field(default_factory=list)
+MOST_ROWS = 2000
+"""Of a table of nodes."""
 
 
 def static() -> Site:
@@ -51,165 +61,121 @@ def static() -> Site:
 
 
 def model(
-    hub: Hub, entry: Entry, photographs: Sequence[Photograph], site: Site, demo: bool
+    hub: Hub, entry: Entry, photographs: Sequence[Photograph], site: Site, demo: bool, runs: bool
 ) -> ModelPage:
     """Put the page of one version and its pictures into the site.
 
-    `demo` says whether there is a demonstration to link to.
+    `demo` says whether the site has the demonstration of switches, `runs` whether it has the
+    runtime, so that pages may run models.
     """
     from zoo.inspection import onnx_model as onnx_summary
     from zoo.paper import architectures
 
     assert hub.folder is not None
     below = f"gallery/{entry.name}/{entry.version}"
-    arch = entry.arch if entry.task == "reconstruct" else None
+    arch = entry.arch if is_of_paper(entry) else None
     bits = architectures.bits_per_pixel(arch) if arch else None
-    rebuilt: list[Rebuilt] = []
-    stages: list[dict[str, Any]] = []
-    if entry.task == "reconstruct":
-        rebuilt, stages = _pictures(hub, entry, photographs, below, site)
-    shown = ModelPage(entry, f"{below}.html", bits, rebuilt)
-    main = _main(entry)
-    graph = onnx_summary.summary(hub.folder / entry.path(main))
-    graph["operators"] = Counter(row["op"] for row in graph["nodes"]).most_common()
-    published = architectures.PUBLISHED.get(entry.encoder or "random", {}).get(arch or "")
+    main = main_file(entry)
+    path = hub.folder / entry.path(main)
+    shown: list[Shown] = []
+    opened, unshown = None, ""
+    try:
+        opened = predictor(hub, entry)
+        shown = show(opened, photographs, below, site)
+    except ZooError as error:
+        unshown = reason(error)
+    live = opened is not None and not unshown and runs and runs_in_a_page(opened, entry)
+    if live:
+        assert opened is not None
+        site[f"{below}/live.json"] = manifest(opened, entry, photographs)
+    stages = decoder_pictures(opened, path, photographs, below, site) if opened and arch else []
+    best = thumbnail(shown, opened.task if opened else "")
+    page = ModelPage(entry, f"{below}.html", bits, shown, best, live)
+    graph, network = onnx_summary.summary(path), main.network
+    assert network is not None  # every index states it of an ONNX file
     card = (hub.folder / entry.path(entry.card)).read_text("utf-8") if entry.card else ""
-    own_text = cards.split(card)[1]  # the rest of a card is on the page in its own form
+    # The rest of a card, and its title, are on the page in its own form.
+    text = re.sub(rf"\A# {re.escape(entry.name)}\s*(\n|\Z)", "", cards.split(card)[1])
     _render(
         site,
-        shown.page,
+        page.page,
         "model.html",
         entry=entry,
-        shown=shown,
-        published=published,
+        shown=page,
+        task=opened.task if opened else "other",
+        unshown=unshown,
+        published=architectures.PUBLISHED.get(entry.encoder or "random", {}).get(arch or ""),
         main=main,
+        files=sorted(entry.files, key=lambda file: file is not main),
+        steps=steps(opened) if opened else [],
+        program=snippet(graph["metadata"], network.inputs, network.outputs, main.name),
         graph=graph,
+        operators=operators(graph),
+        drawing=layers.svg(graph),
         stages=stages,
-        card=markdown(own_text),
+        card=markdown(text),
         others=[other for other in hub.index.versions(entry.name) if other is not entry],
         demo=demo,
+        paper=bool(list(filter(is_of_paper, hub.index.models))),
+        live=f"{below}/live.json" if live else "",
+        words=WORDS,
+        most_rows=MOST_ROWS,
+        of_paper=arch is not None,
     )
-    return shown
+    return page
 
 
 def overview(hub: Hub, shown: Sequence[ModelPage], demos: Sequence[Demo], site: Site) -> None:
-    """Put the first page and the demonstration into the site."""
+    """Put the first page and the demonstration of switches into the site."""
     newest = {entry.label for entry in hub.index.newest()}
     latest = [one for one in shown if one.entry.label in newest]
-    rows = table2(latest)
+    paper = [one for one in latest if is_of_paper(one.entry)]
+    rows = table2(paper) if paper else []
     points = [point for row in rows for point in row["points"]]
-    compared = [one for one in latest if one.rebuilt]
-    compared.sort(key=lambda one: (one.bits or 0, -one.rebuilt[0].rmse))
+    compared = [one for one in paper if one.shown]
+    compared.sort(key=lambda one: (one.bits or 0, -(one.shown[0].rmse or 0)))
     _render(
         site,
         "index.html",
         "index.html",
         rows=rows,
-        plot=svg(points),
+        plot=svg(points) if paper else "",
         marks={layout: mark(layout, 8, 8) for layout in ("equal", "doubling")},
         models=latest,
+        tasks=Counter(one.entry.task for one in latest).most_common(),
         compared=compared,
         demo=bool(demos),
+        paper=bool(paper),
     )
     if demos:
-        _render(site, "demo.html", "demo.html", models=[demo.entry for demo in demos], demo=True)
+        _render(site, "demo.html", "demo.html", demo=True, paper=True)
 
 
-def table2(shown: Sequence[ModelPage]) -> list[dict[str, Any]]:
-    """The paper's rows, each with the model that stands for it here.
-
-    Then the networks with learned switches, which the paper has none of.
-    """
-    from zoo.paper import architectures
-
-    rows: list[dict[str, Any]] = []
-    for encoder in ENCODERS:
-        figures = architectures.PUBLISHED.get(encoder)
-        for arch in figures or architectures.ARCHES:
-            here = next((one for one in shown if _stands_for(one.entry, arch, encoder)), None)
-            if figures or here:
-                rmse = figures[arch] if figures else None
-                rows.append(_row(arch, encoder, rmse, here) | {"order": len(rows)})
-    return rows
+def operators(graph: dict[str, Any]) -> list[tuple[str, int, str]]:
+    """Each operator, how often it is there, and what it does (a class of the page's style)."""
+    counted = Counter(row["op"] for row in graph["nodes"]).most_common()
+    return [(name, number, layers.family(name)) for name, number in counted]
 
 
-def _row(
-    arch: str, encoder: str, published: float | None, here: ModelPage | None
-) -> dict[str, Any]:
-    from zoo.paper import architectures
-
-    bits = architectures.bits_per_pixel(arch)
-    metric = here.entry.metric("rmse") if here else None
-    points = []
-    if published is not None:
-        points.append(Point(arch, encoder, bits, published))
-    if metric is not None:
-        points.append(Point(arch, encoder, bits, metric.value, measured=True))
-    return {
-        "arch": arch,
-        "encoder": encoder,
-        "bits": bits,
-        "published": published,
-        "metric": metric,
-        "ratio": 100 * (metric.value / published - 1) if metric and published else None,
-        "shown": here,
-        "points": points,
-    }
-
-
-def _stands_for(entry: Entry, arch: str, encoder: str) -> bool:
-    same = entry.arch == arch and (entry.encoder or "random") == encoder
-    return same and entry.task == "reconstruct"
-
-
-def _main(entry: Entry) -> File:
-    """The file that a page summarises: the whole network where there is one."""
-    for target in ("cpu", "portable"):
-        whole = [
-            file
-            for file in entry.models
-            if file.network
-            and file.network.part == "whole"
-            and file.network.precision == "float32"
-            and target in file.network.targets
-        ]
-        if whole:
-            return choose(entry, target)
-    return entry.models[0]
-
-
-def _pictures(
-    hub: Hub, entry: Entry, photographs: Sequence[Photograph], below: str, site: Site
-) -> tuple[list[Rebuilt], list[dict[str, Any]]]:
-    """Reconstructions of every photograph, and the decoder's stages for the first."""
+def decoder_pictures(
+    opened: runtime.Predictor,
+    path: Path,
+    photographs: Sequence[Photograph],
+    below: str,
+    site: Site,
+) -> list[dict[str, Any]]:
+    """The stages of a paper's decoder for the first photograph."""
     import runtime
     from zoo.gallery.activations import decoder_stages
-    from zoo.paper import reconstruction
 
-    assert hub.folder is not None
-    main, how = _main(entry), entry.preprocessing
-    if not photographs or main.network is None or main.network.part != "whole":
-        return [], []
-    if how is None or how.mean is None:  # what it rebuilt with another mean were no picture of it
-        return [], []
-    path = hub.folder / entry.path(main)
-    opened = runtime.load(path, "cpu")
-    assert how.input_size is not None  # every index states it
-    mean = how.mean_values(3)
-    rebuilt = []
-    for photo in photographs:
-        found = reconstruction.reconstruct(opened, photo.pixels, mean, how.input_size)
-        original = f"gallery/photographs/{photo.number}-{how.input_size[0]}x{how.input_size[1]}.png"
-        picture = f"{below}/{photo.number}.png"
-        site[original], site[picture] = encode(found.original), encode(found.image)
-        rebuilt.append(Rebuilt(photo, original, picture, found.rmse))
     stages: list[dict[str, Any]] = []
-    blob = runtime.preprocess(photographs[0].pixels, mean, how.input_size)
-    for stage in decoder_stages(path, blob):
-        name = f"{below}/stage-{len(stages)}.png"
-        site[name] = encode(stage.strip)
-        stages.append({"stage": stage, "picture": name})
-    return rebuilt, stages
+    if photographs:
+        feeder = runtime.Feeder(opened.model, opened.mean, seen_at(opened))
+        for stage in decoder_stages(path, feeder.blob(photographs[0].pixels)):
+            name = f"{below}/stage-{len(stages)}.png"
+            site[name] = encode(stage.strip)
+            stages.append({"stage": stage, "picture": name})
+    return stages
 
 
 def markdown(text: str) -> str:
@@ -257,7 +223,6 @@ def _environment() -> jinja2.Environment:
         "cost": cards.cost_text,
         "count": formatting.count,
         "shape": formatting.shape,
-        "arch": lambda arch: arch.replace("_", "·"),
-        "verbatim": Markup,  # for what is made here: the plot, the card
+        "verbatim": Markup,  # for what is made here: the plot, the graph, the card
     }
     return environment

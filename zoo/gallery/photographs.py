@@ -1,4 +1,4 @@
-"""The photographs that the gallery rebuilds."""
+"""The photographs that models are shown on."""
 
 from __future__ import annotations
 
@@ -37,30 +37,33 @@ class Photograph:
         return {self.path: encode(self.pixels, ".jpg")}
 
 
-def read_photographs(folder: Path, skipped: list[tuple[str, str]]) -> list[Photograph]:
-    """The first photographs of a folder that can be read, made smaller where they are large.
+def read_photographs(folder: Path | None, skipped: list[tuple[str, str]]) -> list[Photograph]:
+    """The first photographs of a folder that can be read, or those that come along; made smaller.
 
     Of those that cannot, (name, reason) go to `skipped`. ZooError where none can be read.
     """
     import runtime
     from zoo.data.sources import readable_images
 
-    found: list[Photograph] = []
-    readable = readable_images(runtime.list_images(folder), skipped)
-    for path, pixels in itertools.islice(readable, MOST):
-        name = path.stem.replace("_", " ").replace("-", " ").strip()
-        found.append(Photograph(len(found) + 1, name, smaller(pixels)))
-    return found
+    if folder is None:
+        named = runtime.sample_images()
+    else:
+        readable = readable_images(runtime.list_images(folder), skipped)
+        named = [(path.stem, pixels) for path, pixels in itertools.islice(readable, MOST)]
+    return [
+        Photograph(number, name.replace("_", " ").replace("-", " ").strip(), smaller(pixels))
+        for number, (name, pixels) in enumerate(named, 1)
+    ]
 
 
-def smaller(pixels: np.ndarray) -> np.ndarray:
-    """An image with no side longer than LONGEST, averaged down."""
+def smaller(pixels: np.ndarray, longest: int = LONGEST) -> np.ndarray:
+    """An image with no side longer than `longest`, averaged down."""
     import numpy as np
 
     from prototxt.opencv import cv2
 
     height, width = pixels.shape[:2]
-    factor = LONGEST / max(height, width)
+    factor = longest / max(height, width)
     if factor >= 1:
         return pixels
     size = max(1, round(width * factor)), max(1, round(height * factor))

@@ -107,9 +107,10 @@ def measure(
     predictor = runtime.Predictor(
         opened, task=task, labels=labels, mean=mean, given=given, size=size, top=5, threshold=LEAST
     )
-    if predictor.task not in TASKS:
+    if predictor.task not in TASKS or predictor.frames is not None:
         raise UsageError(
-            f"its task is {predictor.task}, of which no accuracy is known",
+            f"its task is {predictor.task}{' of clips' if predictor.frames else ''}, of which no "
+            "accuracy is known",
             subject=opened.source,
             remedy=Sentence("give ", Argument("task"), f", one of {', '.join(TASKS)}"),
         )

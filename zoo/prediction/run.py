@@ -148,19 +148,25 @@ def run_images(
     folder = output or (Path() if predictor.task in DRAWN else None)
     stem = Path(predictor.model.source).stem
 
-    def images() -> Iterator[np.ndarray]:
+    def items() -> Iterator[np.ndarray | list[np.ndarray]]:
+        """Each image, or the frames of each clip, whose first stands for it."""
+        clip: list[tuple[Path, np.ndarray]] = []
         for path in paths:
             try:
-                image = runtime.read_image(path)
+                clip.append((path, runtime.read_image(path)))
             except ZooError as error:
                 found.skipped.append((str(path), error.message))
-                step()
-                continue
-            read.append((path, image))
-            yield image
+            step()
+            if len(clip) == (predictor.frames or 1):
+                read.append(clip[0])
+                yield [frame for _, frame in clip] if predictor.frames else clip[0][1]
+                clip = []
+        if clip:
+            read.append(clip[0])
+            yield [frame for _, frame in clip]
 
     stretched = False
-    for said in predictor.predict_all(images(), batch):
+    for said in predictor.predict_all(items(), batch):
         path, image = read.pop(0)
         picture = drawn(image, said) if folder is not None else None
         target = None
@@ -169,7 +175,6 @@ def run_images(
             contents.append((target, png(picture)))
         stretched |= isinstance(said, Picture) and said.stretched
         found.runs.append(Run(path, said.as_dict(), target))
-        step()
     if not found.runs:
         name, why = found.skipped[0]
         raise ZooError(

@@ -10,7 +10,6 @@ import http.server
 import json
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,30 +18,22 @@ import numpy as np
 import pytest
 
 import runtime
+from tests.zoo.gallery.browser import PHONE, WIDE, Browser
 from zoo import hub as hubs
-from zoo.gallery import build, vendor
+from zoo.gallery import build
 from zoo.hub.server import Server
 from zoo.paper.reconstruction import reconstruct
 
 pytestmark = pytest.mark.browser
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
-DRIVER = shutil.which("chromedriver")
-RUNTIME = vendor.kept()  # of the real cache, before any test names another
-IMITATED_GPU = ("enable-unsafe-webgpu", "use-webgpu-adapter=swiftshader")
-WIDE, PHONE = (1200, 900), (375, 700)
+
+@pytest.fixture(scope="module")
+def photographs(few_photographs) -> Path:
+    return few_photographs
 
 
 @pytest.fixture(scope="module")
-def photographs(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("photographs")
-    for name, image in runtime.sample_images()[:2]:
-        runtime.write_png(folder / f"{name}.png", image[::3, ::3])
-    return folder
-
-
-@pytest.fixture(scope="module")
-def gallery(published, photographs, tmp_path_factory) -> Path:
+def gallery(published, photographs, onnxruntime_web, tmp_path_factory) -> Path:
     """A hub with its gallery; with the demonstration where its runtime is at hand."""
     folder = tmp_path_factory.mktemp("gallery") / "hub"
     shutil.copytree(published, folder)
@@ -50,8 +41,7 @@ def gallery(published, photographs, tmp_path_factory) -> Path:
     metric = hubs.Metric("rmse", 0.1, "photographs", 2)
     models = [folder / entry.path(file) for file in entry.models]
     hubs.publish(models, folder, encoder="random", metrics=[metric])
-    there = vendor.is_right(RUNTIME)
-    build(folder, photographs, demo=there, runtime_web=RUNTIME if there else None)
+    build(folder, photographs, demo=bool(onnxruntime_web), runtime_web=onnxruntime_web)
     return folder
 
 
@@ -61,72 +51,6 @@ def url(gallery) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield server.url
         server.shutdown()
-
-
-class Browser:
-    """A page that is open, and what it asked for and complained of."""
-
-    def __init__(self, driver: Any) -> None:
-        self.driver = driver
-
-    def open(self, address: str, size: tuple[int, int] = WIDE, dark: bool = False) -> None:
-        width, height = size
-        screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
-        self.driver.get("about:blank")
-        self.driver.get_log("browser")
-        self.driver.get(address)
-
-    def __call__(self, script: str, *arguments: Any) -> Any:
-        """The value of an expression in the page."""
-        return self.driver.execute_script(f"return ({script})", *arguments)
-
-    def do(self, script: str) -> None:
-        self.driver.execute_script(script)
-
-    def until(self, script: str, seconds: float = 60) -> Any:
-        """Wait for an expression to be true."""
-        limit = time.monotonic() + seconds
-        while time.monotonic() < limit:
-            found = self(script)
-            if found:
-                return found
-            time.sleep(0.05)
-        raise AssertionError(f"never true: {script}; {self.complaints()}")
-
-    def text(self, name: str) -> str:
-        return str(self(f"document.getElementById('{name}').textContent"))
-
-    def complaints(self) -> list[str]:
-        return [
-            line["message"]
-            for line in self.driver.get_log("browser")
-            # Chromium's own remark where there is no GPU.
-            if "No available adapters" not in line["message"]
-        ]
-
-    def hosts(self) -> set[str]:
-        """Where everything on the page came from."""
-        return set(
-            self("performance.getEntriesByType('resource').map(e => new URL(e.name).origin)")
-        )
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    selenium = pytest.importorskip("selenium.webdriver", reason="needs selenium")
-    if BROWSER is None or DRIVER is None:
-        pytest.skip("needs chromium and chromedriver")
-    options = selenium.ChromeOptions()
-    options.binary_location = BROWSER
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    for flag in ("headless=new", "no-sandbox", "disable-dev-shm-usage", *IMITATED_GPU):
-        options.add_argument(f"--{flag}")
-    driver = selenium.Chrome(options=options, service=selenium.ChromeService(DRIVER))
-    yield Browser(driver)
-    driver.quit()
 
 
 @pytest.fixture
@@ -201,6 +125,7 @@ def test_texts_can_be_read(chromium, url, dark):
         ".cards b",
         "td.none",
         ".cards .aside",
+        ".badge.reconstruct",
         "footer p",
     ):
         assert contrast(chromium, selector) >= 4.5, selector
@@ -236,13 +161,12 @@ def test_commands_name_this_hub_and_are_copied(chromium, url):
         "Browser.grantPermissions",
         {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"], "origin": url},
     )
-    assert chromium("document.querySelector('pre').textContent") == (
-        f"zoo pull 2_3_4@1.0 --hub {url} -o models"
-    )
+    codes = chromium("[...document.querySelectorAll('pre')].map((block) => block.textContent)")
+    assert f"zoo pull 2_3_4@1.0 --hub {url} -o models" in codes
     chromium.do("document.querySelector('.copy-button').click()")
     chromium.until("document.querySelector('.copy-button').textContent !== 'Copy'")
     names = chromium("[...document.querySelectorAll('.copy-button')].map(b => b.ariaLabel)")
-    assert set(names) == {"Copy the command", "Copy the SHA-256"}
+    assert set(names) == {"Copy the code", "Copy the SHA-256"}
 
 
 def expected_rmse(gallery: Path, photograph: Path, size: int = 128) -> float:
@@ -330,6 +254,69 @@ def test_features_change_nothing_and_switches_do(demo):
     assert page(pixels) == before
     choose(page, share(0))
     assert page(pixels) == before and page.text("rmse") == error
+
+
+def test_what_is_downloaded(demo, gallery, photographs, tmp_path, zoo):
+    """The picture is the one on the page, and the switches are those that make it again."""
+    page = demo()
+    page.do("document.body.dataset.state = 'waiting'")
+    page.driver.find_element("id", "file").send_keys(str(sorted(photographs.iterdir())[0]))
+    page.until("document.body.dataset.state === 'done'")
+    saved = runtime.read_image(page.download("save", tmp_path / "rebuilt.png"))
+    canvas = "document.getElementById('rebuilt').getContext('2d')"
+    shown = np.array(page(f"[...{canvas}.getImageData(0, 0, 128, 128).data]"), np.uint8)
+    np.testing.assert_array_equal(saved[..., ::-1], shown.reshape(128, 128, 4)[..., :3])
+    file = page.download("save-switches", tmp_path / "photograph.switches")
+    assert zoo("decode", file, "--hub", gallery, "-o", "again.png").status == 0
+    again = runtime.read_image(tmp_path / "again.png")
+    assert np.abs(again.astype(int) - saved).max() <= 1  # where a half is rounded
+    # They are the switches that the command finds itself.
+    runtime.write_png(tmp_path / "seen.png", seen(page))
+    whole = gallery / "2_3_4/1.0/net.onnx"
+    assert zoo("encode", "seen.png", "--model", whole, "-o", "own.switches").status == 0
+    own, theirs = (list(runtime.read_masks(tmp_path / n)) for n in ("own.switches", file.name))
+    for ours, others in zip(own, theirs, strict=True):
+        assert (ours != others).mean() < 1e-3
+
+
+def seen(page: Browser) -> np.ndarray:
+    """The photograph as the network sees it: H×W×3, BGR."""
+    canvas = "document.getElementById('original').getContext('2d')"
+    values = np.array(page(f"[...{canvas}.getImageData(0, 0, 128, 128).data]"), np.uint8)
+    return np.ascontiguousarray(values.reshape(128, 128, 4)[..., 2::-1])
+
+
+def test_beside_jpeg_and_before(demo):
+    page = demo()
+    size = int(page.text("bytes").split()[0].replace(",", ""))
+    words = page.text("jpeg-bytes").split()
+    assert 0 < int(words[0].replace(",", "")) <= size and 0 <= int(words[-1]) <= 100
+    error = float(page.text("jpeg").removeprefix("RMSE "))
+    assert 0 < error < float(page.text("rmse"))
+    assert page.text("status").startswith(f"Rebuilt from the switches: {size:,} bytes, an RMSE of")
+    # What happened is told above the pictures.
+    above = "document.getElementById('{}').getBoundingClientRect().top"
+    assert page(above.format("status")) < page(above.format("original"))
+    # The difference is what it says: four times as bright.
+    get = "document.getElementById('{}').getContext('2d').getImageData(0, 0, 128, 128).data"
+    before, after, shown = (
+        np.array(page(f"[...{get.format(name)}]"), int)
+        for name in ("before", "after", "difference")
+    )
+    wanted = np.minimum(4 * np.abs(before - after), 255).reshape(-1, 4)[:, :3]
+    assert np.abs(shown.reshape(-1, 4)[:, :3] - wanted).max() <= 4  # from values not yet rounded
+    choose(page, share(100))
+    assert page.text("status").startswith("Rebuilt from shuffled switches")
+
+
+def test_the_three_pictures_are_in_their_order_on_a_phone(demo):
+    page = demo(size=PHONE)
+    places = page(
+        "['original', 'code', 'rebuilt'].map((id) => {"
+        " const { top, left } = document.getElementById(id).getBoundingClientRect();"
+        " return [top, left]; })"
+    )
+    assert places == sorted(places)
 
 
 def test_a_photograph_is_dropped(demo, url):

@@ -18,7 +18,7 @@ from tests.converters.test_reverse import EIGHT, TWO_BLOCKS, built
 from zoo.gallery import vendor
 
 NODE = shutil.which("node")
-RUNTIME = vendor.kept()  # of the real cache, before any test names another
+RUNTIME = vendor.RUNTIME.kept()  # of the real cache, before any test names another
 
 SCRIPT = """
 import fs from "node:fs";
@@ -45,7 +45,9 @@ for (const name of job.models) {
 
 @pytest.mark.browser
 @pytest.mark.skipif(NODE is None, reason="needs node")
-@pytest.mark.skipif(not vendor.is_right(RUNTIME), reason="needs onnxruntime-web in the cache")
+@pytest.mark.skipif(
+    not vendor.RUNTIME.is_right(RUNTIME), reason="needs onnxruntime-web in the cache"
+)
 @pytest.mark.parametrize("target", converters.FORMS)
 def test_the_browsers_runtime_gives_the_same_numbers(tmp_path: Path, target: str) -> None:
     graph, rng = built(TWO_BLOCKS, 3), np.random.default_rng(5)

@@ -83,3 +83,46 @@ export function randomFrom(seed) {
     return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
   };
 }
+
+/**
+ * A .switches file, as `zoo decode` reads it: version 1, the switches as they are, 2 bits each.
+ * `header` has height, width, arch (ASCII) and sha256 (hex) of the model; `dims` [N, C, H, W] of
+ * each level, without padding.
+ */
+export function switchesFile(header, dims, levels) {
+  const name = new TextEncoder().encode(header.arch);
+  const start = new Uint8Array(15 + 2 * dims.length + 1 + name.length + 32);
+  const view = new DataView(start.buffer);
+  start.set([0x89, 0x5a, 0x53, 0x57, 1, 0]);
+  view.setUint32(6, header.height, true);
+  view.setUint32(10, header.width, true);
+  start[14] = dims.length;
+  dims.forEach(([, channels], i) => view.setUint16(15 + 2 * i, channels, true));
+  const after = 15 + 2 * dims.length;
+  start[after] = name.length;
+  start.set(name, after + 1);
+  start.set(header.sha256.match(/../g).map((pair) => parseInt(pair, 16)), after + 1 + name.length);
+  const parts = [start, ...levels.map(packHighFirst)];
+  const end = new Uint8Array(4);
+  new DataView(end.buffer).setUint32(0, crc32(parts), true);
+  return new Blob([...parts, end]);
+}
+
+/** The switches of one level, the first in the highest bits, filled up with zeros. */
+function packHighFirst(level) {
+  const bytes = new Uint8Array(Math.ceil(level.length / 4));
+  level.forEach((value, i) => { bytes[i >> 2] |= value << (6 - 2 * (i & 3)); });
+  return bytes;
+}
+
+/** CRC-32 of some arrays of bytes, one after the other. */
+function crc32(parts) {
+  let crc = 0xffffffff;
+  for (const part of parts) {
+    for (const byte of part) {
+      crc ^= byte;
+      for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
+    }
+  }
+  return ~crc >>> 0;
+}

@@ -1,11 +1,16 @@
 // The demonstration: a photograph to switches, and back from the switches alone.
 
-import { pack, randomFrom, shuffle, toMask, toSwitches, unpack } from "./codec.js";
+import { pack, randomFrom, shuffle, switchesFile, toMask, toSwitches, unpack } from "./codec.js";
+import { makeComparable } from "./compare.js";
+import * as feeding from "./feeding.js";
 import * as images from "./image.js";
+import * as jpeg from "./jpeg.js";
 import * as networks from "./networks.js";
+import { listen as listenForPhotographs } from "./photograph.js";
 
 const $ = (id) => document.getElementById(id);
 const here = new URL("./", import.meta.url).href;
+const FACTOR = 4; // how much brighter differences are drawn
 
 const state = {
   manifest: null,
@@ -13,6 +18,7 @@ const state = {
   networks: new Map(), // model name -> its two sessions
   encoded: null, // what `encode` found of the photograph
   plain: null, // the reconstruction with nothing altered
+  altered: null, // switches of each level as they were decoded last
 };
 
 // Each request for a run replaces the one that waits: only the last matters.
@@ -57,9 +63,10 @@ async function encode() {
     state.networks.set(chosen.name, await networks.open(chosen));
   }
   say("Encoding…");
-  const rgb = images.resize(state.photograph, size, size);
+  const rgb = feeding.resize(state.photograph, size, size);
   images.draw($("original"), rgb, size, size);
-  const input = images.toInput(rgb, chosen);
+  images.draw($("before"), rgb, size, size);
+  const input = feeding.toInput(rgb, chosen);
   const started = performance.now();
   const { masks, features } = await networks.encode(
     state.networks.get(chosen.name), chosen, input, size, size,
@@ -67,7 +74,8 @@ async function encode() {
   const milliseconds = performance.now() - started;
   const dims = masks.map((mask) => mask.dims);
   const code = pack(masks.map((mask) => toSwitches(mask.data, mask.dims)));
-  state.encoded = { model: chosen, size, rgb, dims, code, features, milliseconds };
+  const beside = await jpeg.within($("original"), code.length);
+  state.encoded = { model: chosen, size, rgb, dims, code, features, milliseconds, beside };
   state.plain = null;
 }
 
@@ -84,7 +92,9 @@ async function decode() {
   const rebuilt = await rebuild(altered, alter(features));
   const back = performance.now() - started;
   if (!isAltered()) state.plain = rebuilt;
-  images.draw($("rebuilt"), rebuilt, size, size);
+  state.altered = altered;
+  for (const id of ["rebuilt", "after"]) images.draw($(id), rebuilt, size, size);
+  images.drawDifference($("difference"), rgb, rebuilt, size, size, FACTOR);
   images.drawSwitches($("code"), altered[0], dims[0]);
   await report({ chosen, size, rgb, rebuilt, code, switches: levels, milliseconds, back });
 }
@@ -93,7 +103,7 @@ async function rebuild(levels, features) {
   const { model: chosen, dims } = state.encoded;
   const masks = levels.map((level, i) => ({ data: toMask(level, dims[i]), dims: dims[i] }));
   const values = await networks.decode(state.networks.get(chosen.name), chosen, masks, features);
-  return images.fromOutput(values, chosen);
+  return feeding.fromOutput(values, chosen);
 }
 
 const count = (dims) => dims.reduce((product, dim) => product * dim, 1);
@@ -138,6 +148,10 @@ async function report(found) {
   fact("rmse-plain", isAltered() ? `${images.rmse(rgb, state.plain).toFixed(4)} as it was` : "");
   fact("bits", `${bits.toLocaleString("en")} bits`);
   fact("bytes", `${code.length.toLocaleString("en")} bytes for ${size}×${size} pixels`);
+  const { beside } = state.encoded;
+  const ofJpeg = images.rmse(rgb, feeding.resize(beside.pixels, size, size)).toFixed(4);
+  fact("jpeg", beside.bytes <= code.length ? `RMSE ${ofJpeg}` : `none; the smallest has RMSE ${ofJpeg}`);
+  fact("jpeg-bytes", `${beside.bytes.toLocaleString("en")} bytes, this browser’s quality ${Math.round(100 * beside.quality)}`);
   fact("per-pixel", `${+(bits / (3 * size * size)).toFixed(4)}`);
   const { rmse } = found.chosen;
   fact("average", rmse === null ? "not measured" : `${rmse.toFixed(4)} on average`);
@@ -146,7 +160,8 @@ async function report(found) {
   const change = images.largestChange(rebuilt, state.plain);
   $("change").dataset.value = change;
   fact("change", sentence(change, found.chosen));
-  say(`Rebuilt with an RMSE of ${error.toFixed(4)}.`);
+  const what = share() > 0 ? "Rebuilt from shuffled switches" : "Rebuilt from the switches";
+  say(`${what}: ${code.length.toLocaleString("en")} bytes, an RMSE of ${error.toFixed(4)}.`);
 }
 
 function sentence(change, chosen) {
@@ -160,7 +175,7 @@ function sentence(change, chosen) {
 
 async function show(source) {
   try {
-    state.photograph = await images.decode(source);
+    state.photograph = await feeding.decode(source);
   } catch {
     say("That is no picture that this browser can read.", true);
     return;
@@ -171,7 +186,6 @@ async function show(source) {
 function listen() {
   $("model").addEventListener("change", () => { setLevels(); rerun(); });
   $("size").addEventListener("change", rerun);
-  $("file").addEventListener("change", () => $("file").files[0] && show($("file").files[0]));
   $("share").addEventListener("input", () => {
     $("share-text").textContent = `${$("share").value} %`;
     if (state.encoded) run("decode");
@@ -179,18 +193,17 @@ function listen() {
   for (const input of document.querySelectorAll("input[name=level], input[name=features]")) {
     input.addEventListener("change", () => state.encoded && run("decode"));
   }
-  const drop = $("drop");
-  for (const event of ["dragenter", "dragover"]) {
-    drop.addEventListener(event, (e) => { e.preventDefault(); drop.classList.add("over"); });
-  }
-  for (const event of ["dragleave", "drop"]) {
-    drop.addEventListener(event, (e) => { e.preventDefault(); drop.classList.remove("over"); });
-  }
-  drop.addEventListener("drop", (e) => e.dataTransfer.files[0] && show(e.dataTransfer.files[0]));
-  document.addEventListener("paste", (e) => {
-    const file = [...(e.clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
-    if (file) show(file);
-  });
+  makeComparable($("compare"));
+  $("factor").textContent = FACTOR;
+  $("save").addEventListener("click", () => state.encoded && images.save($("rebuilt"), "rebuilt.png"));
+  $("save-switches").addEventListener("click", saveSwitches);
+}
+
+function saveSwitches() {
+  if (!state.encoded) return;
+  const { model: { file }, size, dims } = state.encoded;
+  const header = { height: size, width: size, arch: file.arch, sha256: file.sha256 };
+  images.saveBlob(switchesFile(header, dims, state.altered), "photograph.switches");
 }
 
 function rerun() {
@@ -199,26 +212,18 @@ function rerun() {
 
 function setLevels() {
   $("features").hidden = model().features === null;
+  $("save-switches").hidden = $("decode").hidden = model().file === null;
 }
 
 function fill() {
   for (const { name, bitsPerPixel } of state.manifest.models) {
-    $("model").append(new Option(`${name.replaceAll("_", "·")} – ${bitsPerPixel} bits`, name));
+    $("model").append(new Option(`${name} – ${bitsPerPixel} bits`, name));
   }
   const named = decodeURIComponent(location.hash.slice(1));
   const models = state.manifest.models.map(({ name }) => name);
   $("model").value = models.includes(named) ? named : models.at(-1);
-  for (const { name, url } of state.manifest.samples) {
-    const button = document.createElement("button");
-    button.type = "button";
-    const image = new Image(96, 96);
-    image.src = `${here}${url}`;
-    image.alt = `Use the photograph ${name}`;
-    button.append(image);
-    button.addEventListener("click", () => show(`${here}${url}`));
-    $("samples").append(button);
-  }
-  $("samples").hidden = state.manifest.samples.length === 0;
+  const samples = state.manifest.samples.map(({ name, url }) => ({ name, url: `${here}${url}` }));
+  listenForPhotographs(samples, show);
 }
 
 const response = await fetch(`${here}demo.json`);

@@ -35,17 +35,23 @@ async function hasGpu(evenImitated) {
   }
 }
 
+/** The network in the file at an address. */
+export async function openOne(url) {
+  const { ort, providers } = await runtime();
+  return ort.InferenceSession.create(url, { executionProviders: providers, logSeverityLevel: 3 });
+}
+
+/** What a network of one input gives of { data, dims }: its outputs by name, { data, dims }. */
+export async function runOne(session, how, { data, dims }) {
+  const { ort } = await runtime();
+  return session.run({ [how.input]: new ort.Tensor("float32", data, dims) }, how.outputs);
+}
+
 /** The two networks of a model. */
 export async function open(model) {
-  const { ort, providers } = await runtime();
-  const make = (path) =>
-    ort.InferenceSession.create(`${here}${path}`, {
-      executionProviders: providers,
-      logSeverityLevel: 3,
-    });
   // One after the other: the runtime starts up with the first.
-  const encoder = await make(model.encoder);
-  return { encoder, decoder: await make(model.decoder) };
+  const encoder = await openOne(`${here}${model.encoder}`);
+  return { encoder, decoder: await openOne(`${here}${model.decoder}`) };
 }
 
 /** Image -> { masks: [{ data, dims }], features: { data, dims } or null }. */

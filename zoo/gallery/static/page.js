@@ -6,6 +6,20 @@ for (const place of document.querySelectorAll(".hub")) place.textContent = hub;
 
 for (const table of document.querySelectorAll("table.sortable")) makeSortable(table);
 for (const block of document.querySelectorAll(".copy")) makeCopyable(block);
+// A drawing begins in its middle, where its first box is.
+for (const box of document.querySelectorAll(".drawing")) box.scrollLeft = (box.scrollWidth - box.clientWidth) / 2;
+
+// On a phone rows become blocks, for which browsers forget that they are a table's.
+const ROLES = { table: "table", thead: "rowgroup", tbody: "rowgroup", tr: "row", td: "cell" };
+for (const table of document.querySelectorAll("table.stacked")) {
+  table.setAttribute("role", "table");
+  for (const part of table.querySelectorAll(Object.keys(ROLES).join())) {
+    part.setAttribute("role", ROLES[part.localName]);
+  }
+  for (const head of table.querySelectorAll("th")) {
+    head.setAttribute("role", head.scope === "col" ? "columnheader" : "rowheader");
+  }
+}
 
 function makeSortable(table) {
   const headers = [...table.tHead.rows[0].cells];
@@ -41,7 +55,7 @@ function makeCopyable(block) {
   button.type = "button";
   button.className = "copy-button";
   button.textContent = "Copy";
-  button.setAttribute("aria-label", block.matches("pre") ? "Copy the command" : "Copy the SHA-256");
+  button.setAttribute("aria-label", block.matches("pre") ? "Copy the code" : "Copy the SHA-256");
   const text = block.textContent;
   button.addEventListener("click", async () => {
     try {
