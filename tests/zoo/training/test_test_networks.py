@@ -192,7 +192,7 @@ def test_ctrl_c_ends_a_test(tmp_path):
 
     solver.tests = [(network, stopping)]
     solver.prefix = tmp_path / "stopped"
-    assert [event.kind for event in solver.run()] == ["snapshot"]
+    assert [event.kind for event in solver.run()] == ["testing", "snapshot"]
     assert (asked, solver.iteration) == ([0], 0)
 
 
