@@ -25,13 +25,21 @@ import h5py
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-with atheris.instrument_imports(include=["prototxt", "runtime.codec", "zoo.hub"]):
+ROOMS = ("data", "hub", "importing", "prediction")
+
+with atheris.instrument_imports(
+    include=["prototxt", "runtime.codec", "zoo.data", "zoo.hub", "zoo.importing", "zoo.prediction"]
+):
     import prototxt
-    from prototxt import arrays, binary, net, schema, solver, text, upgrade
+    from prototxt import arrays, binary, labels, net, preprocessing, schema, solver, text, upgrade
     from prototxt.errors import ZooError
     from prototxt.records import HDF5Records, LMDBRecords
     from runtime import codec
+    from zoo.data import lists
     from zoo.hub import index
+    from zoo.hub.index import Tensor
+    from zoo.importing import readme
+    from zoo.prediction import programs, truth
 
 assert all((binary, net, schema, solver, text, upgrade, h5py))
 MEMORY = Path("/dev/shm")
@@ -96,6 +104,45 @@ def one_archive(data: bytes) -> None:
             read(path)
 
 
+STATED = (
+    *("zoo.mean", "zoo.scale", "zoo.crop", "zoo.resize_size", "zoo.input_size"),
+    *("zoo.channel_order", "zoo.names", "zoo.nhwc", "zoo.task", "zoo.labels", "zoo.input"),
+)
+TAKEN = [Tensor("data", ("batch", 3, "height", "width"), "float32")]
+GIVEN = [Tensor("prob", ("batch", 10), "float32")]
+
+
+def one_metadata(data: bytes) -> None:
+    """Lines, of which the first byte says which property each is."""
+    said = {
+        STATED[line[0] % len(STATED)]: line[1:].decode("utf-8", "replace")
+        for line in data.split(b"\0")
+        if line
+    }
+    with contextlib.suppress(ZooError):
+        how = preprocessing.Preprocessing.from_metadata(said)
+        how.told(), how.as_dict()
+    with contextlib.suppress(ZooError):
+        compile(programs.snippet(said, TAKEN, GIVEN, "net.onnx"), "snippet", "exec")
+
+
+def one_truth(data: bytes) -> None:
+    """Lists of classes and images, label maps, annotations, the front matter of a readme.md."""
+    for name, read in (
+        ("labels.txt", labels.read_labels),
+        ("labels.prototxt", labels.read_labels),
+        ("list.txt", lambda path: lists.from_list(path.parent, path)),
+        ("a.xml", truth.annotation),
+        ("readme.md", lambda path: readme.read_readme(path.parent)),
+    ):
+        folder = SCRATCH.with_name(name.partition(".")[2])
+        folder.mkdir(exist_ok=True)
+        path = folder / name
+        path.write_bytes(data)
+        with contextlib.suppress(ZooError):
+            read(path)
+
+
 KINDS: dict[str, Callable[[bytes], None]] = {
     "text": one_text,
     "binary": one_binary,
@@ -104,6 +151,8 @@ KINDS: dict[str, Callable[[bytes], None]] = {
     "switches": one_code,
     "index": one_index,
     "arrays": one_archive,
+    "metadata": one_metadata,
+    "truth": one_truth,
 }
 
 
