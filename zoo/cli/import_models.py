@@ -37,9 +37,8 @@ def import_models(
         bool,
         typer.Option("--fetch", help="Fetch weights of which a readme.md gives the address alone."),
     ] = False,
-    trust: Annotated[
-        bool, typer.Option("--unlimited", help="Run the models without limits of memory and time.")
-    ] = False,
+    # Not `trust`: the limits are those of each model's own process, and not of this one.
+    trusting: options.Trust = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -64,7 +63,7 @@ def import_models(
             version=version,
             licence=licence,
             fetch=fetch,
-            trust=trust,
+            trust=trusting,
             on_progress=bar.reach,
         )
     result = found.as_dict()
