@@ -172,7 +172,9 @@ def _show_accuracy(say: Printer, found: Accuracy) -> None:
     pairs.append(("images", f"{found.images}, {speed}"))
     say.fields(pairs)
     confusions = found.details.get("confusions")
-    if confusions and confusions[0]["images"] > 1:
+    if confusions and confusions[0]["images"] == 1:
+        say.line(f"{found.details['confused']} images were taken for another class, no two alike")
+    elif confusions:
         rows = [[c["truth"], c["found"], f"{c['images']} of {c['of']}"] for c in confusions]
         say.line()
         say.table(["class", "taken for", "images"], rows)
