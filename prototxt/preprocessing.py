@@ -132,7 +132,8 @@ class Preprocessing:
         """
         order = "GRAY" if channels == 1 else self.channel_order or "BGR"
         found = {"zoo.channel_order": order}
-        if self.input_size is not None:
+        # A larger one is no image's, and whoever opens the model would refuse it.
+        if self.input_size is not None and math.prod(self.input_size) <= LARGEST_PLANE:
             found["zoo.input_size"] = shape_text(self.input_size)
         if channels is not None:
             found["zoo.resize"] = "bilinear"

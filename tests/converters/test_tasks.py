@@ -61,3 +61,12 @@ def test_the_papers_networks_rebuild_their_input() -> None:
 
     net = prototxt.parse_net(architectures.definition("2_3_4", 16))
     assert converters.convert(net).metadata["zoo.task"] == "reconstruct"
+
+
+def test_an_input_larger_than_any_image_is_no_images_size() -> None:
+    """9000x9000 converts, and says nothing of a size that whoever opens it would refuse."""
+    large = DATA % "dim: 1 dim: 1 dim: 9000 dim: 9000"
+    net = prototxt.parse_net(large + layer("ReLU", "data", "r"))
+    stated = converters.convert(net, open_dims=False).metadata
+    assert "zoo.input_size" not in stated
+    assert prototxt.Preprocessing.from_metadata(stated).input_size is None
