@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from prototxt.files import read_bytes, read_lines
 from prototxt.records import decoder
 
 __all__ = ["Entry", "ImageRecords", "listed"]
+
+
+LABEL = re.compile(r"-?[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ def from_list(root: Path, file: Path) -> list[Entry]:
         if not line.strip():
             continue
         name, _, label = line.strip().rpartition(" ")
-        if not name or not label.lstrip("-").isdigit():
+        if not name or LABEL.fullmatch(label) is None:
             raise ZooError(
                 f"{line.strip()!r} is not a path and a label",
                 position=Position(str(file), number, 1),

@@ -10,9 +10,10 @@ import pytest
 
 import prototxt
 import runtime
+from prototxt.errors import ZooError
 from prototxt.records import LMDBRecords
 from zoo.data import build as builder
-from zoo.data.lists import listed
+from zoo.data.lists import from_list, listed
 
 
 @pytest.fixture
@@ -256,3 +257,11 @@ def test_images_of_several_sizes_have_no_mean(zoo, photographs, tmp_path):
         "record '00000001_cat/b.png' is 3x21x30, the first is 3x20x30"
         in zoo("data", "mean", "o.lmdb", "m.binaryproto").refusal
     )
+
+
+@pytest.mark.parametrize("label", ["---2", "²", "1" * 5000, "", "1.5"])
+def test_labels_that_are_no_numbers(tmp_path, label):
+    path = tmp_path / "list.txt"
+    path.write_text(f"a.png {label}\n", encoding="utf-8")
+    with pytest.raises(ZooError, match="is not a path and a label"):
+        from_list(tmp_path, path)
