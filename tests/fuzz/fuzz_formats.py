@@ -25,7 +25,7 @@ import h5py
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-ROOMS = ("data", "hub", "importing", "prediction")
+ROOMS = ("data", "hub", "importing", "inspection", "prediction")
 
 with atheris.instrument_imports(
     include=["prototxt", "runtime.codec", "zoo.data", "zoo.hub", "zoo.importing", "zoo.prediction"]
@@ -39,7 +39,8 @@ with atheris.instrument_imports(
     from zoo.hub import index
     from zoo.hub.index import Tensor
     from zoo.importing import readme
-    from zoo.prediction import programs, truth
+    from zoo.inspection import programs
+    from zoo.prediction import truth
 
 assert all((binary, net, schema, solver, text, upgrade, h5py))
 MEMORY = Path("/dev/shm")

@@ -28,7 +28,7 @@ def advice(written: WrittenModel, net: Path, weights: Path | None) -> dict[str, 
     from prototxt.preprocessing import Preprocessing
     from zoo.hub.index import Tensor
     from zoo.inspection import onnx_model
-    from zoo.prediction.programs import keeps_size, snippet
+    from zoo.inspection.programs import keeps_size, snippet
 
     stated = {item.key: item.value for item in written.proto.metadata_props}
     image = "zoo.preprocessing" in stated

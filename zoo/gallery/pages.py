@@ -31,7 +31,7 @@ from zoo.gallery.table import is_of_paper, table2
 from zoo.hub import cards
 from zoo.hub.index import Entry
 from zoo.hub.places import Hub
-from zoo.prediction.programs import snippet
+from zoo.inspection.programs import snippet
 
 if TYPE_CHECKING:
     import jinja2

@@ -19,6 +19,7 @@ from prototxt.shapes import Size
 from zoo import formatting
 from zoo.errors import HubError
 from zoo.hub.index import Cost, Entry, File, Metric, Pair, Tensor
+from zoo.inspection.programs import snippet
 
 LARGEST_CARD = 1 << 20
 MARK = "<!-- What follows is written by zoo publish; what stands above it stays. -->"
@@ -254,36 +255,11 @@ def _use(entry: Entry, metadata: Mapping[str, str]) -> str:
     assert file.network is not None
     if how is None or how.input_size is None or file.network.part == "decoder":
         return "\n\n".join(parts)
-    resize, crop = _sizes(entry, metadata)
-    gray = how.channel_order == "GRAY"
-    mean = how.mean if isinstance(how.mean, tuple) else None
-    stated = ", ".join(f"{value:g}" for value in mean or (0,))
-    unknown = "" if mean else "  # not known, see above"
-    axes = "[None, None]" if gray else ".transpose(2, 0, 1)[None]"
-    read = "cv2.IMREAD_GRAYSCALE" if gray else "cv2.IMREAD_COLOR"
-    turn = "[..., ::-1]" if how.channel_order == "RGB" else ""
-    feed = f"{{{file.network.inputs[0].name!r}: blob}}"
-    lines = [
-        "import cv2",
-        "import numpy as np",
-        "import onnxruntime",
-        "",
-        f'pixels = cv2.imread("photograph.jpg", {read}){turn}',
-        f"pixels = cv2.resize(pixels, ({resize[1]}, {resize[0]}))",
-    ]
-    if crop is not None:
-        lines += [
-            f"top, left = (pixels.shape[0] - {crop[0]}) // 2, (pixels.shape[1] - {crop[1]}) // 2",
-            f"pixels = pixels[top : top + {crop[0]}, left : left + {crop[1]}]",
-        ]
-    lines += [
-        f"mean = np.float32([{stated}]){unknown}",
-        f"blob = ((pixels.astype(np.float32) - mean) * np.float32({how.factor:g})){axes}",
-        f'session = onnxruntime.InferenceSession("models/{file.name}", '
-        'providers=["CPUExecutionProvider"])',
-        f"outputs = session.run(None, {feed})",
-    ]
-    return "\n\n".join([*parts, "\n".join(["```python", *lines, "```"])])
+    network = file.network
+    program = snippet(metadata, network.inputs, network.outputs, f"models/{file.name}").strip()
+    longest = max((len(run) for run in re.findall("`+", program)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return "\n\n".join([*parts, f"{fence}python\n{program}\n{fence}"])
 
 
 def _provenance(entry: Entry, metadata: Mapping[str, str]) -> str:

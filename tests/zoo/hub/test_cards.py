@@ -109,7 +109,7 @@ def run_python(text: str, folder: Path, model: Path, monkeypatch) -> dict:
     """What the card's own example leaves."""
     (folder / "models").mkdir(exist_ok=True)
     (folder / "models" / model.name).write_bytes(model.read_bytes())
-    cv2.imwrite(str(folder / "photograph.jpg"), photographs(1, 48)[0])
+    cv2.imwrite(str(folder / "photo.jpg"), photographs(1, 48)[0])
     monkeypatch.chdir(folder)
     names: dict = {}
     exec(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1], names)
@@ -126,9 +126,9 @@ def test_the_example_feeds_as_the_runtime_does(zoo, small, tmp_path, monkeypatch
     model = runtime.load(tmp_path / "small.onnx", "cpu")
     how, size, _ = resolve(model.metadata)
     feeder = runtime.Feeder(model, how.mean_values(3), size)
-    wanted = feeder.blob(cv2.imread(str(tmp_path / "photograph.jpg")))
-    assert np.array_equal(names["blob"][0], wanted)
-    assert np.array_equal(names["outputs"][0], model.run({"data": wanted[None]})["deconv1_2"])
+    wanted = feeder.blob(cv2.imread(str(tmp_path / "photo.jpg")))
+    assert np.array_equal(names["blob"], wanted)
+    assert np.array_equal(names["found"][0], model.run({"data": wanted[None]})["deconv1_2"])
 
 
 def test_a_mean_that_is_not_known(zoo, small, tmp_path, monkeypatch):

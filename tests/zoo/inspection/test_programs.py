@@ -14,7 +14,7 @@ import converters
 import prototxt
 import runtime
 from prototxt.preprocessing import Preprocessing
-from zoo.prediction.programs import snippet
+from zoo.inspection.programs import snippet
 
 NET = """
 layer { name: "data" type: "Input" top: "data"
