@@ -66,12 +66,10 @@ def rmse(pictures: Sequence[np.ndarray], images: Sequence[np.ndarray]) -> float:
 
 def shuffled(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A mask (C×h×w of indices into its plane) with each channel's switches in another order."""
-    channels, rows, columns = mask.shape
-    width = 2 * columns
+    width = 2 * mask.shape[2]
     corner = 2 * (mask // width % 2) + mask % width % 2
-    mixed = rng.permuted(corner.reshape(channels, -1), axis=1).reshape(mask.shape)
-    first = 2 * np.arange(rows)[:, None] * width + 2 * np.arange(columns)
-    return np.asarray(first + mixed // 2 * width + mixed % 2, np.int64)
+    mixed = rng.permuted(corner.reshape(len(mask), -1), axis=1).reshape(mask.shape)
+    return np.asarray(first_places(mask) + mixed // 2 * width + mixed % 2, np.int64)
 
 
 def switches(inputs: Inputs, on_progress: OnProgress) -> Made:
@@ -156,7 +154,7 @@ INSIDE = "floats in that file"
 
 
 def floats(inputs: Inputs, on_progress: OnProgress) -> Made:
-    """A code without a single float: what a .switches file holds is decoded by another process."""
+    """A code without a single float: what a .switches file holds is all that is decoded."""
     import tempfile
 
     import runtime
@@ -167,7 +165,7 @@ def floats(inputs: Inputs, on_progress: OnProgress) -> Made:
     from zoo.paper.models import open_model
 
     path = locate(ARCH, inputs.hub)
-    opened = open_model(path, "cpu")
+    opened, coder = open_model(path, "cpu"), coder_of(inputs)
     images, data = judges(inputs)
     step = counted(on_progress, len(images))
     feeder = runtime.Feeder(opened.model, opened.mean, (architectures.SIZE,) * 2)
@@ -176,10 +174,10 @@ def floats(inputs: Inputs, on_progress: OnProgress) -> Made:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "image.switches"
         for name, image in images:
-            written = coding.encode(coder_of(inputs), image, file, raw=True)
+            written = coding.encode(coder, image, file, raw=True)
             masks = list(read_masks(file))
             inside += sum(mask.dtype.kind == "f" for mask in masks)
-            decoded = coding.decode(coder_of(inputs), file)
+            decoded = coding.decode(coder, file)
             blob = feeder.blob(image)[None]
             whole = opened.model.run({opened.model.inputs[0].name: blob}, [output])[output]
             plain = feeder.picture(whole[0])
@@ -235,17 +233,29 @@ def average(inputs: Inputs, on_progress: OnProgress) -> Made:
             found.append(model.run(blob, [output])[output][0])
             step()
         made.append(found)
+    coder = coder_of(inputs)
     spread = [float(max(np.abs(one - found[0]).max() for one in found)) for found in made]
     originals = np.stack([image for _, image in images]).astype(np.float64) / 255
     bound = float(np.sqrt(np.square(originals - originals.mean(0)).mean()))
-    rows = [
-        (name, [image, *(feeder.picture(found[place]) for found in made)])
-        for place, (name, image) in enumerate(images[:SHOWN])
-    ]
-    sheet = runtime.labelled_grid(rows, ["original", "average pooling", "max pooling, switches"])
-    about = "the authors' weights" if weights is not None else "drawn weights"
+    rows = []
+    for name, image in images[:SHOWN]:
+        masks = coder.switches(image)
+        told = [masks, [first_places(mask) for mask in masks]]
+        rows.append((name, [image, *(coder.picture(one, *image.shape[:2]) for one in told)]))
+    sheet = runtime.labelled_grid(rows, ["original", "max pooling, switches", "average pooling"])
+    about = f"{arch}, {'the authors’ weights' if weights is not None else 'drawn weights'}"
+    caption = f"{ARCH}: with its switches, and told as much as average pooling tells"
     values = {AVERAGED: spread[0], SWITCHED: spread[1], BOUND: bound}
-    return Made(data, values, [Picture(f"{arch} with {about}", png(sheet))])
+    return Made(
+        data, values, [Picture(caption, png(sheet))], [f"the first two numbers are of {about}"]
+    )
+
+
+def first_places(mask: np.ndarray) -> np.ndarray:
+    """The mask (C×h×w) of unpooling without switches: each value in its window's first place."""
+    channels, rows, columns = mask.shape
+    first = 4 * np.arange(rows)[:, None] * columns + 2 * np.arange(columns)
+    return np.broadcast_to(first, (channels, rows, columns)).astype(np.int64)
 
 
 def size_what(size: int) -> str:
@@ -334,8 +344,8 @@ ITEMS = [
         TUNNEL,
         "talk: switches shuffled",
         "the same switches in another order",
-        "No published number is at hand; all is in the switches' places, so that shuffled ones "
-        "rebuild nothing.",
+        "No published number is at hand. Most of the picture is in the first level's switches, "
+        "which are most of the code.",
         switches,
         [Number(shuffle_what(name)) for name in SHUFFLED],
         uses=("photographs",),

@@ -80,7 +80,7 @@ class Inputs:
         images, _, name = evaluated_images(data, self.held_out if data is not None else 0)
         counts = [count for count in (self.limit, most) if count is not None]
         images = images[: min(counts)] if counts else images
-        return images, f"{len(images)} photographs of {Path(name).name}"
+        return images, f"{photographs(len(images))} of {Path(name).name}"
 
     def pictures(self, most: int) -> tuple[list[tuple[str, np.ndarray]], str]:
         """The first photographs that can be read, name and H×W×3 uint8 BGR, and their name."""
@@ -101,7 +101,7 @@ class Inputs:
             raise ZooError("none of the photographs can be read")
         data = self.path("photographs")
         source = "the sample photographs" if data is None else data.name
-        return found, f"{len(found)} photographs of {source}"
+        return found, f"{photographs(len(found))} of {source}"
 
     def digest(self, names: Sequence[str]) -> str:
         """Of the data of these names, as far as they are there, and of how much is taken."""
@@ -112,6 +112,11 @@ class Inputs:
     def fed(self, names: Sequence[str]) -> dict[str, Path]:
         """The data of these names, as far as they are there."""
         return {name: path for name in names if (path := self.path(name)) is not None}
+
+
+def photographs(count: int) -> str:
+    """So many of them, in words."""
+    return f"{count} photograph{'' if count == 1 else 's'}"
 
 
 @lru_cache(maxsize=64)

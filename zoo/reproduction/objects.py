@@ -35,16 +35,17 @@ what colours are learned from, .995 and .005 for what is certain)."""
 SETTINGS = [
     Seeding(rule.surely, rule.never, rule.likely, smoothing)
     for rule in (Seeding(), AUTHORS, Seeding(surely=0.995, likely=0.75, never=0.05))
-    for smoothing in (0.0, 0.03, 0.06)
+    for smoothing in (0.0, 0.03)
 ]
 SHOWN = 4
-KEPT = 6
-"""Sizes of images whose networks are kept."""
 
 
 @dataclass
 class Saliencies:
-    """The classifier's saliency maps by each method, for images of any size."""
+    """The classifier's saliency maps by each method, for images of any size.
+
+    The networks for one size are kept: those for another take their place.
+    """
 
     network: Network
     blob: str
@@ -59,8 +60,7 @@ class Saliencies:
         from converters.passes.reverse import METHODS as RULES
 
         if size not in self.made:
-            if len(self.made) == KEPT:
-                self.made.pop(next(iter(self.made)))
+            self.made.clear()
             fitted = self.convolutional.at(size)
             reversed_ = {
                 method: fitted.model(converters.reverse(fitted.graph, self.blob, RULES[method]))
@@ -143,21 +143,24 @@ def settings_of(method: str) -> list[Seeding]:
     return [one for one in SETTINGS if method != BLOB or not one.smoothing]
 
 
-def read(
+def judge(
     saliencies: Saliencies, paths: Sequence[Path], masks: Path, step: Callable[[], Any]
 ) -> list[Judged]:
     """Images with their saliency maps and right answers."""
     import runtime
 
-    found = []
+    read = []
     for path in paths:
         image = runtime.read_image(path)
         wanted = read_mask(masks / f"{path.stem}.png", image.shape[:2])
         factor = SHORTER / min(image.shape[:2])
         resized = runtime.resize(image, *(round(side * factor) for side in image.shape[:2]))
-        found.append(Judged(path, resized, saliencies.of(resized), wanted))
+        read.append((path, resized, wanted))
+    found: dict[Path, Judged] = {}
+    for path, image, wanted in sorted(read, key=lambda one: one[1].shape):
+        found[path] = Judged(path, image, saliencies.of(image), wanted)
         step()
-    return found
+    return [found[path] for path in paths]
 
 
 def table1(inputs: Inputs, on_progress: OnProgress) -> Made:
@@ -178,14 +181,14 @@ def table1(inputs: Inputs, on_progress: OnProgress) -> Made:
     tries = sum(len(settings_of(method)) for method in methods)
     total = (1 + tries) * len(choosing) + (1 + 2 * len(methods)) * len(reporting)
     step = counted(on_progress, total)
-    judged = read(saliencies, choosing, folder / "masks", step)
+    judged = judge(saliencies, choosing, folder / "masks", step)
     best: dict[str, Seeding] = {}
     notes = list(network.notes)
     for method in methods:
         tried = {one: score(judged, method, one, step).iou for one in settings_of(method)}
         best[method] = max(tried, key=lambda one: tried[one])
         notes.append(f"{method}: {described(best[method])}; IoU {tried[best[method]]:.3f} there")
-    judged = read(saliencies, reporting, folder / "masks", step)
+    judged = judge(saliencies, reporting, folder / "masks", step)
     values = {}
     for method in methods:
         own = score(judged, method, best[method], step)

@@ -14,6 +14,7 @@ __all__ = ["COLUMNS", "STATE", "cells", "documents", "summary"]
 
 STATE = "report.json"
 COLUMNS = ("published in", "what", "published", "ours", "condition", "met?")
+SHORT = ("condition", "met?")
 STATES = {
     "made": "made",
     "lacking": "not made: it lacks",
@@ -31,7 +32,8 @@ h3 { margin: 2.2rem 0 .4rem; }
 table { border-collapse: collapse; width: 100%; margin: .8rem 0; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0;
   overflow-wrap: anywhere; border-bottom: 1px solid var(--line); }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
+.number, .short { white-space: nowrap; }
 .yes { color: var(--yes); font-weight: 600; }
 .no { color: var(--no); font-weight: 600; }
 code { background: var(--quiet); border-radius: .25rem; padding: .1rem .3rem;
@@ -43,8 +45,17 @@ figure { margin: 1rem 0; }
 figure img { display: block; max-width: 100%; height: auto; border: 1px solid var(--line); }
 figcaption { margin-top: .3rem; opacity: .85; }
 details > summary { cursor: pointer; font-size: 1.2rem; font-weight: 600; margin: 1rem 0; }
-@media (max-width: 40rem) { dl { grid-template-columns: 1fr; } dt { margin-top: .4rem; }
-  table { font-size: .85rem; } th, td { padding-right: .4rem; } }
+@media (max-width: 40rem) {
+  dl { grid-template-columns: 1fr; }
+  dt { margin-top: .4rem; }
+  table, tbody { display: block; }
+  thead { display: none; }
+  tr { display: block; border-bottom: 1px solid var(--line); padding: .4rem 0; }
+  td, td.number { display: grid; grid-template-columns: 7.5rem 1fr; border: 0; padding: .05rem 0;
+    text-align: left; white-space: normal; }
+  td::before { content: attr(data-column); opacity: .75; font-weight: 400; color: CanvasText; }
+  td:empty { display: none; }
+}
 """
 
 
@@ -157,14 +168,18 @@ def html_table(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     def attributes(place: int, text: str = "") -> str:
         if columns[place] == "met?" and text:
             return f' class="{text}"'
-        return ' class="number"' if place in numeric else ""
+        kind = "number" if place in numeric else "short" if columns[place] in SHORT else ""
+        return f' class="{kind}"' if kind else ""
 
     head = "".join(
         f'<th scope="col"{attributes(n)}>{escape(name)}</th>' for n, name in enumerate(columns)
     )
     body = "\n".join(
         "<tr>"
-        + "".join(f"<td{attributes(n, text)}>{escape(text)}</td>" for n, text in enumerate(line))
+        + "".join(
+            f'<td{attributes(n, text)} data-column="{escape(columns[n])}">{escape(text)}</td>'
+            for n, text in enumerate(line)
+        )
         + "</tr>"
         for line in lines
     )

@@ -271,8 +271,8 @@ def name_of(source: str) -> str:
 
 
 OTHER = (
-    "Another network than the paper's (AlexNet, VGG-16) and other photographs: the one that "
-    "`classifier` names."
+    "Another network than the paper's (AlexNet, VGG-16), the classifier that is given, and other "
+    "photographs."
 )
 
 
