@@ -240,7 +240,7 @@ SHARES = {
 TOLD = ("switches", "masks", "both")
 
 
-def informativeness(inputs: Inputs, on_progress: OnProgress) -> Made:
+def informativeness(inputs: Inputs, on_progress: OnProgress, thresholds: bool = True) -> Made:
     """Three decoders of one encoder: told switches, ReLU masks, or both."""
     from zoo.paper.recipes.images import load_images
     from zoo.reversed.informativeness import measure
@@ -250,7 +250,14 @@ def informativeness(inputs: Inputs, on_progress: OnProgress) -> Made:
     images = load_images(data, hold_out, 4 if inputs.quick else 16, seed=inputs.seed)
     quick = inputs.quick or inputs.limit is not None
     arch, iterations = ARCHES[quick], ITERATIONS[quick]
-    found = measure(arch, images, iterations, seed=inputs.seed, on_progress=on_progress)
+    found = measure(
+        arch,
+        images,
+        iterations,
+        seed=inputs.seed,
+        thresholds=thresholds,
+        on_progress=on_progress,
+    )
     values = {
         SHARES[row["told"], row["instead_of"]]: float(row["rmse_change"]) for row in found.changes
     }
@@ -258,6 +265,11 @@ def informativeness(inputs: Inputs, on_progress: OnProgress) -> Made:
     held = f"{found.held_out} held out" if found.held_out else "measured on what it was trained on"
     notes = [f"{arch}, {iterations} iterations each, seed {inputs.seed}; {held}"]
     return Made(f"{images.count} photographs of {name_of(images.source)}", values, (), notes)
+
+
+def without_thresholds(inputs: Inputs, on_progress: OnProgress) -> Made:
+    """The same with an encoder whose biases are 0."""
+    return informativeness(inputs, on_progress, False)
 
 
 def told_what(name: str) -> str:
@@ -269,6 +281,16 @@ def name_of(source: str) -> str:
     """The last part of where images are."""
     return source.rstrip("/").rpartition("/")[2]
 
+
+MASKS = (
+    "Masks are of all six convolutions, at full resolution: four bits for each of the switches'."
+)
+TOLD_NUMBERS = [
+    Number(SHARES["both", "switches"], -0.15, "by", 0.05, 2),
+    Number(SHARES["both", "masks"], -0.46, "by", 0.05, 2),
+    Number(SHARES["switches", "masks"], -0.36, "by", 0.05, 2),
+    *(Number(told_what(name)) for name in TOLD),
+]
 
 OTHER = (
     "Another network than the paper's (AlexNet, VGG-16), the classifier that is given, and other "
@@ -309,15 +331,20 @@ ITEMS = [
         "section 3.3",
         "how much switches and ReLU masks tell of an image",
         "Another network: the tunnel paper's encoder, random, with thresholds that silence windows "
-        "on purpose, so that switches tell more than usual; masks are of all six convolutions at "
-        "full resolution, more bits than the switches have.",
+        "on purpose, so that a mask, too, tells how bright a place is. " + MASKS,
         informativeness,
-        [
-            Number(SHARES["both", "switches"], -0.15, "by", 0.05, 2),
-            Number(SHARES["both", "masks"], -0.46, "by", 0.05, 2),
-            Number(SHARES["switches", "masks"], -0.36, "by", 0.05, 2),
-            *(Number(told_what(name)) for name in TOLD),
-        ],
+        TOLD_NUMBERS,
+        uses=("photographs",),
+        packages=("torch",),
+    ),
+    Item(
+        "salinet-informativeness-zero",
+        SALINET,
+        "section 3.3, biases 0",
+        "the same of an encoder without thresholds",
+        "Another network: the tunnel paper's encoder, random. " + MASKS,
+        without_thresholds,
+        TOLD_NUMBERS,
         uses=("photographs",),
         packages=("torch",),
     ),

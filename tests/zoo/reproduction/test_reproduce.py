@@ -253,6 +253,7 @@ def data(tmp_path: Path) -> dict[str, Path]:
 
 SLOW = (
     "salinet-informativeness",
+    "salinet-informativeness-zero",
     "salinet-figure-4",
     "tunnel-table-2",
     "tunnel-bits",
