@@ -124,6 +124,7 @@ ZOO_ROOMS = {
     "paper/recipes": {"numpy", "torch", "converters", "runtime"},
     "reversed": {"numpy"},
     "gallery": set(),
+    "reproduction": {"numpy"},
     "benchmarks": {"numpy"},
     "cli": set(),
 }

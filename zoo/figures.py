@@ -13,7 +13,7 @@ from .processes import private_caches
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["new_figure", "write_figure"]
+__all__ = ["encoded", "new_figure", "write_figure"]
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -27,8 +27,13 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def write_figure(figure: Figure, path: Path, dpi: int = 130) -> None:
-    """Write it as a PNG."""
+def encoded(figure: Figure, dpi: int = 130) -> bytes:
+    """It as a PNG."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=dpi)
-    atomic_write(path, content.getvalue())
+    return content.getvalue()
+
+
+def write_figure(figure: Figure, path: Path, dpi: int = 130) -> None:
+    """Write it as a PNG."""
+    atomic_write(path, encoded(figure, dpi))

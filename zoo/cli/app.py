@@ -59,6 +59,7 @@ class Front(Page):
                     "informativeness",
                     "Compare what switches and ReLU masks tell of an image.",
                 ),
+                Entry("reproduce", "reproduce", "Make four papers' tables and figures again."),
             ),
         ),
         (

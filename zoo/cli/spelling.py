@@ -21,14 +21,17 @@ OPTIONS = {
     "device": "--device",
     "external_data": "--external-data",
     "fold_preprocessing": "--fold-preprocessing",
+    "held_out": "--held-out",
     "hold_out": "--hold-out",
     "host": "--host",
     "hub": "--hub",
     "input_names": "--input-name",
     "inputs": "--inputs",
+    "items": "--item",
     "json": "--json",
     "labels": "--labels",
     "lenient": "--lenient",
+    "limit": "--limit",
     "masks": "--masks",
     "mean": "--mean",
     "model": "--model",
@@ -68,6 +71,7 @@ COMMANDS = {
     "zoo.hub.publish": "publish",
     "zoo.paper.evaluation.evaluate": "eval",
     "zoo.paper.recipes.images.load_images": "train",
+    "zoo.reproduction.run.reproduce": "reproduce",
 }
 """From a function to the command that calls it."""
 

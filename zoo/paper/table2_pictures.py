@@ -12,6 +12,7 @@ from zoo.paper import architectures
 
 if TYPE_CHECKING:
     import numpy as np
+    from matplotlib.figure import Figure
 
     from zoo.paper.reconstruction import Reconstruction
     from zoo.paper.table2_rows import Row
@@ -34,12 +35,17 @@ APART = 0.005
 
 
 def plot(table: Sequence[Row], path: Path) -> None:
-    """RMSE against bits per pixel, as a PNG: a line for each series, the figure at each point.
+    """Write `figure` as a PNG."""
+    write_figure(figure(table), path)
+
+
+def figure(table: Sequence[Row]) -> Figure:
+    """RMSE against bits per pixel: a line for each series, the number at each point.
 
     Networks with as many channels in each level stand left, those that double them right.
     """
-    figure = new_figure(11, 6)
-    panels = figure.subplots(1, 2, sharey=True)
+    drawing = new_figure(11, 6)
+    panels = drawing.subplots(1, 2, sharey=True)
     series: dict[str, Any] = {}
     for axes, (layout, title) in zip(panels, TITLES.items(), strict=True):
         rows = [row for row in table if architectures.layout(row.arch) == layout]
@@ -75,7 +81,7 @@ def plot(table: Sequence[Row], path: Path) -> None:
         axes.grid(linewidth=0.3)
     panels[0].set(ylabel="RMSE, pixels in [0,1]")
     panels[1].legend(handles=[*series.values()], fontsize=8)
-    write_figure(figure, path)
+    return drawing
 
 
 def _label(axes: Any, bits: float, found: Sequence[tuple[float, str]]) -> None:

@@ -289,10 +289,16 @@ def upsample(node: Node[Any], values: np.ndarray, unpool: str) -> np.ndarray:
 def agreement(
     network: Network, layer: str, decoded: np.ndarray, feeds: Mapping[str, np.ndarray]
 ) -> float:
-    """How far a layer's response is from the image's correlation with the decoded filters.
+    """The mean of `errors` over the images: the paper's check."""
+    return float(errors(network, layer, decoded, feeds).mean())
 
-    The paper's check: mean squared error, both stretched to 0..1 once for each image (over all
-    filters and places).
+
+def errors(
+    network: Network, layer: str, decoded: np.ndarray, feeds: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """How far a layer's response is from each image's correlation with the decoded filters: N.
+
+    Mean squared error, both stretched to 0..1 once for each image (over all filters and places).
     """
     from converters.passes.reverse import prune
 
@@ -314,12 +320,12 @@ def agreement(
         # What lies outside is the padding's 0: the place behind the last one.
         windows.append(np.where((place < 0) | (place >= size), size, place))
     padded = np.pad(image, ((0, 0), (0, 0), (0, 1), (0, 1)))
-    error = 0.0
-    for one, wanted in zip(padded, response, strict=True):
+    found_errors = np.empty(len(image))
+    for number, (one, wanted) in enumerate(zip(padded, response, strict=True)):
         rows = one[:, windows[0]][..., windows[1]]  # C × places × kernel × places × kernel
         found = np.tensordot(decoded, rows, ([1, 2, 3], [0, 2, 4]))
-        error += float(np.square(stretched(found) - stretched(wanted)).mean())
-    return error / len(image)
+        found_errors[number] = np.square(stretched(found) - stretched(wanted)).mean()
+    return found_errors
 
 
 def stretched(values: np.ndarray) -> np.ndarray:

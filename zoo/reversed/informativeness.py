@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from zoo.paper.recipes.encoders import draw
+from zoo.paper.recipes.encoders import Encoder, draw
 from zoo.paper.recipes.images import Images
 from zoo.paper.recipes.modern import Modern, Recipe, fast_bfloat16, recipe_for
 from zoo.progress import OnProgress, counted, unheard
@@ -41,16 +41,19 @@ class BottleneckTraining(Modern):
 
 
 def compare(
-    arch: str, images: Images, recipe: Recipe, device: str = "cpu"
+    arch: str, images: Images, recipe: Recipe, device: str = "cpu", thresholds: bool = True
 ) -> Iterator[tuple[str, float | None]]:
     """Train the three; yields (kind, None) after each step and (kind, RMSE) after each training.
 
-    The RMSE is over the images held out, or over the pool's first 64 where there are none.
+    The RMSE is over the images held out, or over the pool's first 64 where there are none. Without
+    `thresholds` the encoder's biases are 0, so that its ReLUs pass about half of all values.
     """
     judges = images.held if len(images.held) else images.pool[:64]
     sample = torch.from_numpy(images.pool[:: max(1, len(images.pool) // 32)]).float() / 255
     sample = sample - torch.from_numpy(images.mean).float().view(1, 3, 1, 1) / 255
     encoder = draw(arch, recipe.seed, sample)
+    if not thresholds:
+        without_thresholds(encoder)
     for kind in KINDS:
         training = type("BottleneckTraining", (BottleneckTraining,), {"kind": kind})(
             arch, encoder, images.pool, images.mean, recipe, None, device
@@ -59,6 +62,13 @@ def compare(
             if event.kind == "step":
                 yield kind, None
         yield kind, training.rmse(judges)
+
+
+def without_thresholds(encoder: Encoder) -> None:
+    """Set its biases to 0."""
+    for name, parameter in encoder.named_parameters():
+        if name.endswith("bias"):
+            parameter.data.zero_()
 
 
 @dataclass(frozen=True)
@@ -103,18 +113,20 @@ def measure(
     *,
     seed: int = 0,
     device: str = "auto",
+    thresholds: bool = True,
     on_progress: OnProgress = unheard,
     on_trained: Callable[[str, float], object] = lambda *_: None,
 ) -> Informativeness:
     """Train the three decoders, each `iterations` steps of the `modern` recipe, and compare them.
 
-    `on_trained` is called with what each was told and its RMSE. Raises ZooError.
+    `thresholds` as `compare` takes it. `on_trained` is called with what each was told and its RMSE.
+    Raises ZooError.
     """
     device = choose_device(device)
     recipe = recipe_for(arch, iterations, seed, fast_bfloat16(device), 1)
     step = counted(on_progress, len(KINDS) * iterations)
     found: dict[str, float] = {}
-    for kind, rmse in compare(arch, images, recipe, device):
+    for kind, rmse in compare(arch, images, recipe, device, thresholds):
         if rmse is None:
             step()
         else:

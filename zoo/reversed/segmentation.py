@@ -152,17 +152,43 @@ def gaussian(size: tuple[int, int]) -> np.ndarray:
     return np.exp(-0.5 * (rows[:, None] ** 2 + columns[None] ** 2)).astype(np.float32)
 
 
-def foreground(image: np.ndarray, salient: np.ndarray) -> np.ndarray:
-    """GrabCut of an H×W×3 uint8 image, seeded by its saliency, without stray islands: H×W bool.
+@dataclass(frozen=True)
+class Seeding:
+    """Which pixels GrabCut starts from, by quantiles of their saliency.
 
-    Between the two quantiles a pixel is probably background, to be won by its colour.
+    Between them a pixel is probably background, to be won by its colour.
     """
+
+    surely: float = FOREGROUND
+    """Above it a pixel is surely foreground."""
+    never: float = BACKGROUND
+    """Below it surely not."""
+    likely: float = 1.0
+    """Above it probably foreground; 1 for none."""
+    smoothing: float = 0.0
+    """Standard deviation of a Gaussian over the saliency, as a share of the shorter side."""
+
+    def mask(self, salient: np.ndarray) -> np.ndarray:
+        """GrabCut's mask for a saliency, H×W uint8."""
+        from prototxt.opencv import cv2
+
+        if self.smoothing:
+            salient = cv2.GaussianBlur(salient, (0, 0), self.smoothing * min(salient.shape))
+        high, low, likely = (
+            float(np.quantile(salient, q)) for q in (self.surely, self.never, self.likely)
+        )
+        mask = np.full(salient.shape, cv2.GC_PR_BGD, np.uint8)
+        mask[salient > likely] = cv2.GC_PR_FGD
+        mask[salient <= low] = cv2.GC_BGD
+        mask[salient > high] = cv2.GC_FGD
+        return mask
+
+
+def foreground(image: np.ndarray, salient: np.ndarray, seeding: Seeding = Seeding()) -> np.ndarray:
+    """GrabCut of an H×W×3 uint8 image, seeded by its saliency, without stray islands: H×W bool."""
     from prototxt.opencv import cv2
 
-    high, low = (float(np.quantile(salient, q)) for q in (FOREGROUND, BACKGROUND))
-    mask = np.full(salient.shape, cv2.GC_PR_BGD, np.uint8)
-    mask[salient <= low] = cv2.GC_BGD
-    mask[salient > high] = cv2.GC_FGD
+    mask = seeding.mask(salient)
     if not (mask == cv2.GC_FGD).any() or (mask == cv2.GC_FGD).all():
         return np.asarray(mask == cv2.GC_FGD)
     models = np.zeros((1, 65)), np.zeros((1, 65))

@@ -9,7 +9,7 @@ import torch
 from zoo.paper.recipes.encoders import LAYERS, draw
 from zoo.paper.recipes.images import Images
 from zoo.paper.recipes.modern import Recipe
-from zoo.reversed.informativeness import KINDS, compare
+from zoo.reversed.informativeness import KINDS, compare, without_thresholds
 
 
 def images() -> Images:
@@ -26,6 +26,24 @@ def test_masks_are_where_the_relus_pass():
     first = encoder.get_submodule("conv1_1")(x)
     assert torch.equal(masks["conv1_1"], first > 0)
     assert masks["conv3_2"].shape == (2, 5, 4, 4) and switches[2].shape == (2, 2, 2, 5)
+
+
+def test_an_encoder_without_thresholds_passes_half_of_its_values():
+    x = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    encoder = draw("8_8_8", 0, x)
+    weights = encoder.get_submodule("conv1_1").weight.clone()
+    without_thresholds(encoder)
+    assert not any(p.any() for n, p in encoder.named_parameters() if n.endswith("bias"))
+    assert torch.equal(encoder.get_submodule("conv1_1").weight, weights)
+    _, masks = encoder.bottleneck(x.contiguous(memory_format=torch.channels_last))
+    assert 0.45 < masks["conv1_1"].float().mean() < 0.55
+
+
+def test_without_thresholds_the_three_are_trained_likewise():
+    recipe = Recipe(iterations=5, batch=8, crop=32)
+    both = [dict(compare("4_4_4", images(), recipe, "cpu", on)) for on in (True, False)]
+    assert all(set(found) == set(KINDS) for found in both)
+    assert both[0]["switches"] != both[1]["switches"]
 
 
 def test_both_tell_more_than_either():

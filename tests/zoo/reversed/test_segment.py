@@ -195,3 +195,20 @@ def test_a_flattening_network_needs_plain(zoo, tmp_path, scene) -> None:
     command = ["segment", "flat.prototxt", scene, "--mean", "0", "-o", "out"]
     assert "(Flatten): stands in the way of a fully convolutional pass" in zoo(*command).refusal
     assert zoo(*command, "--plain").status == 0
+
+
+def test_seeds_by_quantiles_of_the_saliency() -> None:
+    salient = np.arange(100, dtype=np.float32).reshape(10, 10)
+    mask = seg.Seeding(surely=0.9, never=0.2, likely=0.6).mask(salient).ravel()
+    assert (mask[:20] == cv2.GC_BGD).all() and (mask[91:] == cv2.GC_FGD).all()
+    assert (mask[21:59] == cv2.GC_PR_BGD).all() and (mask[61:89] == cv2.GC_PR_FGD).all()
+    assert not (seg.Seeding().mask(salient) == cv2.GC_PR_FGD).any()
+
+
+def test_smoothed_saliency_seeds_what_lies_around_it() -> None:
+    salient = np.zeros((40, 40), np.float32)
+    salient[20, 20] = 1
+    plain = seg.Seeding(surely=0.95).mask(salient) == cv2.GC_FGD
+    smooth = seg.Seeding(surely=0.95, smoothing=0.1).mask(salient) == cv2.GC_FGD
+    assert plain.sum() == 1
+    assert 60 <= smooth.sum() <= 81 and smooth[18:23, 18:23].all()

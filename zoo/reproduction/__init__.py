@@ -1,0 +1,1 @@
+"""Tables and figures of four sources, made again: each beside what was published of it."""
