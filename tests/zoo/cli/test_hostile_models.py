@@ -169,6 +169,7 @@ LARGE = "m.onnx: needs more than the "
     [
         (loop, "eval", LATE.format("run")),
         (loop, "publish", LATE.format("run")),
+        (loop, "run", LATE.format("run")),
         (functions, "reconstruct", LATE.format("loaded")),
         (functions, "publish", LATE.format("checked")),
         (functions, "inspect", LATE.format("measured")),
@@ -187,6 +188,7 @@ def test_what_has_no_end(
         "eval": ["--model", "m.onnx", "--data", photo],
         "reconstruct": [photo, "--model", "m.onnx", "-o", "out"],
         "publish": ["m.onnx", "--hub", "hub"],
+        "run": ["m.onnx", photo],
         "inspect": ["m.onnx"],
     }[command]
     status, out, error = limited(command, *line, folder=tmp_path)
@@ -239,6 +241,7 @@ def test_weights_elsewhere_are_not_read(zoo, photo, tmp_path, place) -> None:
         ("reconstruct", photo, "--model", path, "-o", "out"),
         ("encode", photo, "--model", path, "-o", "out.switches"),
         ("publish", path, "--hub", "hub"),
+        ("run", path, photo),
     ):
         assert refused(zoo(*command)).startswith(f"{path}: cannot be ")
 
@@ -251,6 +254,7 @@ def test_numbers_that_are_none(zoo, photo, tmp_path) -> None:
     assert refused(zoo("eval", "--model", "m.onnx", "--data", photo)) == (
         f"m.onnx: gives NaN of {photo}; {said}"
     )
+    assert refused(zoo("run", "m.onnx", photo)) == f"m.onnx: gives NaN; {said}"
     assert refused(zoo("reconstruct", photo, "--model", "m.onnx", "-o", "out")) == (
         f"m.onnx: gives NaN of an image; {said}"
     )
