@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,13 @@ class Log:
             self._file.truncate(kept)
 
     def note(self, kind: str, iteration: int, values: Mapping[str, Any]) -> None:
-        """Add a row."""
+        """Add a row: all of it, or where that cannot be nothing."""
         row = json.dumps({"kind": kind, "iteration": iteration, **values}).encode() + b"\n"
         with writing(self.path):
-            while row:
-                row = row[self._file.write(row) :]
+            end = self._file.seek(0, os.SEEK_END)
+            try:
+                while row:
+                    row = row[self._file.write(row) :]
+            except OSError:
+                self._file.truncate(end)
+                raise

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,3 +128,25 @@ def test_a_signal_takes_a_snapshot(zoo, tmp_path, monkeypatch, how, status, said
     assert run.out.splitlines()[-1].startswith(said)
     assert newest(Path("out")) == Path("out/snap_iter_9.solverstate")
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_row_is_there_whole_or_not_at_all(tmp_path):
+    """The system writes what fits, and says so at the next call."""
+    code = (
+        "import resource, signal; from pathlib import Path; from zoo.training.log import Log\n"
+        "from prototxt.errors import ZooError\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "log = Log(Path('metrics.jsonl')); log.note('train', 1, {})\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (64, resource.RLIM_INFINITY))\n"
+        "try:\n    log.note('train', 2, {'text': 'x' * 100})\n"
+        "except ZooError as error:\n    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert "metrics.jsonl: " in done.stdout and done.stderr == ""
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"kind": "train", "iteration": 1}\n'
