@@ -66,6 +66,12 @@ def test_a_full_disk_is_told(tmp_path):
             def write(self, _: bytes) -> int:
                 raise OSError(errno.ENOSPC, "No space left on device")
 
+            def seek(self, *place: int) -> int:
+                return log_file.seek(*place)
+
+            def truncate(self, size: int) -> int:
+                return log_file.truncate(size)
+
             def close(self) -> None:
                 log_file.close()
 
