@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prototxt.errors import Argument, Sentence, UsageError, ZooError
+from zoo.prediction.items import readable
 from zoo.progress import OnProgress, counted, unheard
 
 if TYPE_CHECKING:
@@ -128,20 +129,13 @@ def measure(
     started = time.perf_counter()
 
     def images() -> Iterator[np.ndarray]:
-        for place, path in enumerate(paths):
-            try:
-                image = runtime.read_image(path)
-            except ZooError as error:
-                found.skipped.append((str(path), error.message))
-                step()
-                continue
+        for place, image in readable(paths, found.skipped, step):
             read.append(place)
             yield image
 
     for said in predictor.predict_all(images(), batch):
         judge.add(read.pop(0), said)
         found.images += 1
-        step()
     if not found.images:
         raise ZooError(f"none of the {len(paths)} images can be read", subject=data)
     found.seconds = time.perf_counter() - started

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prototxt.errors import ZooError
 from prototxt.files import read_lines
 
-__all__ = ["free_name", "listed_images"]
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["free_name", "listed_images", "readable"]
 
 LISTS = ".txt"
 ARRAYS = ".npz"
@@ -40,6 +44,25 @@ def from_list(path: Path) -> list[Path]:
     if not found:
         raise ZooError("names no images", subject=path, remedy="one image a line")
     return found
+
+
+def readable(
+    paths: Sequence[Path], skipped: list[tuple[str, str]], step: Callable[[], object]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The images that can be read, H×W×3 uint8 BGR, each with its place; the others are `skipped`.
+
+    With each name goes why. `step` is called after each.
+    """
+    import runtime
+
+    for place, path in enumerate(paths):
+        try:
+            image = runtime.read_image(path)
+        except ZooError as error:
+            skipped.append((str(path), error.message))
+        else:
+            yield place, image
+        step()
 
 
 def free_name(stem: str, taken: set[str]) -> str:

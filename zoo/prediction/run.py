@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prototxt.errors import Sentence, UsageError, ZooError
-from zoo.prediction.items import ARRAYS, free_name, listed_images
+from zoo.prediction.items import ARRAYS, free_name, listed_images, readable
 from zoo.progress import OnProgress, counted, unheard
 
 if TYPE_CHECKING:
@@ -134,7 +134,6 @@ def run_images(
     predictor: Any, paths: Sequence[Path], output: Path | None, batch: int, on_progress: OnProgress
 ) -> Runs:
     """The same of images."""
-    import runtime
     from prototxt.files import write_folder
     from runtime.drawing import drawn
     from runtime.pictures import png
@@ -151,12 +150,8 @@ def run_images(
     def items() -> Iterator[np.ndarray | list[np.ndarray]]:
         """Each image, or the frames of each clip, whose first stands for it."""
         clip: list[tuple[Path, np.ndarray]] = []
-        for path in paths:
-            try:
-                clip.append((path, runtime.read_image(path)))
-            except ZooError as error:
-                found.skipped.append((str(path), error.message))
-            step()
+        for place, image in readable(paths, found.skipped, step):
+            clip.append((paths[place], image))
             if len(clip) == (predictor.frames or 1):
                 read.append(clip[0])
                 yield [frame for _, frame in clip] if predictor.frames else clip[0][1]
