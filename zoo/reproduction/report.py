@@ -21,28 +21,27 @@ STATES = {
     "failed": "failed",
 }
 STYLE = """
-:root { color-scheme: light dark; --line: #8885; --quiet: #8883; --yes: #1a7f37; --no: #b35900; }
-@media (prefers-color-scheme: dark) { :root { --yes: #4ac26b; --no: #e3a04f; } }
+:root { color-scheme: light dark; }
 * { box-sizing: border-box; }
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto;
   padding: 0 1rem; }
 h1, h2, h3 { line-height: 1.25; }
-h2 { margin-top: 3rem; border-bottom: 1px solid var(--line); padding-bottom: .3rem; }
+h2 { margin-top: 3rem; border-bottom: 1px solid #8885; padding-bottom: .3rem; }
 h3 { margin: 2.2rem 0 .4rem; }
 table { border-collapse: collapse; width: 100%; margin: .8rem 0; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0;
-  overflow-wrap: anywhere; border-bottom: 1px solid var(--line); }
+  overflow-wrap: anywhere; border-bottom: 1px solid #8885; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 .number, .short { white-space: nowrap; }
-.yes { color: var(--yes); font-weight: 600; }
-.no { color: var(--no); font-weight: 600; }
-code { background: var(--quiet); border-radius: .25rem; padding: .1rem .3rem;
+.yes { color: light-dark(#1a7f37, #4ac26b); font-weight: 600; }
+.no { color: light-dark(#b35900, #e3a04f); font-weight: 600; }
+code { background: #8883; border-radius: .25rem; padding: .1rem .3rem;
   overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: .5rem 0; }
 dt { opacity: .75; }
 dd { margin: 0; overflow-wrap: anywhere; }
 figure { margin: 1rem 0; }
-figure img { display: block; max-width: 100%; height: auto; border: 1px solid var(--line); }
+figure img { display: block; max-width: 100%; height: auto; border: 1px solid #8885; }
 figcaption { margin-top: .3rem; opacity: .85; }
 details > summary { cursor: pointer; font-size: 1.2rem; font-weight: 600; margin: 1rem 0; }
 @media (max-width: 40rem) {
@@ -50,7 +49,7 @@ details > summary { cursor: pointer; font-size: 1.2rem; font-weight: 600; margin
   dt { margin-top: .4rem; }
   table, tbody { display: block; }
   thead { display: none; }
-  tr { display: block; border-bottom: 1px solid var(--line); padding: .4rem 0; }
+  tr { display: block; border-bottom: 1px solid #8885; padding: .4rem 0; }
   td, td.number { display: grid; grid-template-columns: 7.5rem 1fr; border: 0; padding: .05rem 0;
     text-align: left; white-space: normal; }
   td::before { content: attr(data-column); opacity: .75; font-weight: 400; color: CanvasText; }
