@@ -102,7 +102,7 @@ def figure(value: float | None, digits: int) -> str:
     """A number with so many decimals, as far as they say something; empty for None."""
     if value is None:
         return ""
-    return f"{value:.{digits}f}" if abs(value) >= 10**-digits or value == 0 else f"{value:.1e}"
+    return f"{value:.{digits}f}" if round(value, digits) or not value else f"{value:.1e}"
 
 
 def facts(item: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ import pytest
 
 from prototxt import ZooError
 from zoo.paper import architectures
-from zoo.reproduction import controls, objects
+from zoo.reproduction import controls, objects, report
 from zoo.reproduction.digits import read_digits
 from zoo.reproduction.inputs import NAMES, Inputs
 from zoo.reproduction.items import SOURCES, Number
@@ -63,6 +63,14 @@ def test_table_ii_is_the_papers():
 def test_when_a_number_is_met(number, ours, met, condition):
     assert number.met(ours) is met
     assert number.condition == condition
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [(None, 4, ""), (0.0, 2, "0.00"), (-0.0071, 2, "-0.01"), (0.00004, 4, "4.0e-05"), (5, 0, "5")],
+)
+def test_numbers_as_they_are_shown(value, digits, text):
+    assert report.figure(value, digits) == text
 
 
 def digits_file(folder: Path, head: bytes, data: bytes, packed: bool = False) -> Path:
