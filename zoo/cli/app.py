@@ -25,7 +25,7 @@ class Front(Page):
             "Run",
             (
                 Entry("run", "run", "Run any model on images and tell what it found."),
-                Entry("eval", "evaluate", "Measure how well a network rebuilds images."),
+                Entry("eval", "evaluate", "Measure how right a model is over images."),
                 Entry("reconstruct", "reconstruct", "Draw what a network rebuilds of images."),
                 Entry("encode", "encode", "Write an image as max-pooling switches."),
                 Entry("decode", "decode", "Draw the image that was encoded as switches."),
