@@ -1,6 +1,7 @@
 """What the tests of the gallery share: a browser, and hubs of several kinds of models."""
 
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from prototxt.preprocessing import Preprocessing
 from tests.zoo.gallery.browser import Browser
 from zoo import hub as hubs
 from zoo.gallery import vendor
+from zoo.hub.server import Server
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
@@ -134,3 +136,12 @@ def any_hub(tmp_path_factory) -> Path:
         converters.convert(net, weights, preprocessing=how, labels=labels).save(model)
         hubs.publish([model], folder / "hub", licence="MIT")
     return folder / "hub"
+
+
+@pytest.fixture(scope="module")
+def url(gallery) -> Iterator[str]:
+    """Where the module's `gallery` is served."""
+    with Server(gallery) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield server.url
+        server.shutdown()

@@ -10,7 +10,7 @@ import http.server
 import json
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ import runtime
 from tests.zoo.gallery.browser import PHONE, WIDE, Browser
 from zoo import hub as hubs
 from zoo.gallery import build
-from zoo.hub.server import Server
 from zoo.paper.reconstruction import reconstruct
 
 pytestmark = pytest.mark.browser
@@ -43,14 +42,6 @@ def gallery(published, photographs, onnxruntime_web, tmp_path_factory) -> Path:
     hubs.publish(models, folder, encoder="random", metrics=[metric])
     build(folder, photographs, demo=bool(onnxruntime_web), runtime_web=onnxruntime_web)
     return folder
-
-
-@pytest.fixture(scope="module")
-def url(gallery) -> Iterator[str]:
-    with Server(gallery) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        yield server.url
-        server.shutdown()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import json
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -38,14 +38,6 @@ def gallery(any_hub, published, few_photographs, onnxruntime_web, tmp_path_facto
     hubs.publish([published / entry.path(file) for file in entry.models], folder, encoder="random")
     build(folder, few_photographs, demo=bool(onnxruntime_web), runtime_web=onnxruntime_web)
     return folder
-
-
-@pytest.fixture(scope="module")
-def url(gallery) -> Iterator[str]:
-    with Server(gallery) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        yield server.url
-        server.shutdown()
 
 
 @pytest.fixture
