@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-__all__ = ["Size", "shape_text", "size_from_text"]
+__all__ = ["Size", "fixed_plane", "shape_text", "size_from_text"]
 
 Size = tuple[int, int]
 """Height and width, pixels."""
@@ -31,3 +31,9 @@ def size_from_text(text: str | None, *, square: bool = False) -> Size | None:
     ):
         return None
     return int(parts[0]), int(parts[1])
+
+
+def fixed_plane(shape: Sequence[int | str]) -> Size | None:
+    """Height and width of N×C×H×W; None where they are open."""
+    height, width = shape[2:]
+    return (height, width) if isinstance(height, int) and isinstance(width, int) else None

@@ -10,10 +10,13 @@ other            anything else
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-__all__ = ["TASKS", "End", "recognised", "wanted_outputs"]
+from .borders import Borders
+
+__all__ = ["TASKS", "End", "Spec", "ends_of", "recognised", "task_stated", "wanted_outputs"]
 
 TASKS = ("reconstruct", "classify", "detect", "segment", "image-to-image", "other")
 
@@ -35,6 +38,39 @@ class End:
     """Whether they are scores of classes; None where only the shape tells."""
     detections: bool | None = None
     """Whether they are rows of detections; None where only the shape tells."""
+
+
+class Spec(Protocol):
+    """An input or output, as `runtime.IOSpec` and a hub's `Tensor` are; open sizes are texts."""
+
+    @property
+    def name(self) -> str:
+        """As the model has it."""
+
+    @property
+    def shape(self) -> Dims:
+        """N×C×H×W or N×H×W×C."""
+
+    @property
+    def dtype(self) -> str:
+        """As numpy has it."""
+
+
+def ends_of(
+    metadata: Mapping[str, str], inputs: Sequence[Spec], outputs: Sequence[Spec]
+) -> tuple[list[Dims], list[End]]:
+    """The shapes of a model's inputs, N×C×H×W, and its outputs, as the rules judge them."""
+    planes = Borders.from_metadata(metadata).planes
+    shapes = [planes(spec.name, spec.shape, spec.dtype) for spec in inputs]
+    return shapes, [End(s.name, planes(s.name, s.shape, s.dtype), s.dtype) for s in outputs]
+
+
+def task_stated(
+    metadata: Mapping[str, str], inputs: Sequence[Spec], outputs: Sequence[Spec]
+) -> str:
+    """What a model is for: as its metadata state it, else by its inputs and outputs."""
+    stated = metadata.get("zoo.task", "")
+    return stated if stated in TASKS else recognised(*ends_of(metadata, inputs, outputs))
 
 
 def recognised(inputs: Sequence[Dims], outputs: Sequence[End]) -> str:

@@ -16,6 +16,7 @@ from prototxt import preprocessing
 from prototxt.borders import Borders
 from prototxt.errors import Argument, Note, Sentence, UsageError
 from prototxt.preprocessing import Preprocessing, Size
+from prototxt.shapes import fixed_plane
 
 from .errors import InferenceError
 from .images import deprocess, fitted, resize
@@ -101,12 +102,6 @@ def fixed_size(model: Model, *, clips: bool = False) -> Size | None:
             remedy="give a network that takes images whole",
         )
     return fixed_plane(shape)
-
-
-def fixed_plane(shape: Sequence[int | str]) -> Size | None:
-    """Height and width of N×C×H×W; None where they are open."""
-    height, width = shape[2:]
-    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
 
 
 def refuse_half(inputs: Sequence[IOSpec], outputs: Sequence[IOSpec], source: str) -> None:

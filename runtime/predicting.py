@@ -6,14 +6,14 @@ runtime.Predictor(model).predict(runtime.read_image("cat.jpg")).top[0].label
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from prototxt.errors import Argument, Sentence, UsageError
 from prototxt.labels import labels_of
 from prototxt.preprocessing import Preprocessing, Size
-from prototxt.tasks import TASKS, End, recognised, wanted_outputs
+from prototxt.tasks import TASKS, ends_of, task_stated, wanted_outputs
 
 from .boxes import Found, from_pairs, from_rows
 from .errors import InferenceError
@@ -23,7 +23,6 @@ from .feeding import (
     fixed_size,
     frames_of,
     planes,
-    planes_shape,
     refuse_half,
     resolve,
 )
@@ -39,7 +38,7 @@ from .predictions import (
     label_of,
     top,
 )
-from .session import IOSpec, Model
+from .session import Model
 
 __all__ = ["Predictor", "task_of"]
 
@@ -51,20 +50,7 @@ THRESHOLD = 0.5
 
 def task_of(model: Model) -> str:
     """What a model is for: as its metadata state it, else by its inputs and outputs."""
-    stated = model.metadata.get("zoo.task", "")
-    return (
-        stated
-        if stated in TASKS
-        else recognised(*ends(model.metadata, model.inputs, model.outputs))
-    )
-
-
-def ends(
-    metadata: Mapping[str, str], inputs: Sequence[IOSpec], outputs: Sequence[IOSpec]
-) -> tuple[list[tuple[int | str, ...]], list[End]]:
-    """Shapes of a model's inputs, N×C×H×W, and its outputs, as `prototxt.tasks` judges them."""
-    shapes = [planes_shape(metadata, spec) for spec in inputs]
-    return shapes, [End(s.name, planes_shape(metadata, s), s.dtype) for s in outputs]
+    return task_stated(model.metadata, model.inputs, model.outputs)
 
 
 Item = np.ndarray | Sequence[np.ndarray]
@@ -120,7 +106,7 @@ class Predictor:
         """How many classes a classifier tells apart; None of any other, and where it is open."""
         if self.task != "classify":
             return None
-        _, outputs = ends(self.model.metadata, self.model.inputs, self.model.outputs)
+        _, outputs = ends_of(self.model.metadata, self.model.inputs, self.model.outputs)
         count = next(end.shape[1] for end in outputs if end.name == self.outputs[0])
         return count if isinstance(count, int) else None
 
@@ -260,7 +246,7 @@ def wanted(model: Model, task: str, asked: bool) -> tuple[str, ...]:
     refuse_half(model.inputs, model.outputs, model.source)
     if task == "other":
         return ()
-    found = wanted_outputs(task, *ends(model.metadata, model.inputs, model.outputs))
+    found = wanted_outputs(task, *ends_of(model.metadata, model.inputs, model.outputs))
     if not found:
         listed = ", ".join(f"{s.name} {'x'.join(map(str, s.shape))}" for s in model.outputs)
         error = UsageError if asked else InferenceError

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 from prototxt.borders import Borders
 from prototxt.labels import labels_of
 from prototxt.preprocessing import Preprocessing, Size
-from prototxt.tasks import End, wanted_outputs
+from prototxt.shapes import fixed_plane
+from prototxt.tasks import Spec, ends_of, wanted_outputs
 
 __all__ = ["snippet"]
 
 PHOTO = "photo.jpg"
-
-
-class Spec(Protocol):
-    """An input or output, as `runtime.IOSpec` and a hub's `Tensor` are; open sizes are texts."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def shape(self) -> tuple[int | str, ...]: ...
-    @property
-    def dtype(self) -> str: ...
 
 
 def snippet(
@@ -113,10 +102,7 @@ def told(metadata: Mapping[str, str], inputs: Sequence[Spec], outputs: Sequence[
     """What comes out, by the task."""
     names = [spec.name for spec in outputs]
     task = metadata.get("zoo.task", "")
-    planes = Borders.from_metadata(metadata).planes
-    shapes = [planes(spec.name, spec.shape, spec.dtype) for spec in inputs]
-    ends = [End(s.name, planes(s.name, s.shape, s.dtype), s.dtype) for s in outputs]
-    wanted = wanted_outputs(task, shapes, ends)
+    wanted = wanted_outputs(task, *ends_of(metadata, inputs, outputs))
     if task == "classify" and wanted:
         lines = [f"scores = found[{names.index(wanted[0])}].reshape(-1)"]
         if labels_of(metadata):
@@ -153,9 +139,3 @@ def drawn(
     if how.channel_order == "RGB":
         lines.append("picture = picture[..., ::-1]")
     return [*lines, 'cv2.imwrite("result.png", np.clip(np.rint(picture), 0, 255).astype(np.uint8))']
-
-
-def fixed_plane(shape: Sequence[int | str]) -> Size | None:
-    """Height and width of N×C×H×W; None where they are open."""
-    height, width = shape[2:]
-    return (height, width) if isinstance(height, int) and isinstance(width, int) else None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from prototxt.errors import Argument, Sentence, UsageError
 from prototxt.kinds import kind_of_content
 from prototxt.preprocessing import Preprocessing
-from prototxt.tasks import TASKS, End, recognised
+from prototxt.tasks import task_stated
 from zoo.errors import HubError
 
 if TYPE_CHECKING:
@@ -79,15 +79,13 @@ def located(
 def task_of(path: Path) -> str:
     """What the model in a file is for: `runtime.task_of`, without running it."""
     from runtime.onnx_files import read_model
+    from zoo.hub.index import Tensor
     from zoo.inspection import onnx_model
 
     model = read_model(path, weights=False)
     stated = {str(item.key): str(item.value) for item in model.metadata_props}
-    if stated.get("zoo.task") in TASKS:
-        return stated["zoo.task"]
     taken, given = (
-        [onnx_model.value(info) for info in side]
-        for side in (model.graph.input, model.graph.output)
+        [Tensor(v["name"], tuple(v["shape"]), v["dtype"]) for v in map(onnx_model.value, infos)]
+        for infos in (model.graph.input, model.graph.output)
     )
-    outputs = [End(v["name"], tuple(v["shape"]), v["dtype"]) for v in given]
-    return recognised([tuple(v["shape"]) for v in taken], outputs)
+    return task_stated(stated, taken, given)
