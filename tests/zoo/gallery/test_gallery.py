@@ -150,6 +150,10 @@ def test_the_table_and_the_plot(hub, photographs, no_runtime):
     (row,) = [text for text in texts if text[:2] == ["16_16_16", "pretrained"]]
     assert row == "16_16_16 pretrained 3.5 0.1156 0.1141 -1.3 % imagenet-dev, 500 images".split()
     assert sum("no model here" in re.sub(r"\s+", " ", row) for row in rows) == 13
+    unmeasured = dataclasses.replace(entry, metrics=())
+    (hub / "index.json").write_text(schema.write(Index((unmeasured,))))
+    build(hub, demo=False)
+    assert Page(hub / "index.html").text.count("not measured") == 1
     plot = page.text[page.text.index("<svg class") : page.text.index("</svg>") + 6]
     marks = re.findall(r'class="mark (\w+) (\w+)"', plot)
     assert len(marks) == 15 and marks.count(("pretrained", "measured")) == 1
