@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ MOST_WARNINGS = 5
 
 
 def training_images(
-    say: Printer, data: Path | None, hold_out: int, seed: int, variants: int | None = None
+    say: Printer, data: Sequence[Path], hold_out: int, seed: int, variants: int | None = None
 ) -> Images:
     """As `zoo.paper.recipes.images.load_images`; warns of what is left out."""
     from zoo.paper.recipes.images import VARIANTS, load_images

@@ -42,7 +42,7 @@ def informativeness(
     say = Printer(json, quiet)
     architectures.channels(arch)
     device = choose_device(device)
-    images = training_images(say, data, hold_out, seed)
+    images = training_images(say, [data] if data else [], hold_out, seed)
     with say.progress("training") as bar:
         found = measure(
             arch,

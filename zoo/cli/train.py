@@ -59,19 +59,24 @@ def train(
         typer.Option("--encoder", help="With --recipe modern: does it learn its switches?"),
     ] = EncoderName.random,
     data: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             "--data",
             metavar="DB|DIR|IO.npz",
             help="An LMDB in place of the training's own, or an .npz with one array per input "
             "blob (of tests too), whose first axis is the iteration; with --arch an LMDB or a "
-            "folder of images. "
+            "folder of images, or several (give it again). "
             "Default: what the data layers name; with --arch sample photographs.",
         ),
     ] = None,
     hold_out: Annotated[
         int,
-        typer.Option("--hold-out", min=0, metavar="N", help="With --arch: images to measure on."),
+        typer.Option(
+            "--hold-out",
+            min=0,
+            metavar="N",
+            help="With --arch: images of the first --data to measure on.",
+        ),
     ] = 0,
     encoders: Annotated[
         int | None,
@@ -140,7 +145,14 @@ def train(
     how: dict[str, Any] = {"weights": weights, "resume": resume, "iterations": iterations}
     again = functools.partial(options.again, ctx)
     if solver is not None:
-        how |= {"data": data, "output": output, "im2col": im2col, "device": device}
+        if len(data or []) > 1:
+            raise UsageError("--data is given several times; that goes with --arch only")
+        how |= {
+            "data": data[0] if data else None,
+            "output": output,
+            "im2col": im2col,
+            "device": device,
+        }
         _by_solver(say, solver, {**how, "caffe": caffe.value}, again)
         return
     assert arch is not None
@@ -157,10 +169,10 @@ def train(
     how |= {"seed": seed, "device": choose_device(device)}
     folder = output or Path(architectures.model_name(arch, encoder.value))
     if recipe is RecipeName.paper:
-        images = training_images(say, data, hold_out, seed, variants=1)
+        images = training_images(say, data or [], hold_out, seed, variants=1)
         _by_paper(say, arch, images, folder, pretrained, how, again)
     else:
-        images = training_images(say, data, hold_out, seed)
+        images = training_images(say, data or [], hold_out, seed)
         _by_modern(say, arch, images, folder, encoder.value, encoders, how, again)
 
 

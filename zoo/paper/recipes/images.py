@@ -18,6 +18,9 @@ __all__ = ["VARIANTS", "Images", "load_images"]
 VARIANTS = 16
 """Parts that are taken of each image."""
 
+Place = tuple[Source, int]
+"""An image: where it is from, and its number there."""
+
 MOST = 24_576
 """Images kept in memory at most: 1.2 GB of 128×128."""
 
@@ -41,48 +44,51 @@ class Images:
 
 
 def load_images(
-    data: Path | None,
+    data: Path | Sequence[Path] | None,
     hold_out: int = 0,
     variants: int = VARIANTS,
     size: int = 128,
     seed: int = 0,
     on_progress: OnProgress = unheard,
 ) -> Images:
-    """Read a folder of images or an LMDB (None: sample photographs) into a pool.
+    """Read folders of images or LMDBs (None: sample photographs) into a pool.
 
-    Every n-th image is held out, so that `hold_out` are. `variants` parts are taken of each of the
-    others, fewer where there would be more than `MOST`; of more images than that, evenly spaced
-    ones are taken. Broken images are skipped and counted.
+    Every n-th image of the first is held out, so that `hold_out` are. `variants` parts are taken
+    of each of the others, fewer where there would be more than `MOST`; of more images than that,
+    evenly spaced ones are taken. Broken images are skipped and counted.
     """
-    source = Source(data)
-    count = len(source.names)
-    if hold_out >= count:
-        raise ZooError(f"{count} images: cannot hold {hold_out} out", subject=source.name)
-    held = held_out_places(count, hold_out)
-    training = sorted(set(range(count)) - set(held))
+    given: list[Path | None]
+    given = [data] if data is None or isinstance(data, Path) else ([*data] or [None])
+    sources = [Source(each) for each in given]
+    first = len(sources[0].names)
+    if hold_out >= first:
+        raise ZooError(f"{first} images: cannot hold {hold_out} out", subject=sources[0].name)
+    held = [(sources[0], place) for place in held_out_places(first, hold_out)]
+    every = [(source, place) for source in sources for place in range(len(source.names))]
+    training = [each for each in every if each not in held]
     if len(training) > MOST:
         training = [training[i * len(training) // MOST] for i in range(MOST)]
     variants = max(1, min(variants, MOST // len(training)))
     skipped: list[tuple[str, str]] = []
     step = counted(on_progress, len(training) + len(held))
 
-    def images(places: Sequence[int], taken: list[int]) -> Iterator[np.ndarray]:
-        for place in places:
+    def images(places: Sequence[Place], taken: list[Place]) -> Iterator[np.ndarray]:
+        for source, number in places:
             try:
-                image = source.read(place)
+                image = source.read(number)
             except ZooError as error:
-                skipped.append((source.names[place], error.message))
+                skipped.append((source.names[number], error.message))
                 continue
             finally:
                 step()
-            taken.append(place)
+            taken.append((source, number))
             yield image
 
-    taken: list[int] = []
-    taken_held: list[int] = []
+    taken: list[Place] = []
+    taken_held: list[Place] = []
     parts = list(images(training, taken))
     if not parts:
-        raise ZooError("none of its images can be read", subject=source.name)
+        raise ZooError("none of its images can be read", subject=sources[0].name)
     pool = make_pool(parts, variants, size, seed)
     kept = list(images(held, taken_held))
     held_pool = make_pool(kept, 1, size) if kept else np.empty((0, 3, size, size), np.uint8)
@@ -92,15 +98,15 @@ def load_images(
         Argument("data"),
         f": trains on {len(taken)} sample photographs, only to try it out",
     )
-    notes = (sampled,) if data is None else ()
+    notes = (sampled,) if given == [None] else ()
     return Images(
         pool,
         held_pool,
         mean,
-        source.name,
+        " + ".join(Path(source.name).name for source in sources),
         len(taken),
-        [source.names[place] for place in taken_held],
-        [source.label(place) for place in taken for _ in range(variants)],
+        [source.names[number] for source, number in taken_held],
+        [source.label(number) for source, number in taken for _ in range(variants)],
         skipped,
         notes,
     )

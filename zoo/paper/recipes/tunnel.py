@@ -300,7 +300,7 @@ def card(arch: str, images: Images, rmse: float | None, recipe: dict[str, Any]) 
         "name": architectures.model_name(arch, recipe["encoder"]),
         "arch": arch,
         **recipe,
-        "data": Path(images.source).name,
+        "data": images.source,
         "training_images": images.count,
         "pool": len(images.pool),
         "held_out": len(images.held),
