@@ -54,6 +54,14 @@ def train(
         bool,
         typer.Option("--pretrained", help="With --recipe paper: the encoder learns classes first."),
     ] = False,
+    classes: Annotated[
+        Path | None,
+        typer.Option(
+            "--classes",
+            metavar="DB|DIR",
+            help="With --pretrained: the images it learns classes of. Default: those of --data.",
+        ),
+    ] = None,
     encoder: Annotated[
         EncoderName,
         typer.Option("--encoder", help="With --recipe modern: does it learn its switches?"),
@@ -108,6 +116,24 @@ def train(
         int | None, typer.Option("--iterations", min=1, help="In place of the solver's max_iter.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="With --arch: of every draw.")] = 0,
+    ema: Annotated[
+        float,
+        typer.Option(
+            "--ema",
+            min=0,
+            max=1,
+            metavar="DECAY",
+            help="Average the weights over the steps, as 0.999; the average is tested and kept.",
+        ),
+    ] = 0.0,
+    mixed: Annotated[
+        bool | None,
+        typer.Option(
+            "--mixed-precision/--full-precision",
+            help="Compute in bfloat16 where that is safe, or all in float32. Default: float32; "
+            "with --recipe modern bfloat16 where the machine is fast at it.",
+        ),
+    ] = None,
     device: options.Device = "auto",
     im2col: Annotated[
         bool,
@@ -143,6 +169,7 @@ def train(
     processes.private_caches()
     say = Printer(json, quiet)
     how: dict[str, Any] = {"weights": weights, "resume": resume, "iterations": iterations}
+    how |= {"ema": ema, "mixed": mixed if recipe is RecipeName.modern and arch else bool(mixed)}
     again = functools.partial(options.again, ctx)
     if solver is not None:
         if len(data or []) > 1:
@@ -163,6 +190,8 @@ def train(
         raise UsageError("--encoder learned goes with --recipe modern only")
     if recipe is RecipeName.modern and pretrained:
         raise UsageError("--pretrained goes with --recipe paper only")
+    if classes is not None and not pretrained:
+        raise UsageError("--classes goes with --pretrained only")
     from zoo.cli.images import training_images
     from zoo.training.run import choose_device
 
@@ -170,6 +199,8 @@ def train(
     folder = output or Path(architectures.model_name(arch, encoder.value))
     if recipe is RecipeName.paper:
         images = training_images(say, data or [], hold_out, seed, variants=1)
+        if classes is not None:
+            how["classes"] = training_images(say, [classes], hold_out, seed, variants=1)
         _by_paper(say, arch, images, folder, pretrained, how, again)
     else:
         images = training_images(say, data or [], hold_out, seed)

@@ -32,6 +32,8 @@ class Shown:
         elif event.kind == "test":
             listed = ", ".join(f"{k} = {v:.6g}" for k, v in values.items())
             say.line(f"iteration {event.iteration}, test: {listed}")
+        elif event.kind == "best":
+            say.line(f"the best yet: {event.path}")
         elif event.kind == "snapshot":
             say.line(f"snapshot {event.path}")
         if event.kind in ("begin", "train", "step"):
@@ -76,6 +78,10 @@ class ShownModern:
                 f"RMSE = {values['rmse']:.4f}, {values['images_per_second']:.0f} images/s, "
                 f"{duration(values['seconds_left'])} left"
             )
+        elif event.kind == "testing":
+            self.bar.name("testing")
+        elif event.kind == "held_out":
+            say.line(f"iteration {event.iteration}, held out: RMSE = {values['rmse']:.4f}")
         elif event.kind == "snapshot":
             say.line(f"snapshot {event.path}")
         doing = {"trying": "trying encoders", "encode": "keeping switches"}.get(event.kind)

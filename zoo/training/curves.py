@@ -81,7 +81,7 @@ def draw_curve(
 
     Pale what was measured, over it the mean of its neighbours; then the tests' losses, by the
     weights of each test network (`tests`). Where the log tells the RMSE of a reconstruction, that
-    is drawn instead, and `held_out`, the RMSE on other images at the end.
+    is drawn instead, on other images too, and `held_out`, that RMSE at the end.
     """
     rows = read_metrics(log)
     if len(rows) < 2:
@@ -98,6 +98,10 @@ def draw_curve(
         axes.plot(*zip(*points, strict=True), color="#dd8452", linewidth=1.2, marker="o",
                   markersize=3, linestyle=("-", "--", ":")[number % 3],
                   label="test" if len(tests) == 1 else f"test {number + 1}")  # fmt: skip
+        shown += [value for _, value in points]
+    if tested := read_metrics(log, "held_out"):
+        points = [(row["iteration"], row["rmse"]) for row in tested]
+        axes.plot(*zip(*points, strict=True), color="#dd8452", linewidth=1.2)
         shown += [value for _, value in points]
     if held_out is not None:
         label = f"held out: {held_out:.4f}"

@@ -49,7 +49,7 @@ class Log:
         for line in self._file if iteration else ():
             try:
                 row = json.loads(line)
-                again = row["iteration"] > iteration - (row["kind"] == "test")
+                again = row["iteration"] > iteration - (row["kind"] in ("test", "best"))
             except (ValueError, KeyError, TypeError):
                 break
             if again or not line.endswith(b"\n"):  # cut short by whatever ended the training

@@ -64,9 +64,13 @@ class Network:
         follow_overwritten_blobs(self.graph, self.module)
         self.blobs: list[tuple[str, int, torch.Tensor, ParamSpec]] = []
         """(layer, index, tensor, multipliers) of each learned blob, shared ones once."""
+        self.metrics: list[str] = []
+        """The outputs that measure without being minimised: accuracies."""
         for node in self.graph.nodes:
             kind = find(node.type)
             assert kind is not None
+            if kind.is_metric:
+                self.metrics += [value.name for value in node.outputs[:1]]
             for index, spec in enumerate(kind.blobs(node)):
                 if index in node.shared:
                     continue

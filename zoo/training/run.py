@@ -19,12 +19,12 @@ from prototxt.errors import Argument, Sentence, ZooError
 from prototxt.net import from_message
 from zoo import extras
 from zoo.processes import ENDING
-from zoo.training.curves import draw_curve
+from zoo.training.curves import draw_curve, read_metrics
 from zoo.training.distributed import ALONE, Group, join
 from zoo.training.feeds import MissingSource, beside, layers_feed, npz_feed
 from zoo.training.log import Log
 from zoo.training.network import CAFFES, Network
-from zoo.training.solver import Event, Feed, Solver
+from zoo.training.solver import Best, Event, Feed, Solver
 
 __all__ = [
     "Trained",
@@ -135,10 +135,13 @@ def open_solver(
     iterations: int | None = None,
     group: Group = ALONE,
     caffe: str = CAFFES[0],
+    ema: float = 0.0,
+    mixed: bool = False,
 ) -> Solver:
     """Everything ready for `Solver.run`; snapshots go to `snapshot_prefix`, or below `output`.
 
-    `caffe` is whose solvers are followed, one of `CAFFES`.
+    `caffe` is whose solvers are followed, one of `CAFFES`; `ema` and `mixed` are as `Solver` has
+    them.
     """
     definition = prototxt.read_solver(path)
     if iterations is not None:
@@ -157,7 +160,9 @@ def open_solver(
     prefix = Path(definition.snapshot_prefix or path.stem)
     if output is not None:
         prefix = output / prefix.name
-    solver = Solver(definition, network, feed, tests, choose_device(device), seed, prefix, group)
+    solver = Solver(
+        definition, network, feed, tests, choose_device(device), seed, prefix, group, ema, mixed
+    )
     for start, file in files:
         # The network has taken what is there; a file of some other network is an error.
         solver.load(file, start)
@@ -214,8 +219,11 @@ def train(solver: Solver, say: Callable[[Event], None]) -> Path | None:
     last = None
     with Log(solver.prefix.with_name("metrics.jsonl")) as log, interruptible(solver):
         log.keep_until(solver.iteration)
+        for row in read_metrics(log.path, "best"):
+            name, value = next((n, v) for n, v in row.items() if n not in ("kind", "iteration"))
+            solver.best = Best(row["iteration"], name, value)
         for event in solver.run():
-            if event.kind in ("train", "test"):
+            if event.kind in ("train", "test", "best"):
                 log.note(event.kind, event.iteration, event.values)
             if event.kind == "snapshot":
                 last = event.path
@@ -236,14 +244,20 @@ class Trained:
     smoothed_loss: float | None
     snapshot: Path | None
     """The last .solverstate."""
+    best: Best | None
+    """The test that went best; None without tests."""
+    best_weights: Path | None
+    """The weights that did best in it."""
     device: str
     finished: bool
     """Whether it came to `max_iter`; Ctrl-C ends it before."""
 
     def as_dict(self) -> dict[str, Any]:
         """As `zoo train --json` prints it."""
-        snapshot = str(self.snapshot) if self.snapshot else None
-        return {**dataclasses.asdict(self), "snapshot": snapshot}
+        paths = {"snapshot": self.snapshot, "best_weights": self.best_weights}
+        written = {name: None if path is None else str(path) for name, path in paths.items()}
+        best = None if self.best is None else self.best._asdict()
+        return {**dataclasses.asdict(self), **written, "best": best}
 
 
 def run_solver(solver: Solver, say: Callable[[Event], None]) -> Trained:
@@ -265,6 +279,8 @@ def run_solver(solver: Solver, say: Callable[[Event], None]) -> Trained:
         seen["loss"],
         seen["smoothed_loss"],
         last,
+        solver.best,
+        solver.best_path if solver.best is not None else None,
         str(solver.device),
         finished,
     )
@@ -281,6 +297,8 @@ def train_solver(
     device: str = "auto",
     im2col: bool = False,
     caffe: str = CAFFES[0],
+    ema: float = 0.0,
+    mixed: bool = False,
     say: Callable[[Event], None] = lambda _: None,
 ) -> Trained | None:
     """Train as a solver's prototxt says, with the processes that torchrun started.
@@ -289,7 +307,9 @@ def train_solver(
     in every process but the first. Raises ZooError.
     """
     with join(choose_device(device)) as group, convolving_as_caffe(im2col):
-        solver = open_solver(path, data, weights, resume, device, output, iterations, group, caffe)
+        solver = open_solver(
+            path, data, weights, resume, device, output, iterations, group, caffe, ema, mixed
+        )
         trained = run_solver(solver, say)
         return trained if group.first else None
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,12 +20,13 @@ from prototxt import SolverDefinition, SolverState
 from prototxt.errors import ZooError
 from prototxt.files import is_there, make_folder, writing
 from prototxt.shapes import shape_text
+from zoo.training.averaging import Average
 from zoo.training.distributed import ALONE, Group
 from zoo.training.network import Network
 from zoo.training.optimizers import make_optimizer
 from zoo.training.policies import check_policy, current_step, learning_rate
 
-__all__ = ["Event", "Feed", "Solver", "is_told", "spacing"]
+__all__ = ["Best", "Event", "Feed", "Solver", "is_told", "spacing"]
 
 Feed = Callable[[int], Mapping[str, np.ndarray]]
 """The n-th batch (counted from 0 over the whole training), by input blob."""
@@ -32,7 +37,8 @@ class Event:
     """Something to show or log.
 
     `kind` is ``begin`` (values: the `max_iter` to go to), ``step``, ``train``, ``testing`` (a test
-    begins), ``test`` or ``snapshot``; the recipes of the paper have a few more.
+    begins), ``test``, ``best`` (a test went better than all before it; `path` has the weights) or
+    ``snapshot``; the recipes of the paper have a few more.
     """
 
     kind: str
@@ -41,6 +47,14 @@ class Event:
     path: Path | None = None
     told: bool = True
     """Whether a person is to read of it, too; logs have all."""
+
+
+class Best(NamedTuple):
+    """The test that went best: after which iteration, what it was judged by, how that was."""
+
+    iteration: int
+    name: str
+    value: float
 
 
 MOST_LINES = 50
@@ -101,7 +115,13 @@ class Solver:
         seed: int = 0,
         prefix: Path | None = None,
         group: Group = ALONE,
+        ema: float = 0.0,
+        mixed: bool = False,
     ) -> None:
+        """With `ema`, weights averaged with that decay are tested and kept beside the others.
+
+        With `mixed`, layers compute in bfloat16 where torch deems it safe (`torch.autocast`).
+        """
         check_policy(definition)
         self.definition, self.network, self.feed = definition, network, feed
         self.tests, self.device, self.seed = tests or [], torch.device(device), seed
@@ -112,8 +132,17 @@ class Solver:
         network.module.train()
         self.group, self.module = group, group.wrap(network.module)
         self.optimizer = make_optimizer(definition, network.groups())
+        tensors = [tensor for _, _, tensor, _ in network.blobs]
+        self.average = Average(tensors, ema) if ema else None
+        if mixed and self.device.type == "cuda" and not torch.cuda.is_bf16_supported():
+            raise ZooError("this GPU does not compute in bfloat16", subject=device)
+        self.precision = partial(torch.autocast, self.device.type, torch.bfloat16, enabled=mixed)
         self.iteration = 0
         self.losses: deque[float] = deque(maxlen=max(1, definition.average_loss))
+        self.best: Best | None = None
+        """Of the tests so far, those before a snapshot that was resumed included."""
+        self.best_path = self.prefix.with_name(f"{self.prefix.name}_best.caffemodel")
+        """Where the weights are that did best."""
         self.images = 0
         """Rows of the first input in one iteration."""
         self.stop = False
@@ -134,7 +163,8 @@ class Solver:
                 torch.from_numpy(np.ascontiguousarray(batch[name])).to(self.device)
                 for name in self.network.inputs
             ]
-            loss = self.network.loss(self.module(*inputs))
+            with self.precision():
+                loss = self.network.loss(self.module(*inputs))
             loss.backward()
             total += self.group.mean(loss.detach())
             self.images = len(inputs[0]) * size * self.group.size if inputs else 0
@@ -144,6 +174,8 @@ class Solver:
         self.optimizer.iteration = self.iteration
         self.optimizer.step()
         self.iteration += 1
+        if self.average is not None:
+            self.average.update(self.iteration)
         self.losses.append(total / size)
         if not np.isfinite(total):
             raise ZooError(
@@ -194,15 +226,37 @@ class Solver:
     def test(self) -> Iterator[Event]:
         """The mean of every output over test_iter batches, for each test network.
 
-        As Caffe's data layers do, a test goes on in the data where the one before it ended.
+        As Caffe's data layers do, a test goes on in the data where the one before it ended. Where
+        the first network's goes better than ever, the weights are kept: PREFIX_best.caffemodel.
         """
-        for (network, feed), batches in zip(self.tests, self.definition.test_iter, strict=True):
-            network.copy_from(self.network)
+        with self.averaged():
+            for network, _ in self.tests:
+                network.copy_from(self.network)
+        runs = zip(self.tests, self.definition.test_iter, strict=True)
+        for number, ((network, feed), batches) in enumerate(runs):
             yield Event("testing", self.iteration, {"batches": batches})
             means = self.measure(network, feed, batches)
             if means is None:
                 return
             yield Event("test", self.iteration, means)
+            if number == 0:
+                yield from self.keep_best(network, means)
+
+    def keep_best(self, network: Network, means: Mapping[str, float]) -> Iterator[Event]:
+        """Keep the weights where they did better in this test than all before them."""
+        judged = judge(network, means)
+        if judged is None:
+            return
+        name, value, better = judged
+        if self.best is None or better(value, self.best.value):
+            self.best = Best(self.iteration, name, value)
+            with self.averaged():
+                self.write(self.best_path)
+            yield Event("best", self.iteration, {name: value}, self.best_path)
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Within it the network has the averaged weights, where there is an average."""
+        return self.average.applied() if self.average is not None else nullcontext()
 
     @torch.no_grad()
     def measure(self, network: Network, feed: Feed, batches: int) -> dict[str, float] | None:
@@ -219,7 +273,8 @@ class Solver:
                 torch.from_numpy(np.ascontiguousarray(batch[name])).to(self.device)
                 for name in network.inputs
             ]
-            found = network.module(*inputs)
+            with self.precision():
+                found = network.module(*inputs)
             terms = numbers(found)
             if d.test_compute_loss and network.losses:
                 terms["test_loss"] = float(network.loss(found))
@@ -239,9 +294,10 @@ class Solver:
         make_folder(model.parent)
         with writing(state):
             state.unlink(missing_ok=True)
-        prototxt.write_weights(
-            model, self.network.weights(), self.network.types(), self.network.graph.name
-        )
+        self.write(model)
+        if self.average is not None:
+            with self.averaged():
+                self.write(average_path(model))
         history = [array.detach().cpu().numpy() for array in self.optimizer.history]
         step = current_step(self.definition, self.iteration)
         smoothed = [*self.losses] if self.definition.average_loss > 1 else []
@@ -249,6 +305,13 @@ class Solver:
             state, SolverState(self.iteration, str(model), history, step, smoothed)
         )
         return state
+
+    def write(self, path: Path) -> None:
+        """Write the weights as they are now, in the first process alone."""
+        if self.group.first:
+            make_folder(path.parent)
+            network = self.network
+            prototxt.write_weights(path, network.weights(), network.types(), network.graph.name)
 
     def path(self, suffix: str) -> Path:
         """A snapshot's file at this iteration, named as Caffe does: PREFIX_iter_N and `suffix`."""
@@ -266,7 +329,14 @@ class Solver:
                 subject=path,
                 remedy="keep both files together",
             )
-        self.load(prototxt.read_weights(model), model)
+        average = average_path(model)
+        if self.average is not None and is_there(average):
+            self.load(prototxt.read_weights(average), average)
+            values = self.average.values
+            self.load(prototxt.read_weights(model), model)
+            self.average.values = values
+        else:
+            self.load(prototxt.read_weights(model), model)
         try:
             self.optimizer.load_history([torch.from_numpy(a.copy()) for a in state.history])
         except ZooError as error:
@@ -296,3 +366,26 @@ class Solver:
             raise ZooError(
                 "has no layer of this network", subject=source, remedy="is it of another one?"
             )
+        if self.average is not None:
+            self.average.restart()
+
+
+def average_path(model: Path) -> Path:
+    """Where the averaged weights of a snapshot are."""
+    return model.with_name(f"{model.stem}_ema{model.suffix}")
+
+
+def judge(
+    network: Network, means: Mapping[str, float]
+) -> tuple[str, float, Callable[[float, float], bool]] | None:
+    """What a test is judged by, its name, and which of two is the better; None for nothing.
+
+    That is the first accuracy, else the loss.
+    """
+    for name in network.metrics:
+        if name in means:
+            return name, means[name], operator.gt
+    if network.losses and all(name in means for name in network.losses):
+        total = sum(weight * means[name] for name, weight in network.losses.items())
+        return "loss", total, operator.lt
+    return None

@@ -225,3 +225,70 @@ def test_a_layer_of_another_shape_in_the_test(tmp_path):
     assert str(caught.value) == (
         "layer 'ip1': blob 0 is 7x5 in the TEST phase, 6x5 in the TRAIN phase"
     )
+
+
+TESTED = "test_iter: 3 test_interval: 2 random_seed: 1 "
+
+
+def test_the_best_is_kept(zoo, tmp_path):
+    """By accuracy where there is one; what was best before a snapshot still counts after it."""
+    solver = solver_file(tmp_path, TESTED + "snapshot: 10")
+    run = zoo("train", solver, "--device", "cpu", "--json").json
+    tests = log(tmp_path)
+    first = max(tests, key=lambda row: row["accuracy"])
+    best = {"iteration": first["iteration"], "name": "accuracy", "value": first["accuracy"]}
+    assert run["best"] == best and 0 < first["iteration"] < 20
+    assert by_hand(tmp_path / "s_best.caffemodel", list(range(TEST))) == pytest.approx(first["accuracy"])
+    assert run["best_weights"] == str(Path("s_best.caffemodel"))
+    before = log(tmp_path, "best")
+    assert [row["accuracy"] for row in before] == sorted({row["accuracy"] for row in before})
+    resumed = zoo(
+        "train", solver, "--device", "cpu", "--json", "--resume", "s_iter_10.solverstate"
+    ).json
+    assert resumed["best"] == best and log(tmp_path, "best") == before
+
+
+def test_the_best_by_its_loss(zoo, tmp_path):
+    text = NET.replace("include { phase: TEST } }\nlayer { name: \"staged", "include { phase: TEST "
+                       "stage: \"never\" } }\nlayer { name: \"staged")  # fmt: skip
+    (tmp_path / "net.prototxt").write_text(text)
+    run = zoo("train", solver_file(tmp_path, TESTED), "--device", "cpu")
+    assert "the best yet: " in run.out
+    tests = log(tmp_path)
+    assert "accuracy" not in tests[0]
+    kept = log(tmp_path, "best")
+    assert kept[-1]["loss"] == min(row["loss"] for row in tests)
+    assert zoo("train", solver_file(tmp_path, ""), "--device", "cpu", "--json").json["best"] is None
+
+
+def test_averaged_weights(zoo, tmp_path):
+    """The average is what is tested and kept as the best; snapshots have both."""
+    solver = solver_file(tmp_path, TESTED + "snapshot: 1")
+    whole = zoo("train", solver, "--device", "cpu", "--ema", 0.8, "--json")
+    assert whole.status == 0, whole.err
+    steps = [prototxt.read_weights(tmp_path / f"s_iter_{n}.caffemodel") for n in range(1, 21)]
+    average = steps[0]["ip"][0]  # of what it begins with a tenth is left after one step
+    for number, step in enumerate(steps[1:], 2):
+        decay = min(0.8, number / (number + 9))
+        average = decay * average + (1 - decay) * step["ip"][0]
+    kept = prototxt.read_weights(tmp_path / "s_iter_20_ema.caffemodel")["ip"][0]
+    assert np.abs(kept - average).max() < 0.1 * np.abs(kept - steps[-1]["ip"][0]).max()
+    tests = log(tmp_path)
+    found = by_hand(tmp_path / "s_iter_20_ema.caffemodel", list(range(TEST)))
+    assert found == pytest.approx(tests[-1]["accuracy"])
+    name = "s_iter_20_ema.caffemodel"
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).unlink()
+    words = ["--device", "cpu", "--ema", 0.8, "--resume", "s_iter_7.solverstate", "--quiet"]
+    assert zoo("train", solver, *words).status == 0
+    assert (tmp_path / name).read_bytes() == content and log(tmp_path) == tests
+
+
+def test_mixed_precision(zoo, tmp_path):
+    """Near what float32 gives, and not it."""
+    losses = {}
+    for word in ("--full-precision", "--mixed-precision"):
+        run = zoo("train", solver_file(tmp_path, TESTED), "--device", "cpu", "--json", word)
+        losses[word] = run.json["smoothed_loss"]
+    full, mixed = losses.values()
+    assert full != mixed and mixed == pytest.approx(full, rel=0.1)

@@ -39,6 +39,7 @@ class Images:
     held_names: list[str] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     """Of the pool's images: the database's, or the number of the image's folder."""
+    held_labels: list[int] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
 
@@ -107,6 +108,7 @@ def load_images(
         len(taken),
         [source.names[number] for source, number in taken_held],
         [source.label(number) for source, number in taken for _ in range(variants)],
+        [source.label(number) for source, number in taken_held],
         skipped,
         notes,
     )

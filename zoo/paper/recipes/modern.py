@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from zoo.paper import architectures
 from zoo.paper.recipes.decoder import Decoder
 from zoo.paper.recipes.encoders import LAYERS, Encoder, draw
 from zoo.paper.recipes.switches import SwitchStore
+from zoo.training.averaging import Average
 from zoo.training.distributed import ALONE, Group
 from zoo.training.solver import Event, spacing
 
@@ -56,6 +58,10 @@ class Recipe:
     """Of a learned encoder's windows on the way back."""
     clip: float = 0.0
     """Longest gradient, as one vector; 0 leaves all as they are."""
+    ema: float = 0.0
+    """Of the averaged weights, which are those that are measured and exported (see `Average`);
+    0 for the last ones.
+    """
 
 
 def recipe_for(
@@ -66,6 +72,7 @@ def recipe_for(
     candidates: int | None = None,
     further: bool = False,
     encoder: str = "random",
+    ema: float = 0.0,
 ) -> Recipe:
     """The recipe for an arch: wide networks vary less from draw to draw, and cost more.
 
@@ -75,7 +82,7 @@ def recipe_for(
     if candidates is None:
         wide = sum(architectures.channels(arch)) >= 60
         candidates = 1 if encoder == "learned" else 4 if wide else 16
-    recipe = Recipe(seed=seed, bfloat16=bfloat16, candidates=candidates, encoder=encoder)
+    recipe = Recipe(seed=seed, bfloat16=bfloat16, candidates=candidates, encoder=encoder, ema=ema)
     if encoder == "learned":
         # Encoder and decoder chase each other: the wider they are, the shorter the steps must be.
         rate = min(recipe.rate, 0.48 / sum(architectures.channels(arch)))
@@ -125,6 +132,7 @@ class Modern:
             weight_decay=recipe.decay,
             fused=True,
         )
+        self.average = Average(self.parameters, recipe.ema) if recipe.ema else None
         self.iteration = 0
         self.losses: list[torch.Tensor] = []
         """Of the iterations since the last that was told."""
@@ -190,7 +198,13 @@ class Modern:
             nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
         self.optimizer.step()
         self.iteration += 1
+        if self.average is not None:
+            self.average.update(self.iteration)
         return loss.detach()
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Within it the averaged weights are there, where the recipe has them."""
+        return self.average.applied() if self.average is not None else nullcontext()
 
     def run(self) -> Iterator[Event]:
         """Train to the end, saying some fifty times how it goes."""
@@ -218,15 +232,21 @@ class Modern:
     def rmse(self, images: np.ndarray) -> float:
         """RMSE over whole N×3×H×W uint8 images, in float32."""
         total = 0.0
-        for start in range(0, len(images), 16):
-            part = torch.from_numpy(images[start : start + 16]).float() / 255 - self.mean
-            part = part.to(self.device, memory_format=torch.channels_last)
-            rebuilt = self.decoder(*self.bottleneck(part))
-            total += float((rebuilt - part).square().mean((1, 2, 3)).sum())
+        with self.averaged():
+            for start in range(0, len(images), 16):
+                part = torch.from_numpy(images[start : start + 16]).float() / 255 - self.mean
+                part = part.to(self.device, memory_format=torch.channels_last)
+                rebuilt = self.decoder(*self.bottleneck(part))
+                total += float((rebuilt - part).square().mean((1, 2, 3)).sum())
         return math.sqrt(total / len(images))
 
     def weights(self) -> dict[str, list[np.ndarray]]:
         """Caffe's blobs by layer, for pixels of 0..255 minus the mean."""
+        with self.averaged():
+            return self.blobs()
+
+    def blobs(self) -> dict[str, list[np.ndarray]]:
+        """Of the weights as they are now."""
         stored = {}
         for name in LAYERS:
             layer = self.encoder.get_submodule(name)

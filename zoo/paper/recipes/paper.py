@@ -15,11 +15,14 @@ import numpy as np
 import prototxt
 from prototxt.errors import ZooError
 from zoo.paper import architectures
+from zoo.paper.recipes.images import Images
 from zoo.training.network import Network
-from zoo.training.solver import Feed, Solver
+from zoo.training.solver import Feed, Solver, spacing
 
 __all__ = ["array_feed", "paper_solver"]
 
+BATCH = 16
+"""Images in one iteration."""
 CLASSES = 200
 """What the paper's classifier tells apart (ILSVRC 2014's detection classes)."""
 
@@ -41,40 +44,54 @@ def array_feed(
 
 def paper_solver(
     arch: str,
-    images: np.ndarray,
-    mean: np.ndarray,
+    images: Images,
     folder: Path,
     *,
     classify: bool = False,
-    labels: Sequence[int] | None = None,
     weights: Mapping[str, Sequence[np.ndarray]] | None = None,
     iterations: int | None = None,
     seed: int = 0,
     device: str = "cpu",
+    ema: float = 0.0,
+    mixed: bool = False,
 ) -> Solver:
-    """A solver ready to run; snapshots go to `folder`. `mean` is an image (3×S×S) or 3 numbers.
+    """A solver ready to run; snapshots go to `folder`. What is subtracted is the images' mean.
 
-    `weights` start it (a classifier's encoder, for one). Raises ZooError for labels that the
-    classifier has no output for.
+    `weights` start it (a classifier's encoder, for one). Some fifty times it is tested on the
+    images that are held out, if there are any. `ema` and `mixed` are as `Solver` has them. Raises
+    ZooError for labels that the classifier has no output for.
     """
-    if classify and (labels is None or not all(0 <= label < CLASSES for label in labels)):
+    if classify and not all(0 <= label < CLASSES for label in images.labels):
         raise ZooError(
             f"the paper's classifier tells {CLASSES} classes apart (labels 0 to {CLASSES - 1})",
             remedy="give images in one folder for each class, or a database with such labels",
         )
-    size = images.shape[-1]
+    size = images.pool.shape[-1]
     text = architectures.solver(arch, classify)
     definition = prototxt.parse_solver(text, f"the paper's solver of {arch}")
     if iterations is not None:
         definition = dataclasses.replace(definition, max_iter=iterations)
     net = prototxt.parse_net(architectures.definition(arch, size, classify), arch).select("TRAIN")
-    batch = 16
-    shapes: dict[str, tuple[int, ...]] = {"data": (batch, 3, size, size)}
-    if classify:
-        shapes["label"] = (batch,)
     stored = {k: list(v) for k, v in weights.items()} if weights else None
-    network = Network(net, shapes, stored, seed)
-    colour = mean if mean.ndim == 3 else mean.reshape(3, 1, 1)
-    feed = array_feed(images, colour.astype(np.float32), batch, labels if classify else None)
-    name = f"{'classify' if classify else 'net'}{arch}"
-    return Solver(definition, network, feed, [], device, seed, folder / name)
+    mean = images.pool.mean(0).astype(np.float32)
+
+    def fed(pictures: np.ndarray, batch: int, named: Sequence[int]) -> tuple[Network, Feed]:
+        shapes: dict[str, tuple[int, ...]] = {"data": (batch, 3, size, size)}
+        if classify:
+            shapes["label"] = (batch,)
+        feed = array_feed(pictures, mean, batch, named if classify else None)
+        return Network(net, shapes, stored, seed), feed
+
+    tests = []
+    if len(images.held):
+        batch = max(n for n in range(1, BATCH + 1) if len(images.held) % n == 0)
+        tests.append(fed(images.held, batch, images.held_labels))
+        definition = dataclasses.replace(
+            definition,
+            test_iter=[len(images.held) // batch],
+            test_interval=spacing(definition.max_iter),
+            test_initialization=False,
+        )
+    network, feed = fed(images.pool, BATCH, images.labels)
+    prefix = folder / f"{'classify' if classify else 'net'}{arch}"
+    return Solver(definition, network, feed, tests, device, seed, prefix, ema=ema, mixed=mixed)

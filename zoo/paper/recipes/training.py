@@ -39,39 +39,47 @@ def train_paper(
     folder: Path,
     *,
     pretrained: bool = False,
+    classes: Images | None = None,
     weights: Path | None = None,
     resume: Path | None = None,
     iterations: int | None = None,
     seed: int = 0,
     device: str = "auto",
+    ema: float = 0.0,
+    mixed: bool = False,
     say: Say = lambda _: None,
 ) -> ByPaper:
     """Train by the authors' solver; `folder` gets snapshots and the exported network.
 
-    With `pretrained` the encoder first learns to classify (event ``classify``, values: how many
-    `classes`), unless `weights` or a snapshot to `resume` are given. Events ``train`` of the
-    reconstruction tell its `rmse` (in [0,1]) as well. Raises ZooError.
+    `ema` and `mixed` are as `zoo.training.solver.Solver` has them. With `pretrained` the encoder
+    first learns to classify (event ``classify``, values: how many `classes`) the images `classes`
+    (those of the reconstruction, where there are none), unless `weights` or a snapshot to `resume`
+    are given; what it knew in its best test is taken. Events ``train`` and ``test`` of the
+    reconstruction tell its `rmse` (in [0,1]) as well; tested is what is held out. Raises ZooError.
     """
-    mean = images.pool.mean(0)
-    start = prototxt.read_weights(weights) if weights is not None else None
     how: dict[str, Any] = {"iterations": iterations, "seed": seed, "device": choose_device(device)}
+    how |= {"ema": ema, "mixed": mixed}
+    start = prototxt.read_weights(weights) if weights is not None else None
     if pretrained and weights is None and resume is None:
-        classifier = paper_solver(
-            arch, images.pool, mean, folder, classify=True, labels=images.labels, **how
-        )
-        say(Event("classify", 0, {"classes": len(set(images.labels))}))
+        named = classes or images
+        classifier = paper_solver(arch, named, folder, classify=True, **how)
+        say(Event("classify", 0, {"classes": len(set(named.labels))}))
         trained = run_solver(classifier, say)
         if not trained.finished:
             return ByPaper(trained)
-        start = classifier.network.weights()
-    solver = paper_solver(arch, images.pool, mean, folder, weights=start, **how)
+        best = trained.best_weights
+        start = classifier.network.weights() if best is None else prototxt.read_weights(best)
+    solver = paper_solver(arch, images, folder, weights=start, **how)
     if resume is not None:
         solver.restore(resume)
 
+    mean = images.pool.mean(0)
+    losses = {"train": "smoothed_loss", "test": next(iter(solver.network.losses))}
+
     def say_rmse(event: Event) -> None:
-        if event.kind == "train":
+        if event.kind in losses:
             # The loss is half a sum of squares over an image.
-            rmse = (2 * event.values["smoothed_loss"] / mean.size) ** 0.5 / 255
+            rmse = (2 * event.values[losses[event.kind]] / mean.size) ** 0.5 / 255
             event = replace(event, values={**event.values, "rmse": rmse})
         say(event)
 
@@ -112,6 +120,8 @@ def train_modern(
     iterations: int | None = None,
     seed: int = 0,
     device: str = "auto",
+    ema: float = 0.0,
+    mixed: bool | None = None,
     say: Say = lambda _: None,
 ) -> ByModern | None:
     """Train by the `modern` recipe, with the processes that torchrun started.
@@ -121,15 +131,18 @@ def train_modern(
     `encoders` random ones are drawn, of which the best in brief trials stays (events as
     `zoo.paper.recipes.modern.Trials.run` has them), or begins to learn where `encoder` is
     ``learned``; then the switches are kept (events ``encode``, values: `done` of a `total`).
+    `ema` is the recipe's; `mixed` whether layers compute in bfloat16 (None: where that is fast).
     Returns None in every process but the first. Raises ZooError.
     """
     device = choose_device(device)
+    if mixed is None:
+        mixed = fast_bfloat16(device)
     if resume is not None:
         folder = resume if resume.is_dir() else resume.parent
     with join(device) as group:
         start = None if weights is None else starting_weights(arch, weights)
         recipe = recipe_for(
-            arch, iterations, seed, fast_bfloat16(device), encoders, start is not None, encoder
+            arch, iterations, seed, mixed, encoders, start is not None, encoder, ema
         )
         run = TunnelRun(arch, images, recipe, folder, device, group, start)
         card = train_arch(run, say if group.first else lambda _: None, resume is not None)

@@ -31,11 +31,13 @@ from zoo.training.curves import draw_curve
 from zoo.training.distributed import ALONE, Group
 from zoo.training.log import Log
 from zoo.training.run import interruptible
-from zoo.training.solver import Event, Solver
+from zoo.training.solver import Event, Solver, spacing
 
 __all__ = ["STATE", "Files", "TunnelRun", "export", "score", "starting_weights"]
 
 STATE = "state.npz"
+MOST_TESTS = 10
+"""About as many times a training is tested on what is held out."""
 SAVE_EVERY = 60.0
 """Seconds between snapshots."""
 
@@ -144,12 +146,15 @@ class TunnelRun:
         if log is not None:
             log.keep_until(training.iteration)
         yield Event("begin", training.iteration, {"max_iter": self.recipe.iterations})
+        tested = spacing(self.recipe.iterations, MOST_TESTS)
         before, last_save = self.seconds, time.perf_counter()
         for event in training.run():
             training.stop = training.stop or self.stop
             if event.kind == "train" and log is not None:
                 log.note(event.kind, event.iteration, event.values)
             yield event
+            if event.kind == "train" and self.group.first and training.iteration % tested == 0:
+                yield from self.test(training, log)
             now = time.perf_counter()
             self.seconds = before + now - started
             # After a step alone: what is to be told of it has been noted by then.
@@ -158,6 +163,16 @@ class TunnelRun:
                 yield Event("snapshot", training.iteration, path=self.save())
         if self.group.first:
             yield Event("snapshot", training.iteration, path=self.save())
+
+    def test(self, training: Modern, log: Log | None) -> Iterator[Event]:
+        """Events ``testing`` and ``held_out``: the `rmse` over what is held out, if anything is."""
+        if not len(self.images.held):
+            return
+        yield Event("testing", training.iteration)
+        values = {"rmse": training.rmse(self.images.held)}
+        if log is not None:
+            log.note("held_out", training.iteration, values)
+        yield Event("held_out", training.iteration, values)
 
     def switches(self, encoder: Encoder, share: float) -> Iterator[SwitchStore]:
         """Encode the pool, where its switches stay and fit into `share` of the free memory."""
@@ -208,6 +223,8 @@ class TunnelRun:
             "pool": len(self.images.pool),
             "mean": self.images.mean.ravel().tolist(),
         }
+        if isinstance(about.get("recipe"), dict):  # earlier versions had fewer parts
+            about["recipe"] = {**dataclasses.asdict(Recipe()), **about["recipe"]}
         for name, value in ours.items():
             if about.get(name) != value:
                 raise ZooError(
@@ -226,6 +243,10 @@ class TunnelRun:
         """Put a loaded state into a training: decoder, optimiser's moments, iteration."""
         training.decoder.load_state_dict(part(saved, "decoder"))
         training.iteration = int(saved["iteration"])
+        if training.average is not None:
+            averages = part(saved, "average")
+            for place, mine in enumerate(training.average.values):
+                mine.copy_(averages[str(place)])
         training.losses[:] = torch.from_numpy(saved.get("losses", np.empty(0))).to(training.device)
         parameters = training.parameters
         for name, value in part(saved, "optimizer").items():
@@ -247,6 +268,9 @@ def arrays_of(training: Modern) -> dict[str, np.ndarray]:
     for number, state in training.optimizer.state_dict()["state"].items():
         for name, value in state.items():
             arrays[f"optimizer/{number}/{name}"] = torch.as_tensor(value).cpu().numpy()
+    if training.average is not None:
+        for number, value in enumerate(training.average.values):
+            arrays[f"average/{number}"] = value.cpu().numpy()
     if training.losses:
         arrays["losses"] = torch.stack(training.losses).cpu().numpy()
     return arrays

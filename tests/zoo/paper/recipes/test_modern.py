@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -24,6 +25,7 @@ from zoo.paper.recipes.images import Images, load_images
 from zoo.paper.recipes.modern import Modern, Recipe, Trials, keep_switches, recipe_for
 from zoo.paper.recipes.switches import SwitchStore, pool_switches, unpool
 from zoo.paper.recipes.tunnel import TunnelRun, export, score, train_arch
+from zoo.training.curves import read_metrics
 from zoo.training.solver import Event
 
 ARCH = "5_6_7"  # no multiple of four: the packing has to pad
@@ -204,6 +206,41 @@ def test_images_held_out_are_not_trained_on(tmp_path):
     assert images.labels == [0] * 24
 
 
+def test_more_photographs_from_other_folders(tmp_path):
+    """What is held out is of the first folder alone."""
+    first = folder_of(tmp_path)
+    second = tmp_path / "more"
+    second.mkdir()
+    for number in range(3):
+        picture = np.full((40, 40, 3), 50 * number, np.uint8)
+        cv2.imwrite(str(second / f"{number}.png"), picture)
+    images = load_images([first, second], hold_out=2, variants=1)
+    alone = load_images(first, hold_out=2, variants=1)
+    assert images.held_names == alone.held_names and images.source == f"{first.name} + more"
+    assert images.count == alone.count + 3 and np.array_equal(images.held, alone.held)
+    assert np.array_equal(images.pool[: alone.count], alone.pool)
+    assert [int(p.mean()) for p in images.pool[alone.count :]] == [0, 50, 100]
+
+
+def test_averaged_weights_are_what_is_measured_and_exported(tmp_path, pool, mean):
+    images = Images(pool, pool[:2], mean, "pool", 8)
+    recipe = dataclasses.replace(RECIPE, ema=0.9)
+    run = TunnelRun("2_3_4", images, recipe, tmp_path)
+    events: list[Event] = []
+    card = train_arch(run, events.append)
+    training = run.training
+    assert training is not None and training.average is not None and card is not None
+    last = training.blobs()["deconv1_2"][0]
+    assert not np.array_equal(training.weights()["deconv1_2"][0], last)
+    assert np.array_equal(training.blobs()["deconv1_2"][0], last)
+    exported = prototxt.read_weights(run.files.caffemodel)["deconv1_2"][0]
+    assert np.array_equal(exported, training.weights()["deconv1_2"][0])
+    told = [event.values["rmse"] for event in events if event.kind == "held_out"]
+    assert told[-1] == pytest.approx(training.rmse(images.held))
+    assert card["rmse_held_out"] == pytest.approx(told[-1], abs=1e-4)
+    assert [row["rmse"] for row in read_metrics(run.files.log, "held_out")] == told
+
+
 def test_the_command(zoo, tmp_path):
     folder = folder_of(tmp_path)
     options = ["--data", folder, "--hold-out", 2, "--iterations", 2, "--device", "cpu"]
@@ -220,8 +257,9 @@ def test_the_command(zoo, tmp_path):
     assert again["images"] == 10 and 0 < again["rmse"] < 1
 
 
+@pytest.mark.parametrize("ema", [0.0, 0.99])
 @pytest.mark.parametrize("moment", [5, RECIPE.iterations])
-def test_killed_and_resumed_it_ends_the_same(tmp_path, pool, mean, moment, monkeypatch):
+def test_killed_and_resumed_it_ends_the_same(tmp_path, pool, mean, moment, ema, monkeypatch):
     """The state is written by rename; what it holds is all that a run needs."""
     from zoo.paper.recipes import tunnel
 
@@ -229,7 +267,8 @@ def test_killed_and_resumed_it_ends_the_same(tmp_path, pool, mean, moment, monke
     images = Images(pool, pool[:2], mean, "pool", 8)
 
     def run(folder: str) -> TunnelRun:
-        return TunnelRun("2_3_4", images, RECIPE, tmp_path / folder)
+        recipe = dataclasses.replace(RECIPE, ema=ema)
+        return TunnelRun("2_3_4", images, recipe, tmp_path / folder)
 
     whole = run("whole")
     assert train_arch(whole, lambda _: None)

@@ -15,6 +15,7 @@ import torch
 import converters
 import prototxt
 from zoo.paper import architectures
+from zoo.paper.recipes.images import Images
 from zoo.paper.recipes.paper import paper_solver
 
 ARCH = "2_3_4"
@@ -28,13 +29,18 @@ def images() -> np.ndarray:
     return np.stack(blurred).transpose(0, 3, 1, 2)
 
 
+def of(images: np.ndarray, labels: list[int] | None = None) -> Images:
+    colour = images.mean((0, 2, 3)).reshape(3, 1, 1)
+    return Images(images, images[:0], colour, "noise", len(images), labels=labels or [])
+
+
 def weights_of(text: str, shape: tuple[int, ...], seed: int) -> converters.Graph:
     net = prototxt.parse_net(text).select("TEST")
     return converters.build_graph(net, shapes={"data": shape}, seed=seed)
 
 
 def test_the_encoder_stays_and_the_decoder_learns(images, tmp_path):
-    solver = paper_solver(ARCH, images, images.mean(0), tmp_path, iterations=5)
+    solver = paper_solver(ARCH, of(images), tmp_path, iterations=5)
     before = solver.network.weights()
     list(solver.run())
     after = solver.network.weights()
@@ -69,9 +75,45 @@ def test_a_classifier_first(zoo, tmp_path):
 
 def test_labels_without_an_output_are_refused(images, tmp_path):
     with pytest.raises(prototxt.ZooError, match="200 classes"):
-        paper_solver(
-            ARCH, images, images.mean(0), tmp_path, classify=True, labels=[200] * len(images)
-        )
+        paper_solver(ARCH, of(images, [200] * len(images)), tmp_path, classify=True)
+
+
+def test_it_is_tested_on_what_is_held_out_and_the_best_is_kept(images, tmp_path):
+    """The first two are trained on, the last six are tested on."""
+    some = Images(images[:2], images[-6:], images.mean((0, 2, 3)).reshape(3, 1, 1), "noise", 2)
+    solver = paper_solver(ARCH, some, tmp_path, iterations=60)
+    events = list(solver.run())
+    tests = [e for e in events if e.kind == "test"]
+    assert [e.iteration for e in tests] == [2 * n for n in range(1, 31)]
+    kept = min(tests, key=lambda e: e.values["L2_loss"])
+    assert solver.best == (kept.iteration, "loss", kept.values["L2_loss"])
+    # by hand: half a sum of squares over an image, with the weights that were kept
+    graph = weights_of(architectures.definition(ARCH, 32), (1, 3, 32, 32), 0)
+    stored = prototxt.read_weights(solver.best_path)
+    for node in graph.nodes:
+        node.blobs = [blob.reshape(old.shape) for blob, old in
+                      zip(stored.get(node.name, []), node.blobs, strict=True)]  # fmt: skip
+    losses = []
+    for image in images[-6:]:
+        x = image[None].astype(np.float32) - images[:2].mean(0)
+        losses.append(((run_graph(graph, x.astype(np.float32)) - x) ** 2).sum() / 2)
+    assert kept.values["L2_loss"] == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+def test_classes_of_other_images_than_those_rebuilt(zoo, tmp_path):
+    rng = np.random.default_rng(1)
+    for name in ("named/a", "named/b", "photos"):
+        (tmp_path / name).mkdir(parents=True)
+        for number in range(2):
+            picture = rng.integers(0, 256, (16, 16, 3)).astype(np.uint8)
+            cv2.imwrite(str(tmp_path / name / f"{number}.png"), picture)
+    words = ["train", "--arch", "1_1_1", "--recipe", "paper", "--data", "photos", "--device", "cpu"]
+    run = zoo(*words, "--pretrained", "--classes", "named", "--iterations", 1)
+    assert "the encoder learns 2 classes" in run.out
+    about = zoo(*words, "--pretrained", "--classes", "named", "--iterations", 1, "--json").json
+    assert about["data"] == "photos" and about["training_images"] == 2
+    refused = zoo(*words, "--classes", "named")
+    assert refused.status == 2 and "--classes goes with --pretrained" in refused.err
 
 
 def graph_with(text: str, seed: int = 0) -> converters.Graph:
