@@ -44,6 +44,7 @@ PACKAGES = {
     "yaml": Package("pyyaml"),
     "h5py": Package("h5py", "data"),
     "lmdb": Package("lmdb", "data"),
+    "pytorch_optimizer": Package("pytorch_optimizer", "train"),
     "torch": Package("torch", "train"),
     "PIL": Package("pillow", "figures"),
     "matplotlib": Package("matplotlib", "figures"),

@@ -31,8 +31,8 @@ def reproduce(
         typer.Option(
             "--data",
             metavar="NAME=PATH",
-            help="What to work on, by name: photographs, caffemodels, mean, classifier, objects, "
-            "digits, digit-classifier; a path alone is of photographs.",
+            help="What to work on, by name: photographs, caffemodels, mean, trainings, classifier, "
+            "objects, digits, digit-classifier; a path alone is of photographs.",
         ),
     ] = None,
     held_out: options.HeldOut = 0,

@@ -183,6 +183,7 @@ def train(
         _by_solver(say, solver, {**how, "caffe": caffe.value}, again)
         return
     assert arch is not None
+    extras.require("pytorch_optimizer")
     from zoo.paper import architectures
 
     architectures.channels(arch)

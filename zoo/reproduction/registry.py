@@ -1,11 +1,12 @@
 """All tables and figures, in the order of the report."""
 
-from zoo.reproduction import controls, deconvnet, filters, objects, salinet, tunnel
+from zoo.reproduction import controls, deconvnet, filters, objects, salinet, trainings, tunnel
 
 __all__ = ["ITEMS"]
 
 ITEMS = (
     *tunnel.ITEMS,
+    *trainings.ITEMS,
     *controls.ITEMS,
     *salinet.ITEMS,
     *objects.ITEMS,

@@ -219,6 +219,8 @@ def train(solver: Solver, say: Callable[[Event], None]) -> Path | None:
     last = None
     with Log(solver.prefix.with_name("metrics.jsonl")) as log, interruptible(solver):
         log.keep_until(solver.iteration)
+        for row in read_metrics(log.path)[-1:]:
+            solver.seconds = row.get("seconds", 0.0)
         for row in read_metrics(log.path, "best"):
             name, value = next((n, v) for n, v in row.items() if n not in ("kind", "iteration"))
             solver.best = Best(row["iteration"], name, value)
@@ -249,6 +251,8 @@ class Trained:
     best_weights: Path | None
     """The weights that did best in it."""
     device: str
+    seconds: float
+    """That it took, before a snapshot that was resumed included."""
     finished: bool
     """Whether it came to `max_iter`; Ctrl-C ends it before."""
 
@@ -282,6 +286,7 @@ def run_solver(solver: Solver, say: Callable[[Event], None]) -> Trained:
         solver.best,
         solver.best_path if solver.best is not None else None,
         str(solver.device),
+        round(solver.seconds, 1),
         finished,
     )
 

@@ -143,6 +143,8 @@ class Solver:
         """Of the tests so far, those before a snapshot that was resumed included."""
         self.best_path = self.prefix.with_name(f"{self.prefix.name}_best.caffemodel")
         """Where the weights are that did best."""
+        self.seconds = 0.0
+        """That it has run so far; those before a snapshot that was resumed included."""
         self.images = 0
         """Rows of the first input in one iteration."""
         self.stop = False
@@ -187,7 +189,7 @@ class Solver:
     def run(self) -> Iterator[Event]:
         """Train up to max_iter, saying what happens: tests, displayed steps, snapshots."""
         d = self.definition
-        started, since = time.perf_counter(), self.iteration
+        started, since, before = time.perf_counter(), self.iteration, self.seconds
         every = d.display or spacing(d.max_iter, MOST_ROWS)
         while self.iteration < d.max_iter and not self.stop:
             due = d.test_interval and self.iteration % d.test_interval == 0
@@ -198,12 +200,14 @@ class Solver:
             rate = learning_rate(d, self.iteration)
             loss = self.step()
             now = time.perf_counter()
+            self.seconds = before + now - started
             values = {
                 "loss": loss,
                 "smoothed_loss": sum(self.losses) / len(self.losses),
                 "lr": rate,
                 "iterations_per_second": (speed := (self.iteration - since) / (now - started)),
                 "images_per_second": speed * self.images,
+                "seconds": self.seconds,
             }
             told = is_told(self.iteration - 1, d.max_iter, d.display)
             logged = told or (self.iteration - 1) % every == 0

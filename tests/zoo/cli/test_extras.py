@@ -81,6 +81,7 @@ def test_every_import_is_in_the_table():
 ROOMS = {
     "torch": ("converters/", "zoo/"),
     "matplotlib": ("zoo/",),
+    "pytorch_optimizer": ("zoo/paper/recipes/modern.py",),
     "PIL": ("zoo/paper/rates.py",),
     "skimage": ("runtime/metrics.py",),
     "jinja2": ("zoo/gallery/",),

@@ -238,7 +238,9 @@ def test_the_best_is_kept(zoo, tmp_path):
     first = max(tests, key=lambda row: row["accuracy"])
     best = {"iteration": first["iteration"], "name": "accuracy", "value": first["accuracy"]}
     assert run["best"] == best and 0 < first["iteration"] < 20
-    assert by_hand(tmp_path / "s_best.caffemodel", list(range(TEST))) == pytest.approx(first["accuracy"])
+    assert by_hand(tmp_path / "s_best.caffemodel", list(range(TEST))) == pytest.approx(
+        first["accuracy"]
+    )
     assert run["best_weights"] == str(Path("s_best.caffemodel"))
     before = log(tmp_path, "best")
     assert [row["accuracy"] for row in before] == sorted({row["accuracy"] for row in before})

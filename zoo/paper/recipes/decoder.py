@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from zoo.paper import architectures
+from zoo.paper.recipes.relu import Relus
 from zoo.paper.recipes.switches import Soft, soft_unpool, unpool
 
 __all__ = ["Decoder"]
@@ -30,6 +30,7 @@ class Decoder(nn.Module):
 
     def __init__(self, arch: str, seed: int = 0) -> None:
         super().__init__()
+        self.relu = Relus()
         n1, n2, n3 = architectures.channels(arch)
         generator = torch.Generator().manual_seed(seed)
         self.bias4 = nn.Parameter(torch.ones(n3))
@@ -87,7 +88,7 @@ class Decoder(nn.Module):
                     self._fit(name, x)
                 x = self.get_submodule(name)(x)
                 if name != LAYERS[-1]:
-                    x = F.relu(x)
+                    x = self.relu(x)
         return x
 
     def _fit(self, name: str, x: torch.Tensor) -> None:

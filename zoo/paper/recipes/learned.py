@@ -10,6 +10,7 @@ the same.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,13 +25,18 @@ from zoo.paper.recipes.switches import Soft, pool_switches
 __all__ = ["Learned", "soft_switches"]
 
 
-def soft_switches(encoder: Encoder, x: torch.Tensor, temperature: float) -> list[Soft]:
+Relu = Callable[[torch.Tensor], torch.Tensor]
+
+
+def soft_switches(
+    encoder: Encoder, x: torch.Tensor, temperature: float, relu: Relu = F.relu
+) -> list[Soft]:
     """The switches of three levels (the first level first), and a way back to the encoder."""
     found = []
     for level in (1, 2, 3):
-        x = F.relu(encoder.get_submodule(f"conv{level}_1")(x))
+        x = relu(encoder.get_submodule(f"conv{level}_1")(x))
         values = encoder.get_submodule(f"conv{level}_2")(x)
-        x = F.relu(values)
+        x = relu(values)
         found.append(Soft(pool_switches(x.detach())[1], values, temperature))
         x = F.max_pool2d(x, 2)
     return found
@@ -45,7 +51,9 @@ class Tunnel(nn.Module):
         encoder.requires_grad_(True)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        rebuilt: torch.Tensor = self.decoder(soft_switches(self.encoder, images, self.temperature))
+        rebuilt: torch.Tensor = self.decoder(
+            soft_switches(self.encoder, images, self.temperature, self.decoder.relu)
+        )
         return rebuilt
 
 

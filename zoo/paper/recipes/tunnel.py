@@ -245,17 +245,20 @@ class TunnelRun:
         training.iteration = int(saved["iteration"])
         if training.average is not None:
             averages = part(saved, "average")
-            for place, mine in enumerate(training.average.values):
-                mine.copy_(averages[str(place)])
+            for number, mine in enumerate(training.average.values):
+                mine.copy_(averages[str(number)])
         training.losses[:] = torch.from_numpy(saved.get("losses", np.empty(0))).to(training.device)
         parameters = training.parameters
         for name, value in part(saved, "optimizer").items():
-            number, _, key = name.partition("/")
-            parameter = parameters[int(number)]
-            if value.shape == parameter.shape:
-                # The fused step walks through memory: moments must lie as their weights do.
-                value = torch.empty_like(parameter).copy_(value)
-            training.optimizer.state[parameter][key] = value
+            place, key, *several = name.split("/")
+            state = training.optimizer.state[parameters[int(place)]]
+            if several:  # they come in order
+                state.setdefault(key, []).append(value)
+            else:
+                state[key] = value if value.ndim else value.item()
+        training.settle()
+        for group in training.optimizer.param_groups:
+            group["step"] = training.iteration
 
 
 def arrays_of(training: Modern) -> dict[str, np.ndarray]:
@@ -267,7 +270,13 @@ def arrays_of(training: Modern) -> dict[str, np.ndarray]:
         arrays[f"decoder/{name}"] = tensor.cpu().numpy()
     for number, state in training.optimizer.state_dict()["state"].items():
         for name, value in state.items():
-            arrays[f"optimizer/{number}/{name}"] = torch.as_tensor(value).cpu().numpy()
+            key = f"optimizer/{number}/{name}"
+            several = isinstance(value, list)
+            found = {f"{key}/{n}": one for n, one in enumerate(value)} if several else {key: value}
+            arrays |= {
+                k: np.asarray(one.cpu() if torch.is_tensor(one) else one)
+                for k, one in found.items()
+            }
     if training.average is not None:
         for number, value in enumerate(training.average.values):
             arrays[f"average/{number}"] = value.cpu().numpy()
@@ -279,7 +288,7 @@ def arrays_of(training: Modern) -> dict[str, np.ndarray]:
 def part(arrays: dict[str, np.ndarray], name: str) -> dict[str, torch.Tensor]:
     """The tensors whose names begin with `name`/."""
     return {
-        key.removeprefix(f"{name}/"): torch.from_numpy(array.copy())
+        key.removeprefix(f"{name}/"): torch.from_numpy(array.copy("K"))
         for key, array in arrays.items()
         if key.startswith(f"{name}/")
     }
@@ -351,7 +360,14 @@ def finish_paper(
     prototxt.write_binaryproto(mean_file, mean)
     export(arch, solver.network.weights(), str(mean_file), files)
     rmse = score(files.onnx, images.held, mean) if len(images.held) else None
-    recipe = {"recipe": "paper", "iterations": solver.iteration, "seed": seed, "encoder": encoder}
+    recipe = {
+        "recipe": "paper",
+        "iterations": solver.iteration,
+        "batch": solver.images,
+        "seed": seed,
+        "encoder": encoder,
+        "seconds": round(solver.seconds, 1),
+    }
     about = card(arch, images, rmse, recipe)
     prototxt.atomic_write(files.json, json.dumps(about, indent=2) + "\n")
     return about

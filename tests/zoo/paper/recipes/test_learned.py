@@ -85,7 +85,7 @@ def test_it_does_better_than_a_random_encoder(pool, mean):
     found = []
     for kind in (Modern, Learned):
         encoder = draw("4_4_4", 0, sample(pool, mean))
-        recipe = dataclasses.replace(RECIPE, iterations=250)
+        recipe = dataclasses.replace(RECIPE, iterations=1000)
         run = kind("4_4_4", encoder, pool, mean, recipe)
         for _ in run.run():
             pass

@@ -241,6 +241,26 @@ def test_averaged_weights_are_what_is_measured_and_exported(tmp_path, pool, mean
     assert [row["rmse"] for row in read_metrics(run.files.log, "held_out")] == told
 
 
+def test_channels_that_fell_silent_are_called_back(pool, mean):
+    training = Modern("2_3_4", draw("2_3_4", 0, sample(pool, mean)), pool, mean, RECIPE)
+    decoder = training.decoder
+    layer = decoder.deconv2_1
+    with torch.no_grad():
+        layer.bias[1] = -3.0
+    answers: list[torch.Tensor] = []
+    layer.register_forward_hook(lambda _, __, found: answers.append(found[:, 1]))
+    training.step()
+    assert (answers[0] < 0).all() and layer.weight.grad[1].abs().sum() > 0
+    for _ in range(RECIPE.iterations - 1):
+        training.optimizer.param_groups[0]["lr"] = 0.1
+        training.step()
+    assert answers[-1].max() > answers[0].max()
+    # what answers now and then is left to what the error says
+    decoder.relu.watch()
+    decoder.relu(torch.tensor([[-1.0, 1.0]]).view(1, 1, 1, 2))
+    assert decoder.relu.silence() == 0
+
+
 def test_the_command(zoo, tmp_path):
     folder = folder_of(tmp_path)
     options = ["--data", folder, "--hold-out", 2, "--iterations", 2, "--device", "cpu"]

@@ -1,0 +1,60 @@
+"""Networks trained by the authors' recipe, beside the authors' weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from prototxt import ZooError
+from tests.zoo.drawn import folder_of
+from zoo.progress import unheard
+from zoo.reproduction import trainings
+from zoo.reproduction.inputs import Inputs
+
+
+@pytest.fixture
+def folder(zoo, tmp_path: Path) -> Path:
+    """8_8_8 after two iterations of the authors' solver, random and pretrained."""
+    photos = folder_of(tmp_path)
+    for name, more in (("random", ()), ("pretrained", ("--pretrained", "--classes", photos))):
+        run = zoo(
+            "train", "--arch", "8_8_8", "--recipe", "paper", "--data", photos, "--hold-out", 2,
+            "--iterations", 2, "--device", "cpu", *more, "-o", tmp_path / "trained" / name,
+            "--quiet",
+        )  # fmt: skip
+        assert run.status == 0, run.err
+    return tmp_path / "trained"
+
+
+def test_they_are_measured_beside_the_authors_weights(zoo, folder, tmp_path):
+    """The authors' weights are here those of the random encoder, under their file's name."""
+    photos, one = next(p for p in tmp_path.iterdir() if p.name != "trained"), folder / "random"
+    inputs = Inputs(
+        {
+            "trainings": folder, "photographs": photos, "caffemodels": one,
+            "mean": one / "mean.binaryproto",
+        },
+        held_out=2,
+    )  # fmt: skip
+    made = trainings.again(inputs, unheard)
+    rows = {row.encoder: row for row in trainings.chosen() if row.arch == "8_8_8"}
+    words = ["--data", photos, "--held-out", 2, "--json"]
+    for encoder, row in rows.items():
+        told = zoo("eval", "--model", folder / encoder / "8_8_8.onnx", *words).json["rmse"]
+        assert made.values[trainings.error(row)] == pytest.approx(told, abs=5e-7)
+    assert made.values[trainings.ratio(rows["random"])] == pytest.approx(1.0)
+    assert trainings.ratio(rows["pretrained"]) not in made.values
+    notes = sorted(made.notes)
+    assert "--pretrained" in notes[0] and "--pretrained" not in notes[1]
+    assert all("2 iterations" in note and "--seed 0" in note for note in notes)
+    assert made.pictures[0].png.startswith(b"\x89PNG")
+
+
+def test_other_files_are_passed_by_and_broken_ones_told(tmp_path):
+    (tmp_path / "other.json").write_text(json.dumps({"recipe": "modern"}))
+    assert list(trainings.trainings(tmp_path)) == []
+    (tmp_path / "broken.json").write_text("{")
+    with pytest.raises(ZooError, match=r"broken\.json: no JSON"):
+        list(trainings.trainings(tmp_path))
