@@ -62,6 +62,11 @@ class Training:
         return self.folder / f"{self.card['arch']}.onnx"
 
     @property
+    def mean(self) -> Path:
+        """The mean image that it was trained with."""
+        return self.folder / "mean.binaryproto"
+
+    @property
     def told(self) -> str:
         """The command, the time and the seed."""
         card = self.card
@@ -102,7 +107,7 @@ def again(inputs: Inputs, on_progress: OnProgress) -> Made:
     for one in found:
         row = table.get((one.card["arch"], one.card["encoder"]))
         if row is not None:
-            opened = open_model(one.model)
+            opened = open_model(one.model, mean=str(one.mean))
             ours = runtime.evaluate(opened.model, images, opened.mean).rmse
             values[error(row)] = ours
             theirs = table2.caffemodel(weights, row) if weights is not None else None

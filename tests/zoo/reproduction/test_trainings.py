@@ -42,7 +42,9 @@ def test_they_are_measured_beside_the_authors_weights(zoo, folder, tmp_path):
     rows = {row.encoder: row for row in trainings.chosen() if row.arch == "8_8_8"}
     words = ["--data", photos, "--held-out", 2, "--json"]
     for encoder, row in rows.items():
-        told = zoo("eval", "--model", folder / encoder / "8_8_8.onnx", *words).json["rmse"]
+        where = folder / encoder
+        mean = ["--mean", where / "mean.binaryproto"]
+        told = zoo("eval", "--model", where / "8_8_8.onnx", *mean, *words).json["rmse"]
         assert made.values[trainings.error(row)] == pytest.approx(told, abs=5e-7)
     assert made.values[trainings.ratio(rows["random"])] == pytest.approx(1.0)
     assert trainings.ratio(rows["pretrained"]) not in made.values
