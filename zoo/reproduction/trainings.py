@@ -71,7 +71,7 @@ class Training:
         """The command, the time and the seed."""
         card = self.card
         pretrained = " --pretrained --classes ..." if card["encoder"] == "pretrained" else ""
-        took = f" in {card['seconds'] / 3600:.1f} hours" if card.get("seconds") else ""
+        took = f" in {card['seconds'] / 60:.0f} minutes" if card.get("seconds") else ""
         return (
             f"`zoo train --arch {card['arch']} --recipe paper{pretrained} --data ... "
             f"--hold-out {card['held_out']} --seed {card['seed']}` on {card['training_images']} "

@@ -49,7 +49,7 @@ def test_they_are_measured_beside_the_authors_weights(zoo, folder, tmp_path):
     assert made.values[trainings.ratio(rows["random"])] == pytest.approx(1.0)
     assert trainings.ratio(rows["pretrained"]) not in made.values
     notes = sorted(made.notes)
-    assert "--pretrained" in notes[0] and "--pretrained" not in notes[1]
+    assert "--pretrained" in notes[1] and "--pretrained" not in notes[0]
     assert all("2 iterations" in note and "--seed 0" in note for note in notes)
     assert made.pictures[0].png.startswith(b"\x89PNG")
 
