@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prototxt.errors import Argument, Position, Sentence, UsageError, ZooError
+from prototxt.errors import Argument, Sentence, UsageError, ZooError
 from prototxt.preprocessing import Preprocessing
 
 from .crew import Measurement, compete
@@ -16,7 +16,7 @@ from .networks import caffe_files, embedded_preprocessing
 if TYPE_CHECKING:
     from zoo.precision.cost import Cost
 
-__all__ = ["Network", "Photographs", "Settings", "classes_of", "rows", "run"]
+__all__ = ["Network", "Photographs", "Settings", "rows", "run"]
 
 FLOAT32 = "float32"
 EVERY = 5
@@ -33,7 +33,10 @@ class Network:
     how: Preprocessing = field(default_factory=Preprocessing)
     """How images become its input."""
     labels: Path | None = None
-    """A classifier's classes, in the order of its outputs, one a line: `classes_of`."""
+    """A classifier's classes, in the order of its outputs, one a line.
+
+    An image's own is told by its name or its folder's (`zoo.prediction.truth.classes_of`).
+    """
 
 
 @dataclass(frozen=True)
@@ -109,39 +112,6 @@ class Photographs:
         }  # fmt: skip
 
 
-def classes_of(paths: Sequence[Path], labels: Path) -> list[int]:
-    """The class of each image: the place of the line whose first word its name begins with.
-
-    Up to the first ``_``, or whole; or else the name of the folder that it lies in.
-    """
-    try:
-        lines = labels.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        raise ZooError("cannot be read as text", subject=labels) from None
-    places: dict[str, int] = {}
-    for place, line in enumerate(lines):
-        words = line.split()
-        if not words or words[0] in places:
-            raise ZooError(
-                f"{words[0]!r} is there twice" if words else "names no class",
-                position=Position(str(labels), place + 1, 1),
-                remedy="one class a line, in the order of the network's outputs",
-            )
-        places[words[0]] = place
-    found = []
-    for path in paths:
-        names = (path.stem.partition("_")[0], path.stem, path.parent.name)
-        known = [places[name] for name in names if name in places]
-        if not known:
-            raise ZooError(
-                f"of no class of {labels.name}",
-                subject=path,
-                remedy="its name, or its folder's, begins with the first word of a line",
-            )
-        found.append(known[0])
-    return found
-
-
 def run(
     folder: Path,
     arches: Sequence[str],
@@ -176,8 +146,10 @@ def measure(
 
     import converters
     import runtime
+    from prototxt.labels import read_labels
     from zoo.precision import sampling, saving
     from zoo.precision.cost import measure as cost_of
+    from zoo.prediction.truth import classes_of
 
     conversion = converters.convert(
         network.net, network.weights, preprocessing=network.how, target=settings.target
@@ -187,7 +159,8 @@ def measure(
     before = runtime.load(paths[FLOAT32], settings.provider)
     sample, _ = sampling.photographs(before, photographs.measured, most=None)
     if network.labels is not None:
-        classes = classes_of(photographs.measured, network.labels)
+        named = read_labels(network.labels)
+        classes = classes_of(photographs.measured, named, photographs.measured[0].parent)
         sample = dataclasses.replace(sample, classes=classes)
     costs: dict[str, Cost] = {}
     absent: dict[str, str] = {}

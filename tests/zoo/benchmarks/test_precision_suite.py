@@ -71,30 +71,6 @@ def test_too_few_images_are_refused(photos: Path) -> None:
         precision.Photographs.of(photos / "n02")
 
 
-def test_classes_by_name_and_by_folder(photos: Path, tmp_path: Path) -> None:
-    labels = tmp_path / "labels.txt"
-    labels.write_text(LABELS)
-    paths = runtime.list_images(photos)
-    places = [int(path.stem.rpartition("_")[2]) for path in paths]
-    assert precision.classes_of(paths, labels) == [place % 3 for place in places]
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("n01 tench\nn02 goldfish\n", "of no class of labels.txt; its name, or its folder's"),
-        ("n01\nn02\nn01\nn03\n", "labels.txt:3:1: 'n01' is there twice"),
-        ("n01\n\nn02\nn03\n", "labels.txt:2:1: names no class"),
-    ],
-)
-def test_classes_that_are_wrong(photos: Path, tmp_path: Path, text: str, said: str) -> None:
-    labels = tmp_path / "labels.txt"
-    labels.write_text(text)
-    with pytest.raises(ZooError) as caught:
-        precision.classes_of(runtime.list_images(photos), labels)
-    assert said in str(caught.value)
-
-
 def test_a_row_for_each_precision() -> None:
     outputs = (
         Difference("a", 2.0, 0.5, 9.0, 0.01, 100, None),
