@@ -236,9 +236,9 @@ def convert(
         ConversionError: a network that cannot be built as asked.
         UsageError: arguments that contradict one another.
     """
+    asked: dict[str, Any] = dict(locals())  # every argument, to ask again for another phase
     for plugin in plugins:
         load_plugin(plugin)
-    stated_phase = phase
     definition = net if isinstance(net, NetDefinition) else read_net(net, lenient, warn)
     if phase is not None or definition.phase is None or not isinstance(net, NetDefinition):
         selected = (phase or "test").upper()
@@ -295,33 +295,10 @@ def convert(
     try:
         graph = build(shapes)
     except MissingBlob as error:
-        training = None if stated_phase else as_at_test(net, definition, stages, lenient, warn)
+        training = None if asked["phase"] else as_at_test(net, definition, stages, lenient, warn)
         if training is None:
             raise
-        found = convert(
-            training,
-            weights,
-            shapes=shapes,
-            outputs=outputs,
-            raw=raw,
-            input_names=input_names,
-            output_names=output_names,
-            nhwc=nhwc,
-            open_dims=open_dims,
-            batch=batch,
-            seed=seed,
-            preprocessing=preprocessing,
-            fold_preprocessing=fold_preprocessing,
-            task=task,
-            labels=labels,
-            target=target,
-            opset=opset,
-            fold=fold,
-            split=split,
-            external_data=external_data,
-            lenient=lenient,
-            warn=warn,
-        )
+        found = convert(**{**asked, "net": training, "phase": None, "stages": (), "plugins": ()})
         note = f"no layer of the TEST phase writes {error.blob!r}: its TRAIN layers, run as at test"
         found.notes.insert(0, note)
         return found
