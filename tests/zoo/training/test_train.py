@@ -218,3 +218,10 @@ def test_a_snapshot_of_another_network_is_refused(zoo, tmp_path):
     assert run.refusal == (
         f"{tmp_path}/other.caffemodel: has no layer of this network; is it of another one?"
     )
+
+
+def test_one_set_of_data_for_a_solver(zoo, tmp_path):
+    solver = long_solver(tmp_path, iterations=1, snapshot=0)
+    refused = zoo("train", solver, "--data", "a", "--data", "b")
+    assert refused.status == 2
+    assert refused.err == "error: --data is given several times; that goes with --arch only\n"
