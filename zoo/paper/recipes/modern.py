@@ -359,7 +359,7 @@ class Trials:
 
 
 def fast_bfloat16(device: str) -> bool:
-    """Whether bfloat16 is worth it: on GPUs, and on CPUs that multiply it in tiles (AMX)."""
+    """Whether bfloat16 is worth it: on GPUs, and on CPUs that multiply it (AMX, AVX-512 BF16)."""
     if device.startswith("cuda"):
         return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_amx_tile_supported())
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
