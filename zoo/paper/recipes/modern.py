@@ -50,7 +50,7 @@ class Recipe:
     iterations: int = 4000
     batch: int = 16
     crop: int = 64
-    rate: float = 1e-2
+    rate: float = 3e-3
     decay: float = 1e-4
     warmup: float = 0.15
     candidates: int = 8
@@ -93,7 +93,7 @@ def recipe_for(
     recipe = Recipe(seed=seed, bfloat16=bfloat16, candidates=candidates, encoder=encoder, ema=ema)
     if encoder == "learned":
         # Encoder and decoder chase each other: the wider they are, the shorter the steps must be.
-        rate, many = min(recipe.rate, 0.48 / width), 30_000 if narrow else 10_000
+        rate, many = min(1e-2, 0.48 / width), 30_000 if narrow else 10_000
         recipe = replace(recipe, iterations=many, clip=0.03, rate=rate)
     elif width > 300:
         recipe = replace(recipe, iterations=12_000)

@@ -43,5 +43,5 @@ class Relus:
 
 def height(x: torch.Tensor) -> torch.Tensor:
     """One standard deviation above the mean of each channel of N×C×H×W."""
-    deviation, mean = torch.std_mean(x.float(), (0, 2, 3))
+    deviation, mean = torch.std_mean(x.float(), (0, 2, 3), correction=0)
     return mean + deviation

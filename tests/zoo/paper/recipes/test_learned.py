@@ -24,7 +24,7 @@ from zoo.paper.recipes.tunnel import TunnelRun, train_arch
 
 ARCH = "5_6_7"
 RECIPE = Recipe(
-    iterations=12, batch=4, crop=16, candidates=1, trial=2, encoder="learned", clip=0.03
+    iterations=12, batch=4, crop=16, rate=1e-2, candidates=1, trial=2, encoder="learned", clip=0.03
 )
 
 
