@@ -45,7 +45,8 @@ channel), after *Tunnel Effect in CNNs: Image Reconstruction From Max-Switch Loc
 | input | `data`, N×3×H×W, BGR, 0..255 minus the mean colour {mean}; H and W are left open |
 | outputs | `deconv1_2`, the image; `pool1_mask`, `pool2_mask`, `pool3_mask`, the switches |
 | encoder | {encoder_origin} |
-| decoder | recipe `{recipe}`: {iterations:,} × {batch} parts of {crop}×{crop} pixels, seed {seed}; {minutes} minutes |
+| decoder | recipe `{recipe}`: {iterations:,} × {batch} parts of {crop}×{crop} pixels, seed {seed} |
+| time | {minutes} minutes |
 | data | {training_images} photographs of `{data}` and random parts of them ({pool:,} in all) |
 | date | {date} |
 
