@@ -170,7 +170,7 @@ def by_hand(inputs: Inputs, on_progress: OnProgress) -> Made:
         rows.append((unpool, decoding.pictures(decoded)))
         step()
     edge = (characters.SIZE - rows[0][1][0].shape[0]) // 2  # as much as a filter sees
-    inner = np.uint8(drawings[:, edge:-edge, edge:-edge] * 255)
+    inner = (drawings[:, edge:-edge, edge:-edge] * 255).astype(np.uint8)
     rows.insert(0, ("seen", [one[..., None].repeat(3, axis=2) for one in inner]))
     sheet = runtime.labelled_grid(rows, names, least=90)
     pictures = [Picture("each character, and its decoded filter", png(sheet))]

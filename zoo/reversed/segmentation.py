@@ -165,6 +165,8 @@ class Seeding:
     """Below it surely not."""
     likely: float = 1.0
     """Above it probably foreground; 1 for none."""
+    means: float = 0.0
+    """Above that many times the mean saliency probably foreground, too; 0 for none."""
     smoothing: float = 0.0
     """Standard deviation of a Gaussian over the saliency, as a share of the shorter side."""
 
@@ -179,6 +181,8 @@ class Seeding:
         )
         mask = np.full(salient.shape, cv2.GC_PR_BGD, np.uint8)
         mask[salient > likely] = cv2.GC_PR_FGD
+        if self.means:
+            mask[salient > self.means * salient.mean()] = cv2.GC_PR_FGD
         mask[salient <= low] = cv2.GC_BGD
         mask[salient > high] = cv2.GC_FGD
         return mask

@@ -265,7 +265,7 @@ SLOW = (
 
 def test_every_item_is_made_of_small_data(data, tmp_path, monkeypatch):
     """All but what trains, what runs many networks, and what others are like."""
-    monkeypatch.setattr(objects, "SETTINGS", objects.SETTINGS[:2])
+    monkeypatch.setattr(objects, "RULES", objects.RULES[:1])
     monkeypatch.setattr(objects, "SHORTER", 64)
     chosen = [item.id for item in ITEMS if item.id not in SLOW]
     found = run.reproduce(tmp_path / "out", Inputs(data, limit=2), items=chosen)
