@@ -339,9 +339,9 @@ ITEMS = [
         "Table 1, Fig. 8",
         "the object in an image, by saliency and GrabCut",
         "Another network, other images (the paper's are of ImageNet), and OpenCV's GrabCut in "
-        "place of the authors' program for it, on images of 96 rows or columns at least. What is "
-        "reversed and how it seeds GrabCut is chosen for each method, the blob "
-        "among them, of the same few; below stands what the authors' own rule gives.",
+        f"place of the authors' program for it, on images whose shorter side is {CUT} pixels. What "
+        "is reversed, and how it seeds GrabCut, is chosen for each method, the blob among them, of "
+        "the same few; below stands what the authors' own rule gives.",
         table1,
         [
             Number(what(measure, method), digits=3)
