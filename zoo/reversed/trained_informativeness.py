@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from converters.reversal import ReLURule, Rules
+from converters.shapes import fixed
 from zoo.paper.recipes.images import Images
 from zoo.progress import OnProgress, counted, unheard
 from zoo.reversed import networks
@@ -34,72 +35,78 @@ RULES: Mapping[str, Rules] = {
     "both": Rules(ReLURule.MASK_AND_RELU),
 }
 """What each is told: DeConvNet, DeSaliNet but to the centre of each window, DeSaliNet."""
-RATE = 3e-3
+RATE = 1e-2
 BATCH = 16
 
 
 class Rebuilder(nn.Module):
     """A reversed network with weights of its own: what it is told of images to the images.
 
-    With `features` it reads the top of the encoder, too. Else a constant stands in its place, one
-    for each channel, which is learnt: all that it knows of an image is in what it is told.
+    In place of the encoder's output it reads a constant, one for each channel, which is learnt: all
+    that it knows of an image is in what it is told.
     """
 
-    def __init__(self, reversed_: Graph, features: bool, seed: int) -> None:
+    def __init__(self, reversed_: Graph, seed: int) -> None:
         import converters
 
         super().__init__()
         *stored, top = reversed_.inputs
         self.stored = [value.name for value in stored]
-        self.features = features
         self.network = converters.to_torch(reversed_)
-        self.constant = nn.Parameter(torch.ones(1, int(top.shape[1]), 1, 1))
+        channels, *self.plane = fixed(top.shape[1:])
+        self.constant = nn.Parameter(torch.ones(1, channels, 1, 1))
         generator = torch.Generator().manual_seed(seed)
         for weight in self.network.parameters():
             nn.init.normal_(weight, generator=generator)
 
-    def forward(self, told: Mapping[str, torch.Tensor], top: torch.Tensor) -> torch.Tensor:
+    def forward(self, told: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """N×3×H×W, in units of 1, less the mean."""
-        top = top if self.features else self.constant.expand_as(top)
-        found: dict[str, torch.Tensor] = self.network(*(told[name] for name in self.stored), top)
+        stored = [told[name] for name in self.stored]
+        top = self.constant.expand(len(stored[0]), -1, *self.plane)
+        found: dict[str, torch.Tensor] = self.network(*stored, top)
         return next(iter(found.values()))
 
     @torch.no_grad()
-    def calibrate(self, told: Mapping[str, torch.Tensor], top: torch.Tensor) -> None:
-        """Scale each layer's weights so that its values spread by 1 on these images."""
+    def calibrate(self, told: Mapping[str, torch.Tensor], spread: float) -> None:
+        """Scale each layer's weights so that its values spread by 1 on these images.
+
+        The last layer's, which are the image, by `spread`.
+        """
+        done: list[torch.Tensor] = []
 
         def fit(layer: nn.Module, _: object, output: torch.Tensor) -> torch.Tensor:
-            spread = output.std().clamp_min(1e-6)
-            layer.get_parameter("weight").div_(spread)
-            return output / spread
+            scale = output.std().clamp_min(1e-6)
+            done.append(layer.get_parameter("weight").div_(scale))
+            return output / scale
 
         layers = [one for one in self.network.modules() if "weight" in one._parameters]
         hooks = [layer.register_forward_hook(fit) for layer in layers]
-        self(told, top)
+        self(told)
         for hook in hooks:
             hook.remove()
+        done[-1].mul_(spread)
 
 
 class Encoder:
-    """The first layers of a classifier, as they are: what they tell of images, and their top."""
+    """The first layers of a classifier, as they are: what they tell of images."""
 
     def __init__(self, network: Network) -> None:
         import converters
         from converters.passes.reverse import bottleneck
 
-        graph = network.graph
         self.network = network
-        self.told = converters.to_torch(bottleneck(graph, graph.outputs[0].name, RULES["both"]))
-        self.top = converters.to_torch(graph)
+        blob = network.graph.outputs[0].name
+        self.told = converters.to_torch(bottleneck(network.graph, blob, RULES["both"]))
 
     @torch.no_grad()
-    def __call__(self, pixels: np.ndarray) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    def __call__(self, pixels: np.ndarray) -> dict[str, torch.Tensor]:
         """Of N×3×H×W uint8, BGR."""
         images = [
             networks.image_feeds(self.network, one.transpose(1, 2, 0), None) for one in pixels
         ]
-        fed = torch.from_numpy(np.concatenate([next(iter(one.values())) for one in images]))
-        return self.told(fed), next(iter(self.top(fed).values()))
+        fed = np.concatenate([next(iter(one.values())) for one in images])
+        found: dict[str, torch.Tensor] = self.told(torch.from_numpy(fed))
+        return found
 
 
 def measure(
@@ -107,7 +114,6 @@ def measure(
     images: Images,
     iterations: int,
     *,
-    features: bool = False,
     seed: int = 0,
     on_progress: OnProgress = unheard,
 ) -> Informativeness:
@@ -119,7 +125,6 @@ def measure(
         images: parts of that size are drawn of the pool; the error is over all such parts of those
             that are held out, or of the pool's first 64 where there are none.
         iterations: of each.
-        features: whether they read that output, too.
         seed: of the weights and of what is drawn.
         on_progress: is told how far all three are.
 
@@ -135,14 +140,15 @@ def measure(
 
     def errors(rebuilder: Rebuilder, pixels: np.ndarray) -> torch.Tensor:
         wanted = torch.from_numpy((pixels - images.mean.astype(np.float32)) / 255)
-        made: torch.Tensor = rebuilder(*encoder(pixels))
+        made: torch.Tensor = rebuilder(encoder(pixels))
         return (made - wanted).square().mean((1, 2, 3))
 
     found: dict[str, float] = {}
     for kind in KINDS:
-        rebuilder = Rebuilder(reverse(graph, blob, RULES[kind], stored=True), features, seed)
+        rebuilder = Rebuilder(reverse(graph, blob, RULES[kind], stored=True), seed)
         rng = np.random.default_rng(seed)
-        rebuilder.calibrate(*encoder(parts(images.pool, size, rng)))
+        first = parts(images.pool, size, rng)
+        rebuilder.calibrate(encoder(first), float(first.std()) / 255)
         optimizer = torch.optim.AdamW(rebuilder.parameters(), RATE, betas=(0.9, 0.99))
         rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, iterations)
         for _ in range(iterations):
@@ -182,7 +188,6 @@ def bits(graph: Graph) -> tuple[float, float]:
     from converters.layers.activations import ReLU
     from converters.layers.pooling import Pooling
     from converters.registry import find
-    from converters.shapes import fixed
 
     switches = masks = 0.0
     for node in graph.nodes:
