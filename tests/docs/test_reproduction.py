@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tests.docs.blocks import ROOT
-from zoo.reproduction import report
+from zoo.reproduction import filters, report
 from zoo.reproduction.inputs import NAMES
 from zoo.reproduction.items import SOURCES
 
@@ -16,6 +16,30 @@ FOUND = json.loads((ROOT / "benchmarks/reproduction.json").read_text())
 def test_the_table_of_published_numbers() -> None:
     assert report.table(report.COLUMNS, report.compared(FOUND), (2, 3)) in PAGE
     assert f"{report.summary(FOUND)}." in PAGE
+
+
+def numbers(item: str) -> dict[str, float]:
+    """Ours, by what they are called."""
+    [found] = [one for one in FOUND["items"] if one["id"] == item]
+    return {number["what"]: number["ours"] for number in found["numbers"]}
+
+
+def test_table_1_of_the_decoded_filters() -> None:
+    ours = numbers("filters-table-1")
+    for layer in filters.PUBLISHED:
+        cells = [
+            f"{ours[filters.what(layer, how)]:.4f} ± {ours[filters.spread(layer, how)]:.4f}"
+            for how in filters.UNPOOLS
+        ]
+        assert f"| {layer} | {' | '.join(cells)} |" in PAGE
+
+
+def test_the_characters_that_decoded_filters_recognise() -> None:
+    ours = numbers("filters-characters")
+    assert ours[filters.RECOGNISED] == 1
+    assert all(ours[filters.LIKE.format(how)] == 1 for how in filters.UNPOOLS)
+    alone = [round(16 * ours[filters.ALONE.format(how)]) for how in filters.UNPOOLS]
+    assert alone[0] == 16 and f"bilinear {alone[1]}, bicubic {alone[2]}" in PAGE
 
 
 def test_what_data_there_are() -> None:

@@ -165,8 +165,6 @@ class Seeding:
     """Below it surely not."""
     likely: float = 1.0
     """Above it probably foreground; 1 for none."""
-    means: float = 0.0
-    """Above that many times the mean saliency probably foreground, too; 0 for none."""
     smoothing: float = 0.0
     """Standard deviation of a Gaussian over the saliency, as a share of the shorter side."""
 
@@ -181,14 +179,17 @@ class Seeding:
         )
         mask = np.full(salient.shape, cv2.GC_PR_BGD, np.uint8)
         mask[salient > likely] = cv2.GC_PR_FGD
-        if self.means:
-            mask[salient > self.means * salient.mean()] = cv2.GC_PR_FGD
         mask[salient <= low] = cv2.GC_BGD
         mask[salient > high] = cv2.GC_FGD
         return mask
 
 
-def foreground(image: np.ndarray, salient: np.ndarray, seeding: Seeding = Seeding()) -> np.ndarray:
+def foreground(
+    image: np.ndarray,
+    salient: np.ndarray,
+    seeding: Seeding = Seeding(),
+    iterations: int = ITERATIONS,
+) -> np.ndarray:
     """GrabCut of an H×W×3 uint8 image, seeded by its saliency, without stray islands: H×W bool."""
     from prototxt.opencv import cv2
 
@@ -197,7 +198,7 @@ def foreground(image: np.ndarray, salient: np.ndarray, seeding: Seeding = Seedin
         return np.asarray(mask == cv2.GC_FGD)
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.setRNGSeed(0)  # its colour models start from drawn centres
-    cv2.grabCut(image, mask, (0, 0, 1, 1), *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(image, mask, (0, 0, 1, 1), *models, iterations, cv2.GC_INIT_WITH_MASK)
     return without_islands(np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD)))
 
 
