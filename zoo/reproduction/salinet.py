@@ -25,7 +25,7 @@ SHOWN = 5
 ITERATIONS = {True: 300, False: 1000}
 """Of each training of section 3.3, quick or not."""
 ARCHES = {True: "8_8_8", False: "16_16_16"}
-TRAINED = {True: 20, False: 500}
+TRAINED = {True: 20, False: 300}
 """The same where a classifier's first layers are the encoder."""
 PART = 64
 """Rows and columns of what it sees of a photograph."""
