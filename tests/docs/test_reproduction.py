@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tests.docs.blocks import ROOT
-from zoo.reproduction import filters, report
+from zoo.reproduction import filters, objects, report
 from zoo.reproduction.inputs import NAMES
 from zoo.reproduction.items import SOURCES
 
@@ -40,6 +40,25 @@ def test_the_characters_that_decoded_filters_recognise() -> None:
     assert all(ours[filters.LIKE.format(how)] == 1 for how in filters.UNPOOLS)
     alone = [round(16 * ours[filters.ALONE.format(how)]) for how in filters.UNPOOLS]
     assert alone[0] == 16 and f"bilinear {alone[1]}, bicubic {alone[2]}" in PAGE
+
+
+def test_table_1_of_the_salient_networks() -> None:
+    ours = numbers("salinet-table-1")
+
+    def shown(measure: str, method: str) -> str:
+        return f"{ours[objects.what(measure, method)]:.3f}"
+
+    rule = "mean IoU, the authors' rule"
+    first = shown(rule, "desalinet"), shown(rule, "salinet"), shown(rule, objects.BLOB)
+    page = PAGE.replace("\n  ", " ")
+    assert (
+        "DeSaliNet has a mean IoU of {}, SaliNet {}, a Gaussian blob in the middle {}".format(
+            *first
+        )
+        in page
+    )
+    own = (shown("mean IoU", name) for name in ("desalinet", objects.BLOB, "salinet"))
+    assert "DeSaliNet has {}, the blob {}, SaliNet {}".format(*own) in page
 
 
 def test_what_data_there_are() -> None:
