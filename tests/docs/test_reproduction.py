@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tests.docs.blocks import ROOT
-from zoo.reproduction import filters, objects, report
+from zoo.reproduction import filters, objects, report, salinet
 from zoo.reproduction.inputs import NAMES
 from zoo.reproduction.items import SOURCES
 
@@ -59,6 +59,29 @@ def test_table_1_of_the_salient_networks() -> None:
     )
     own = (shown("mean IoU", name) for name in ("desalinet", objects.BLOB, "salinet"))
     assert "DeSaliNet has {}, the blob {}, SaliNet {}".format(*own) in page
+
+
+def share(item: str, first: str, second: str) -> str:
+    """By how many percent the error of the first is below or above the second's, as the page."""
+    change = 100 * numbers(item)[salinet.SHARES[first, second]]
+    return f"{abs(change):.0f} % {'below' if change < 0 else 'above'} {second}"
+
+
+def test_what_switches_and_masks_tell() -> None:
+    page = PAGE.replace("\n  ", " ")
+    zero, trained = "salinet-informativeness-zero", "salinet-informativeness-trained"
+    assert (
+        f"both are {share(zero, 'both', 'switches')} and "
+        f"{share(zero, 'both', 'masks')}, "
+        f"and switches {share(zero, 'switches', 'masks')}" in page
+    )
+    assert (
+        f"both are {share(trained, 'both', 'switches')} and {share(trained, 'both', 'masks')}, "
+        f"switches {share(trained, 'switches', 'masks')}" in page
+    )
+    for item in ("salinet-informativeness", zero):
+        ours = [numbers(item)[salinet.told_what(name)] for name in ("switches", "masks")]
+        assert "{:.3f} and {:.3f}".format(*ours) in page
 
 
 def test_what_data_there_are() -> None:
