@@ -37,8 +37,6 @@ __all__ = [
     "recipe_for",
 ]
 
-TRIAL_RATE = 1e-2
-"""Of trials, which are too short for smaller steps."""
 ALIVE = 1e-3
 """Weight of the channels' silence beside the error. Silent ones have no other gradient, and the
 optimiser takes each gradient by its own measure, so that little is enough.
@@ -52,7 +50,7 @@ class Recipe:
     iterations: int = 4000
     batch: int = 16
     crop: int = 64
-    rate: float = 3e-3
+    rate: float = 1e-2
     decay: float = 1e-4
     warmup: float = 0.15
     candidates: int = 8
@@ -91,8 +89,10 @@ def recipe_for(
     width = sum(architectures.channels(arch))
     narrow = width < 60
     if candidates is None:
-        candidates = 1 if encoder == "learned" else 16 if narrow else 4
+        candidates = 1 if encoder == "learned" else 8 if narrow else 4
     recipe = Recipe(seed=seed, bfloat16=bfloat16, candidates=candidates, encoder=encoder, ema=ema)
+    if narrow:
+        recipe = replace(recipe, trial=250)
     if encoder == "learned":
         # Encoder and decoder chase each other: the wider they are, the shorter the steps must be.
         rate, many = min(1e-2, 0.48 / width), 30_000 if narrow else 10_000
@@ -339,8 +339,7 @@ class Trials:
                 if (iterations, seed) not in self.found:
                     training = Modern(
                         self.arch, self.draw(seed), rest, self.mean,
-                        replace(recipe, iterations=iterations, rate=max(TRIAL_RATE, recipe.rate)),
-                        None, self.device,
+                        replace(recipe, iterations=iterations), None, self.device,
                     )  # fmt: skip
                     for event in training.run():
                         if event.kind == "step":
