@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from zoo.progress import OnProgress, counted
 from zoo.reproduction.inputs import Inputs
 from zoo.reproduction.items import SOURCES, Item, Made, Number, Picture
-from zoo.reproduction.salinet import classifier
+from zoo.reproduction.salinet import classifier, reduced, up_to
 from zoo.reversed.segmentation import Convolutional, Score, Seeding, foreground, gaussian, read_mask
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ CHOOSING = 98
 """Images, the first by name, that settings are chosen on; the paper took as many."""
 SHORTER = 256
 """Pixels of an image's shorter side, as in the authors' programs."""
+BEYOND = 256 / 224
+"""How much larger than the network's own input that is there, and for a smaller network here."""
 METHODS = ("salinet", "desalinet", "deconvnet")
 BLOB = "Gaussian blob"
 AUTHORS = Seeding(surely=0.995, likely=0.90, never=0.005)
@@ -50,6 +53,8 @@ class Saliencies:
     network: Network
     blob: str
     convolutional: Convolutional
+    shorter: int
+    """Pixels of the shorter side of what the network sees."""
     made: dict[tuple[int, int], tuple[Network, Model, dict[str, Model]]] = field(
         default_factory=dict
     )
@@ -71,18 +76,23 @@ class Saliencies:
 
     def of(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """H×W of each method, and of the blob in the middle."""
+        import runtime
         from converters.passes.reverse import PROJECTION
         from zoo.reversed import networks
 
-        fitted, scores, reversed_ = self.at((image.shape[0], image.shape[1]))
-        feeds = networks.image_feeds(fitted, image, None)
+        height, width = image.shape[:2]
+        factor = min(1.0, self.shorter / min(height, width))
+        size = round(height * factor), round(width * factor)
+        fitted, scores, reversed_ = self.at(size)
+        feeds = networks.image_feeds(fitted, reduced(image, *size), None)
         values = next(iter(scores.run(feeds).values()))
         p = whole_channel(values)
         found = {
             method: np.abs(next(iter(model.run({**feeds, PROJECTION: p}).values()))[0]).max(axis=0)
             for method, model in reversed_.items()
         }
-        return {**found, BLOB: gaussian((image.shape[0], image.shape[1]))}
+        found = {method: runtime.resize(one, height, width) for method, one in found.items()}
+        return {**found, BLOB: gaussian((height, width))}
 
 
 def whole_channel(values: np.ndarray) -> np.ndarray:
@@ -163,16 +173,22 @@ def judge(
     return [found[path] for path in paths]
 
 
-def table1(inputs: Inputs, on_progress: OnProgress) -> Made:
+def table1(inputs: Inputs, on_progress: OnProgress, given: str = "classifier") -> Made:
     """Settings chosen on the first images, reported on the others."""
     import runtime
     from runtime.pictures import png
     from zoo.reversed import networks
 
-    network, blob = classifier(inputs)
-    net, _ = inputs.network("classifier")
-    whole = networks.read(net, inputs.network("classifier")[1], blob, seed=inputs.seed)
-    saliencies = Saliencies(whole, blob, Convolutional(whole, networks.definition(net), blob))
+    network, blob = classifier(inputs, given)
+    net, _ = inputs.network(given)
+    whole = up_to(inputs, blob, given)
+    least = max(side for side in networks.image_shape(whole)[1:] if side is not None)
+    saliencies = Saliencies(
+        whole,
+        blob,
+        Convolutional(whole, networks.definition(net), blob),
+        min(SHORTER, round(least * BEYOND)),
+    )
     folder = inputs.paths["objects"]
     paths = runtime.list_images(folder / "images")
     count = min(CHOOSING, len(paths) // 2)
@@ -246,21 +262,37 @@ def what(measure: str, method: str) -> str:
     return f"{measure}, {method}"
 
 
+DIFFERS = (
+    "other images (the paper's are of ImageNet), and OpenCV's GrabCut in place of the authors' "
+    "program for it. Settings are chosen for each method, the blob among them, of the same few; "
+    "below them stands what the authors' own rule gives."
+)
+NUMBERS = [
+    Number(what(measure, method), digits=3)
+    for measure in ("mean IoU", "accuracy", "mean IoU, the authors' rule")
+    for method in (*METHODS, BLOB)
+]
 ITEMS = [
     Item(
         "salinet-table-1",
         SALINET,
         "Table 1, Fig. 8",
         "the object in an image, by saliency and GrabCut",
-        "Another network, other images (the paper's are of ImageNet), and OpenCV's GrabCut in "
-        "place of the authors' program for it. Settings are chosen for each method, the blob "
-        "among them, of the same few; below them stands what the authors' own rule gives.",
+        f"Another network, {DIFFERS}",
         table1,
-        [
-            Number(what(measure, method), digits=3)
-            for measure in ("mean IoU", "accuracy", "mean IoU, the authors' rule")
-            for method in (*METHODS, BLOB)
-        ],
+        NUMBERS,
         needs=("classifier", "objects"),
-    )
+    ),
+    Item(
+        "salinet-vgg-table-1",
+        SALINET,
+        "Table 1, Fig. 8, after VGG",
+        "the object in an image, by saliency and GrabCut",
+        "For VGG-16 of ImageNet a small network after it stands, of our own sizes, trained on "
+        "20,000 images of Tiny ImageNet, which sees images whose shorter side is 32 pixels; their "
+        f"saliency is enlarged. Besides, {DIFFERS}",
+        partial(table1, given="vgg"),
+        NUMBERS,
+        needs=("vgg", "objects"),
+    ),
 ]
