@@ -36,10 +36,11 @@ def last_max_pooling(graph: Graph) -> str:
     from converters.layers.pooling import Pooling
     from converters.registry import find
     from prototxt.errors import ZooError
+    from zoo.reversed.networks import blob_name
 
     for node in reversed(graph.nodes):
         if isinstance(find(node.type), Pooling) and node.params.pool.name == "MAX":
-            return str(node.outputs[0].name)
+            return blob_name(graph, node.outputs[0])
     raise ZooError("has no max pooling", subject=graph.name)
 
 

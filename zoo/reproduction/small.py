@@ -29,8 +29,10 @@ def rectified(graph: Graph) -> list[str]:
     """The blobs that ReLUs write, in order."""
     from converters.layers.activations import ReLU
     from converters.registry import find
+    from zoo.reversed.networks import blob_name
 
-    return [node.outputs[0].name for node in graph.nodes if isinstance(find(node.type), ReLU)]
+    written = [node.outputs[0] for node in graph.nodes if isinstance(find(node.type), ReLU)]
+    return [blob_name(graph, value) for value in written]
 
 
 @dataclass

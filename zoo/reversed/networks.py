@@ -16,7 +16,7 @@ from prototxt.errors import ZooError
 
 if TYPE_CHECKING:
     from converters import Graph
-    from converters.graph import Shape
+    from converters.graph import Shape, Value
     from prototxt.net import NetDefinition
     from runtime import Model
 
@@ -83,6 +83,14 @@ def read(
         notes.append(untrained(conversion.metadata) or "")
     found = [note for note in notes if note]
     return Network(conversion.graph, conversion.metadata, provider, found)
+
+
+def blob_name(graph: Graph, value: Value) -> str:
+    """The blob that a value was written to: its own name, but where layers in place went on."""
+    if value.producer is None:
+        return value.name
+    blob = value.name.removesuffix(f"/{value.producer.name}")
+    return blob if any(other.name == blob for other in graph.values()) else value.name
 
 
 def image_shape(network: Network) -> tuple[int, int | None, int | None]:
