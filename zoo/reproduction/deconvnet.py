@@ -110,7 +110,7 @@ def small_maps(inputs: Inputs, on_progress: OnProgress) -> Made:
     """The strongest feature maps of each layer of the small classifier."""
     small = Small.read(inputs)
     networks = {blob: up_to(inputs, blob, SMALL) for blob in (*small.layers, small.scores)}
-    images = [(f"class {small.labels[n]}", small.images[n]) for n in small.surest(IMAGES)]
+    images = [(small.names[small.labels[n]], small.images[n]) for n in small.surest(IMAGES)]
     return Made(small.data, {}, mapped_back(networks, images, on_progress), small.network.notes)
 
 

@@ -182,7 +182,7 @@ def table1(inputs: Inputs, on_progress: OnProgress, given: str = "classifier") -
     network, blob = classifier(inputs, given)
     net, _ = inputs.network(given)
     whole = up_to(inputs, blob, given)
-    least = max(side for side in networks.image_shape(whole)[1:] if side is not None)
+    least = max(whole.graph.inputs[0].nominal[2:])
     saliencies = Saliencies(
         whole,
         blob,

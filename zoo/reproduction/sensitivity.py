@@ -21,6 +21,8 @@ __all__ = ["ITEMS"]
 
 YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 """Luma and chroma of RGB: greys are on the first axis, hues turn about it."""
+NAMED = 5
+"""Classes that are named as those which a change matters most to."""
 SHOWN = 3
 """Images that are shown as they were changed."""
 
@@ -76,7 +78,7 @@ class Change:
 
 COLOUR = (
     Change("colour taken away", desaturated, (0, 0.25, 0.5, 0.75, 1), "colour less {:.0%}"),
-    Change("hues turned, degrees", turned, range(0, 360, 45), "hues + {:g}"),
+    Change("hues turned, degrees", turned, range(0, 360, 45), "+{:g} degrees"),
 )
 GRADIENT = (
     Change("blurred, deviation in pixels", blurred, (0, 0.5, 1, 1.5, 2, 3), "blur {:g}"),
@@ -186,7 +188,21 @@ def sensitivity(
         low, high = float(np.min(shares)), float(np.max(shares))
         caption = f"filters of {first}, from that which changes most {text} ({high:.2f})"
         pictures.append(Picture(f"{caption} to that which changes least ({low:.2f})", sorted_))
-    return Made(small.data, values, pictures, small.network.notes)
+    lost = found[0][0].probability - found[change][amount].probability
+    notes = [*small.network.notes, classes(small, lost, text)]
+    return Made(small.data, values, pictures, notes)
+
+
+def classes(small: Small, lost: np.ndarray, text: str) -> str:
+    """Which classes lose most of the probability that their images' answer has, and which least."""
+    known = np.unique(small.labels)
+    means = np.array([lost[small.labels == label].mean() for label in known])
+    order = np.argsort(-means, kind="stable")
+    most, least = (
+        ", ".join(f"{small.names[known[place]]} {-means[place]:+.2f}" for place in places)
+        for places in (order[:NAMED], order[::-1][:NAMED])
+    )
+    return f"{text}, the probability of its own class changes most for {most}; least for {least}"
 
 
 def right(text: str) -> str:
@@ -229,7 +245,7 @@ def curves(small: Small, changes: Sequence[Change], found: Sequence[Sequence[Res
     axes[0][0].set_ylabel("share of images")
     axes[1][0].set_ylabel("|f' - f| / |f|")
     for row in axes:
-        row[0].legend(fontsize=8)
+        row[0].legend(fontsize=8, loc="upper left" if row is axes[1] else "lower left")
         for one in row:
             one.grid(True, linewidth=0.3)
     return encoded(figure)
@@ -245,7 +261,7 @@ def shown(small: Small, changes: Sequence[Change]) -> bytes:
     for place in small.surest(SHOWN):
         image = small.images[place]
         row = [image, *(change.of(image, amount) for change, amount in kinds)]
-        rows.append((f"class {small.labels[place]}", row))
+        rows.append((small.names[small.labels[place]], row))
     columns = ["image", *(change.named.format(amount) for change, amount in kinds)]
     return png(runtime.labelled_grid(rows, columns, least=128))
 

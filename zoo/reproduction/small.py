@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from prototxt.errors import ZooError
+from prototxt.files import read_lines
 from zoo.reproduction.inputs import Inputs
 from zoo.reproduction.salinet import classifier, seen
 
@@ -48,6 +50,8 @@ class Small:
     images: list[np.ndarray]
     """H×W×3 uint8 BGR, as large as the network wants them."""
     labels: np.ndarray
+    names: list[str]
+    """Of the classes."""
     data: str
     model: Model
 
@@ -71,7 +75,8 @@ class Small:
                 f"has {labels.max() + 1} classes, the classifier {count}",
                 subject=inputs.paths["labelled"],
             )
-        return cls(network, layers, scores, images, labels, data, network.model())
+        names = class_names(inputs.paths["labelled"], count)
+        return cls(network, layers, scores, images, labels, names, data, network.model())
 
     def run(self, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """All outputs for images (H×W×3 uint8 BGR), by blob."""
@@ -110,6 +115,22 @@ class Small:
     def of_own(self, probabilities: np.ndarray, batch: slice) -> np.ndarray:
         """What a batch's probabilities (N×K) give to the classes that its images have: N."""
         return np.asarray(probabilities[np.arange(len(probabilities)), self.labels[batch]])
+
+
+def class_names(folder: Path, count: int) -> list[str]:
+    """What the classes are called: by their folders, or what a words.txt beside says of these.
+
+    Each of its lines is a folder's name, a tab and words, as Tiny ImageNet has it.
+    """
+    folders = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    if len(folders) != count:
+        return [f"class {number}" for number in range(count)]
+    words = {}
+    if (file := folder.parent / "words.txt").is_file():
+        for line in read_lines(file, "a folder's name, a tab, words"):
+            name, _, text = line.partition("\t")
+            words[name] = text.partition(",")[0].strip()
+    return [words.get(name) or name for name in folders]
 
 
 def middle(image: np.ndarray, height: int, width: int) -> np.ndarray:
