@@ -60,7 +60,7 @@ def learning(inputs: Inputs, on_progress: OnProgress) -> Made:
         ACCURACY: end["accuracy"],
         BEST: max(row["accuracy"] for row in tests),
         TEST_LOSS: end["loss"],
-        LOSS: float(losses[-3:].mean()),
+        LOSS: float(np.mean([row["loss"] for row in rows[-max(1, len(rows) // 20) :]])),
     }
     if "accuracy_5" in end:
         values[ACCURACY_5] = end["accuracy_5"]
@@ -89,8 +89,8 @@ def learning_curves(
         if all(name in row for row in tests):
             right.plot(tested, [row[name] for row in tests], marker="o", label=text)
     right.set(xlabel="iteration", ylabel="share of right answers, tests")
+    right.set_ylim(bottom=0)
     for axes in (left, right):
-        axes.set_ylim(bottom=0)
         axes.grid(True, linewidth=0.3)
         axes.legend(fontsize=8)
     return encoded(figure)

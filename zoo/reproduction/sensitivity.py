@@ -245,7 +245,7 @@ def curves(small: Small, changes: Sequence[Change], found: Sequence[Sequence[Res
     axes[0][0].set_ylabel("share of images")
     axes[1][0].set_ylabel("|f' - f| / |f|")
     for row in axes:
-        row[0].legend(fontsize=8, loc="upper left" if row is axes[1] else "lower left")
+        row[0].legend(fontsize=8, loc="lower right" if row is axes[1] else "lower left")
         for one in row:
             one.grid(True, linewidth=0.3)
     return encoded(figure)
