@@ -299,7 +299,7 @@ def test_every_item_is_made_of_small_data(data, tmp_path, monkeypatch):
     assert learning["share of right answers at the end"]["ours"] == 0.2
     assert learning["greatest share of right answers"]["ours"] == 0.3
     for name in ("deconvnet-colour", "deconvnet-gradient"):
-        assert all(0 <= n["ours"] for n in by_id[name].values())
+        assert all(n["ours"] >= 0 for n in by_id[name].values())
     errors = by_id["filters-table-1"]
     assert all(n["ours"] is not None and 0 <= n["ours"] < 1 for n in errors.values())
 
