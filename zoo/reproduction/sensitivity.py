@@ -179,7 +179,7 @@ def sensitivity(
         Picture(
             "right answers, and how far each layer's features move", curves(small, changes, found)
         ),
-        Picture("what it is shown", shown(small, changes)),
+        Picture("what it is shown, and the probability of the right class", shown(small, changes)),
     ]
     text, change, amount = filters
     shares = found[change][amount].filters / np.where(total, total, 1)
@@ -252,7 +252,7 @@ def curves(small: Small, changes: Sequence[Change], found: Sequence[Sequence[Res
 
 
 def shown(small: Small, changes: Sequence[Change]) -> bytes:
-    """Some images, as they were changed."""
+    """Some images, as they were changed, and the probability of their class each."""
     import runtime
     from runtime.pictures import png
 
@@ -261,9 +261,12 @@ def shown(small: Small, changes: Sequence[Change]) -> bytes:
     for place in small.surest(SHOWN):
         image = small.images[place]
         row = [image, *(change.of(image, amount) for change, amount in kinds)]
-        rows.append((small.names[small.labels[place]], row))
+        label = small.labels[place]
+        own = small.probabilities(small.run(row))[:, label]
+        captions = [f"{small.names[label]} {own[0]:.2f}", *(f"{one:.2f}" for one in own[1:])]
+        rows.append(list(zip(row, captions, strict=True)))
     columns = ["image", *(change.named.format(amount) for change, amount in kinds)]
-    return png(runtime.labelled_grid(rows, columns, least=128))
+    return png(runtime.captioned_grid(rows, columns, least=128))
 
 
 def sorted_filters(small: Small, shares: np.ndarray) -> bytes | None:
