@@ -244,10 +244,10 @@ def curves(small: Small, changes: Sequence[Change], found: Sequence[Sequence[Res
         below.set(xlabel=change.axis)
     axes[0][0].set_ylabel("share of images")
     axes[1][0].set_ylabel("|f' - f| / |f|")
-    for row in axes:
-        row[0].legend(fontsize=8, loc="lower right" if row is axes[1] else "lower left")
-        for one in row:
-            one.grid(True, linewidth=0.3)
+    axes[0][0].legend(fontsize=8, loc="upper right")
+    axes[1][0].legend(fontsize=8, loc="lower right")
+    for one in axes.flat:
+        one.grid(True, linewidth=0.3)
     return encoded(figure)
 
 
