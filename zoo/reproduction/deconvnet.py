@@ -41,7 +41,7 @@ ACCURACY, ACCURACY_5, TEST_LOSS, LOSS, BEST = (
 
 def learning(inputs: Inputs, on_progress: OnProgress) -> Made:
     """Losses and right answers over the iterations, as the training's own log has them."""
-    from zoo.training.curves import read_metrics, smoothed
+    from zoo.training.curves import read_metrics
 
     log = inputs.paths[SMALL] / "metrics.jsonl"
     if not log.is_file():
@@ -54,13 +54,13 @@ def learning(inputs: Inputs, on_progress: OnProgress) -> Made:
             subject=log,
             remedy="a solver with test_iter and an Accuracy layer make it tell them",
         )
-    losses = smoothed([row["loss"] for row in rows])
+    losses = [row.get("smoothed_loss", row["loss"]) for row in rows]
     end = tests[-1]
     values = {
         ACCURACY: end["accuracy"],
         BEST: max(row["accuracy"] for row in tests),
         TEST_LOSS: end["loss"],
-        LOSS: float(np.mean([row["loss"] for row in rows[-max(1, len(rows) // 20) :]])),
+        LOSS: losses[-1],
     }
     if "accuracy_5" in end:
         values[ACCURACY_5] = end["accuracy_5"]
@@ -72,9 +72,9 @@ def learning(inputs: Inputs, on_progress: OnProgress) -> Made:
 
 
 def learning_curves(
-    rows: Sequence[Mapping[str, Any]], losses: np.ndarray, tests: Sequence[Mapping[str, Any]]
+    rows: Sequence[Mapping[str, Any]], losses: Sequence[float], tests: Sequence[Mapping[str, Any]]
 ) -> bytes:
-    """Losses on the left, right answers on the right."""
+    """Losses on the left (pale of one batch, over it `losses`), right answers on the right."""
     from zoo.figures import encoded, new_figure
 
     figure = new_figure(9.6, 3.8)

@@ -67,10 +67,9 @@ def seen(network: Network, pixels: np.ndarray) -> dict[str, np.ndarray]:
     """What a photograph feeds to the network."""
     from zoo.reversed import networks
 
-    _, height, width = networks.image_shape(network)
-    if height is not None and width is not None:
-        pixels = reduced(pixels, height, width)
-    return networks.image_feeds(network, pixels, None)
+    networks.image_shape(network)
+    height, width = network.graph.inputs[0].nominal[2:]
+    return networks.image_feeds(network, reduced(pixels, height, width), None)
 
 
 def reduced(image: np.ndarray, height: int, width: int) -> np.ndarray:

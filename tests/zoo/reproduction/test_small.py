@@ -14,7 +14,7 @@ from prototxt import ZooError
 from tests.conftest import ROOT
 from zoo.reproduction import run, sensitivity, small
 from zoo.reproduction.inputs import Inputs
-from zoo.reproduction.salinet import last_max_pooling, reduced
+from zoo.reproduction.salinet import last_max_pooling, reduced, seen
 from zoo.reversed import networks
 from zoo.reversed.segmentation import before_softmax
 
@@ -154,6 +154,9 @@ def test_a_photograph_many_times_as_large_is_averaged() -> None:
     image = np.repeat(board[..., None], 3, axis=2).astype(np.uint8)
     assert (reduced(image, 20, 20) == 100).all()
     assert reduced(image, 80, 80) is image
+    network = networks.read(NETWORKS / "vgg/net.prototxt", None, "pool3")  # of any size
+    (fed,) = seen(network, image).values()
+    assert fed.shape == (1, 3, 28, 28) and fed.std(axis=(2, 3)).max() < 0.1
 
 
 def test_a_blob_that_was_written_to_in_place() -> None:
