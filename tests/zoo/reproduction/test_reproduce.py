@@ -270,6 +270,7 @@ SLOW = (
     "salinet-figure-4",
     "salinet-vgg-figure-4",
     "tunnel-table-2",
+    "tunnel-authors-recipe",  # test_trainings.py
     "tunnel-bits",
     "tunnel-figure-1",
     "tunnel-figure-4",
