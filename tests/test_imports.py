@@ -106,6 +106,7 @@ ROOMS = {
     "runtime/session.py": {"onnxruntime"},
     "zoo/hub/visits.py": {"requests", "urllib3"},  # derives from their classes
     "zoo/reversed/informativeness.py": {"torch"},
+    "zoo/reversed/trained_informativeness.py": {"torch", "converters"},  # rules of a reverse
     "zoo/paper/architectures.py": {"converters"},  # the networks, layer by layer
     "zoo/checking/probes.py": {"converters"},  # what a layer may be fed
 }
@@ -224,7 +225,12 @@ def test_rooms_of_torch_are_loaded_by_no_other_room_with_a_module():
         assert not any(name.startswith(torch) for name in names), (package, path)
 
 
-TORCH_ROOMS = ("zoo/training/", "zoo/paper/recipes/", "zoo/reversed/informativeness.py")
+TORCH_ROOMS = (
+    "zoo/training/",
+    "zoo/paper/recipes/",
+    "zoo/reversed/informativeness.py",
+    "zoo/reversed/trained_informativeness.py",
+)
 
 
 def loaded_by(statement: str, folder: Path) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,8 @@ NOT_RUN = {
 """How many blocks of a page are not run, by the reason that the page gives."""
 
 OTHERS = {"pip", "python", "python3", "git", "mkdocs", "ruff", "mypy", "pytest", ".ci/run", "unzip"}
-"""Programs, other than zoo, that blocks may name; they are not run."""
+"""Programs, other than zoo, that blocks may name; but for
+`python FILE` of the page they are not run."""
 
 NAMES = [path.relative_to(ROOT).as_posix() for path in PAGES]
 
@@ -61,6 +63,9 @@ def shell(block: Block) -> str:
     printed = ""
     for command in block.commands:
         program, *rest = words(command)
+        if program == "python" and Path(rest[0]).is_file():
+            runpy.run_path(rest[0], run_name="__main__")
+            continue
         if program != "zoo":
             assert program.rpartition("/")[2] in {name.rpartition("/")[2] for name in OTHERS} | {
                 "zoo"

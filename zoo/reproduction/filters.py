@@ -8,6 +8,7 @@ import numpy as np
 
 from prototxt.errors import ZooError
 from zoo.progress import OnProgress, counted
+from zoo.reproduction import characters
 from zoo.reproduction.digits import read_digits
 from zoo.reproduction.inputs import Inputs
 from zoo.reproduction.items import SOURCES, Item, Made, Number, Picture
@@ -24,6 +25,14 @@ PUBLISHED = {3: 0.002, 5: 0.012, 7: 0.078}
 SHOWN = 64
 """Filters drawn of a layer."""
 CHUNK = 500
+MOVES = range(8, 17)
+"""Rows and columns, in pixels, at which a character is shown to the network made by hand."""
+BLUR = 1.5
+"""Pixels by which a drawing is blurred before its decoded filter is held to it: two poolings leave
+a place open by as much."""
+RECOGNISED = "share of characters that the network recognises, at all places"
+LIKE = "share of decoded filters that are most like their own character, {}"
+ALONE = "share of characters that the decoded filters alone recognise, {}"
 
 
 def what(number: int, unpool: str) -> str:
@@ -132,6 +141,75 @@ def photographs(inputs: Inputs, on_progress: OnProgress) -> Made:
     return Made(f"{network.graph.name}, no image", {}, pictures, notes)
 
 
+def by_hand(inputs: Inputs, on_progress: OnProgress) -> Made:
+    """The network made by hand: does it recognise characters, and what do its filters decode to?"""
+    import converters
+    import prototxt
+    import runtime
+    from runtime.pictures import png
+    from zoo.reversed import filter_decoding as decoding
+    from zoo.reversed.networks import Network
+
+    net = prototxt.parse_net(characters.PROTOTXT)
+    graph = converters.convert(net, characters.weights()).graph
+    step = counted(on_progress, 1 + len(UNPOOLS))
+    names = list(characters.CHARACTERS)
+    seen = np.stack(
+        [characters.drawing(name, y, x) for y in MOVES for x in MOVES for name in names]
+    )
+    answers = Network(graph, {}, "cpu").run({"data": seen[:, None]}).reshape(len(seen), -1)
+    wanted = np.tile(np.arange(len(names)), len(seen) // len(names))
+    values = {RECOGNISED: float((answers.argmax(axis=1) == wanted).mean())}
+    step()
+    drawings = np.stack([characters.drawing(name) for name in names])
+    rows: list[tuple[str, list[np.ndarray]]] = []
+    for unpool in UNPOOLS:
+        decoded = decoding.filters(graph, "characters", unpool)
+        values[LIKE.format(unpool)] = own(likeness(decoded[:, 0], drawings).T)
+        values[ALONE.format(unpool)] = own(responses(decoded[:, 0], drawings))
+        rows.append((unpool, decoding.pictures(decoded)))
+        step()
+    edge = (characters.SIZE - rows[0][1][0].shape[0]) // 2  # as much as a filter sees
+    inner = (drawings[:, edge:-edge, edge:-edge] * 255).astype(np.uint8)
+    rows.insert(0, ("seen", [one[..., None].repeat(3, axis=2) for one in inner]))
+    sheet = runtime.labelled_grid(rows, names, least=90)
+    pictures = [Picture("each character, and its decoded filter", png(sheet))]
+    for layer in ("strokes", "meetings"):
+        decoded = decoding.filters(graph, layer, "bicubic")
+        pictures.append(Picture(f"{layer}: {len(decoded)} filters", drawn(decoded)))
+    return Made(f"{len(names)} characters at {len(MOVES) ** 2} places", values, pictures)
+
+
+def windows(drawings: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """All parts of the drawings that a filter may cover: drawings × places × pixels."""
+    parts = np.lib.stride_tricks.sliding_window_view(drawings, shape[1:], axis=(1, 2))
+    return parts.reshape(len(drawings), -1, int(np.prod(shape[1:])))
+
+
+def responses(decoded: np.ndarray, drawings: np.ndarray) -> np.ndarray:
+    """The strongest response of each filter anywhere on each drawing: drawings × filters."""
+    flat = decoded.reshape(len(decoded), -1)
+    return np.asarray((windows(drawings, decoded.shape) @ flat.T).max(axis=1))
+
+
+def likeness(decoded: np.ndarray, drawings: np.ndarray) -> np.ndarray:
+    """The greatest correlation of each filter with each blurred drawing: drawings × filters."""
+    from prototxt.opencv import cv2
+
+    blurred = np.stack([cv2.GaussianBlur(one, (0, 0), BLUR) for one in drawings])
+    parts = windows(blurred, decoded.shape)
+    parts = parts - parts.mean(axis=-1, keepdims=True)
+    flat = decoded.reshape(len(decoded), -1)
+    flat = flat - flat.mean(axis=-1, keepdims=True)
+    norms = np.linalg.norm(parts, axis=-1, keepdims=True) * np.linalg.norm(flat, axis=-1)
+    return np.asarray((parts @ flat.T / np.maximum(norms, 1e-9)).max(axis=1))
+
+
+def own(values: np.ndarray) -> float:
+    """The share of rows whose greatest value is in their own column."""
+    return float((values.argmax(axis=1) == np.arange(len(values))).mean())
+
+
 ITEMS = [
     Item(
         "filters-table-1",
@@ -161,5 +239,22 @@ ITEMS = [
         "Another network; where branches are joined, what comes down each is summed.",
         photographs,
         needs=("classifier",),
+    ),
+    Item(
+        "filters-characters",
+        FILTERS,
+        "supplement",
+        "a network made by hand that recognises characters, and its decoded filters",
+        "Another network of the same kind: the supplement's own is not at hand. Its strokes, where "
+        "they meet, and its characters are drawn by hand; nothing is trained.",
+        by_hand,
+        [
+            Number(RECOGNISED, digits=3),
+            *(
+                Number(text.format(unpool), digits=3)
+                for text in (LIKE, ALONE)
+                for unpool in UNPOOLS
+            ),
+        ],
     ),
 ]

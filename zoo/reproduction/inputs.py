@@ -22,7 +22,7 @@ NAMES: Mapping[str, str] = {
     "photographs": "a folder of photographs, or an LMDB; default: the samples that come along",
     "caffemodels": "the folder of the tunnel paper's weights, net*_iter_*.caffemodel",
     "mean": "what these subtract: a .binaryproto or .npy",
-    "trainings": "a folder of folders in which `zoo train --recipe paper` left its networks",
+    "trainings": "a folder of folders in which `zoo train` left networks of the authors' recipe",
     "classifier": "a folder with net.prototxt and net.caffemodel of a classifier of photographs",
     "objects": "a folder with images/ and, in masks/, STEM.png of the salient object of each",
     "digits": "a folder with MNIST's t10k-images-idx3-ubyte, as it is or .gz",

@@ -51,8 +51,9 @@ SOURCES: Mapping[str, Source] = {
             "Understanding learned CNN features through Filter Decoding with Substitution",
             "Rafegas and Vanrell, arXiv 1511.05084, 2015",
             (
-                "of Table 1 only the bicubic column is at hand",
-                "the supplement's network that was made by hand (characters) is not made again",
+                "of Table 1 only the means of the bicubic column are at hand",
+                "the weights of the supplement's network that was made by hand are not at hand: "
+                "another that recognises characters, made by hand too, stands for it",
             ),
         ),
         Source(

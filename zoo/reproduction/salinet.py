@@ -15,33 +15,46 @@ from zoo.reproduction.items import SOURCES, Item, Made, Number, Picture
 
 if TYPE_CHECKING:
     from converters import Graph
+    from zoo.paper.recipes.images import Images
+    from zoo.reversed.informativeness import Informativeness
     from zoo.reversed.networks import Network
 
 __all__ = ["ITEMS", "last_max_pooling"]
 
 SALINET = SOURCES["salinet"]
+MANY = 4
+"""Times as large as what a network sees."""
 SHOWN = 5
 """Photographs that are drawn."""
 ITERATIONS = {True: 300, False: 1000}
 """Of each training of section 3.3, quick or not."""
 ARCHES = {True: "8_8_8", False: "16_16_16"}
-MANY = 4
-"""Times as large as what a network sees."""
-JUDGES = 100
-"""Photographs that are held out of it, where that many are there."""
+TRAINED = {True: 20, False: 300}
+"""The same where a classifier's first layers are the encoder."""
+PART = 64
+"""Rows and columns of what it sees of a photograph."""
 
 
-def last_max_pooling(graph: Graph) -> str:
-    """The blob of the last max pooling; ZooError where there is none."""
+def max_poolings(graph: Graph) -> list[str]:
+    """The blobs of all max poolings; ZooError where there are none."""
     from converters.layers.pooling import Pooling
     from converters.registry import find
     from prototxt.errors import ZooError
     from zoo.reversed.networks import blob_name
 
-    for node in reversed(graph.nodes):
-        if isinstance(find(node.type), Pooling) and node.params.pool.name == "MAX":
-            return blob_name(graph, node.outputs[0])
-    raise ZooError("has no max pooling", subject=graph.name)
+    found = [
+        blob_name(graph, node.outputs[0])
+        for node in graph.nodes
+        if isinstance(find(node.type), Pooling) and node.params.pool.name == "MAX"
+    ]
+    if not found:
+        raise ZooError("has no max pooling", subject=graph.name)
+    return found
+
+
+def last_max_pooling(graph: Graph) -> str:
+    """The blob of the last max pooling; ZooError where there is none."""
+    return max_poolings(graph)[-1]
 
 
 def classifier(inputs: Inputs, name: str = "classifier") -> tuple[Network, str]:
@@ -259,15 +272,27 @@ SHARES = {
 TOLD = ("switches", "masks", "both")
 
 
-def informativeness(inputs: Inputs, on_progress: OnProgress, thresholds: bool = True) -> Made:
-    """Three decoders of one encoder: told switches, ReLU masks, or both."""
+def trained_on(inputs: Inputs) -> tuple[Images, bool]:
+    """The photographs in memory, some held out, and whether to train for a short time only."""
     from zoo.paper.recipes.images import load_images
-    from zoo.reversed.informativeness import measure
 
     data = inputs.path("photographs")
     hold_out = inputs.held_out if data is not None else 0
     images = load_images(data, hold_out, 4 if inputs.quick else 16, seed=inputs.seed)
-    quick = inputs.quick or inputs.limit is not None
+    return images, inputs.quick or inputs.limit is not None
+
+
+def held(images: Images) -> str:
+    """What the errors are measured on."""
+    count = len(images.held)
+    return f"{count} held out" if count else "measured on what it was trained on"
+
+
+def informativeness(inputs: Inputs, on_progress: OnProgress, thresholds: bool = True) -> Made:
+    """Three decoders of one encoder: told switches, ReLU masks, or both."""
+    from zoo.reversed.informativeness import measure
+
+    images, quick = trained_on(inputs)
     arch, iterations = ARCHES[quick], ITERATIONS[quick]
     found = measure(
         arch,
@@ -277,13 +302,43 @@ def informativeness(inputs: Inputs, on_progress: OnProgress, thresholds: bool = 
         thresholds=thresholds,
         on_progress=on_progress,
     )
-    values = {
+    notes = [f"{arch}, {iterations} iterations each, seed {inputs.seed}; {held(images)}"]
+    return Made(f"{images.count} photographs of {name_of(images.source)}", told(found), (), notes)
+
+
+def told(found: Informativeness) -> dict[str, float]:
+    """What a comparison found, by what its numbers are called."""
+    shares = {
         SHARES[row["told"], row["instead_of"]]: float(row["rmse_change"]) for row in found.changes
     }
-    values |= {told_what(name): found.rmse[name] for name in TOLD}
-    held = f"{found.held_out} held out" if found.held_out else "measured on what it was trained on"
-    notes = [f"{arch}, {iterations} iterations each, seed {inputs.seed}; {held}"]
-    return Made(f"{images.count} photographs of {name_of(images.source)}", values, (), notes)
+    return shares | {told_what(name): found.rmse[name] for name in TOLD}
+
+
+def of_a_classifier(inputs: Inputs, on_progress: OnProgress) -> Made:
+    """Reversed networks of a classifier's first layers: told switches, ReLU masks, or both."""
+    from zoo.reversed import networks
+    from zoo.reversed.trained_informativeness import BATCH, bits, measure
+
+    whole, _ = classifier(inputs)
+    blob = max_poolings(whole.graph)[:2][-1]
+    shape = (BATCH, 3, PART, PART)
+    network = networks.read(
+        *inputs.network("classifier"),
+        blob,
+        shapes={whole.graph.inputs[0].name: shape},
+        seed=inputs.seed,
+    )
+    images, quick = trained_on(inputs)
+    iterations = TRAINED[quick]
+    found = measure(network, images, iterations, seed=inputs.seed, on_progress=on_progress)
+    switches, masks = (count / PART**2 for count in bits(network.graph))
+    notes = [
+        *network.notes,
+        f"{network.graph.name} up to {blob}, {iterations} iterations each, seed {inputs.seed}; "
+        f"{held(images)}",
+        f"{switches:.1f} bits of switches and {masks:.1f} of masks for each pixel",
+    ]
+    return Made(f"{images.count} photographs of {name_of(images.source)}", told(found), (), notes)
 
 
 def without_thresholds(inputs: Inputs, on_progress: OnProgress) -> Made:
@@ -377,6 +432,21 @@ ITEMS = [
         "Another network: the tunnel paper's encoder, random. " + MASKS,
         without_thresholds,
         TOLD_NUMBERS,
+        uses=("photographs",),
+        packages=("torch",),
+    ),
+    Item(
+        "salinet-informativeness-trained",
+        SALINET,
+        "section 3.3, a classifier",
+        "the same of the first layers of a network that was trained to classify",
+        "Another network, its first layers alone, parts of photographs. What is reversed is as in "
+        "the paper: masks after each ReLU, as large as it is, DeConvNet's rule where there are "
+        "none; the weights of each reversed network are learnt, and of the image it reads nothing "
+        "but what it is told.",
+        of_a_classifier,
+        TOLD_NUMBERS,
+        needs=("classifier",),
         uses=("photographs",),
         packages=("torch",),
     ),

@@ -185,7 +185,12 @@ class Seeding:
         return mask
 
 
-def foreground(image: np.ndarray, salient: np.ndarray, seeding: Seeding = Seeding()) -> np.ndarray:
+def foreground(
+    image: np.ndarray,
+    salient: np.ndarray,
+    seeding: Seeding = Seeding(),
+    iterations: int = ITERATIONS,
+) -> np.ndarray:
     """GrabCut of an H×W×3 uint8 image, seeded by its saliency, without stray islands: H×W bool."""
     from prototxt.opencv import cv2
 
@@ -194,7 +199,7 @@ def foreground(image: np.ndarray, salient: np.ndarray, seeding: Seeding = Seedin
         return np.asarray(mask == cv2.GC_FGD)
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.setRNGSeed(0)  # its colour models start from drawn centres
-    cv2.grabCut(image, mask, (0, 0, 1, 1), *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(image, mask, (0, 0, 1, 1), *models, iterations, cv2.GC_INIT_WITH_MASK)
     return without_islands(np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD)))
 
 

@@ -132,13 +132,12 @@ def test_first_places_are_where_unpooling_without_switches_writes():
     assert controls.first_places(np.zeros((1, 2, 3), np.int64)).tolist() == wanted
 
 
-def test_the_whole_channel_of_the_most_active_neuron():
+def test_the_whole_channel_of_the_most_active_neuron_and_the_neuron_alone():
     values = np.zeros((1, 2, 2, 2), np.float32)
     values[0, 0] = 3
     values[0, 1] = [[5, 1], [-1, 0]]
-    assert objects.whole_channel(values)[0].tolist() == [[[0, 0], [0, 0]], [[1, 1], [0, 0]]]
-    silent = objects.whole_channel(values - 9)
-    assert silent[0, 1].tolist() == [[1, 0], [0, 0]] and not silent[0, 0].any()
+    assert objects.whole_channel(values)[0].tolist() == [[[0, 0], [0, 0]], [[1, 1], [1, 1]]]
+    assert objects.most_active(values)[0].tolist() == [[[0, 0], [0, 0]], [[1, 0], [0, 0]]]
 
 
 def test_unknown_data_are_refused(tmp_path):

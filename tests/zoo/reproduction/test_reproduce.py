@@ -14,7 +14,7 @@ import prototxt
 import runtime
 from prototxt import ZooError
 from runtime.pictures import png
-from zoo.reproduction import objects, run
+from zoo.reproduction import objects, run, salinet
 from zoo.reproduction.inputs import Inputs
 from zoo.reproduction.items import SOURCES, Item, Made, Number, Picture
 from zoo.reproduction.registry import ITEMS
@@ -280,7 +280,9 @@ SLOW = (
 
 def test_every_item_is_made_of_small_data(data, tmp_path, monkeypatch):
     """All but what trains, what runs many networks, and what others are like."""
-    monkeypatch.setattr(objects, "SETTINGS", objects.SETTINGS[:2])
+    monkeypatch.setattr(objects, "RULES", objects.RULES[:1])
+    monkeypatch.setattr(objects, "SMOOTHINGS", objects.SMOOTHINGS[:1])
+    monkeypatch.setattr(salinet, "TRAINED", {True: 2})
     monkeypatch.setattr(objects, "SHORTER", 64)
     chosen = [item.id for item in ITEMS if item.id not in SLOW]
     found = run.reproduce(tmp_path / "out", Inputs(data, limit=2), items=chosen)

@@ -12,11 +12,11 @@ import pytest
 import converters
 from prototxt import ZooError
 from tests.conftest import ROOT
-from zoo.reproduction import run, sensitivity, small
+from zoo.reproduction import objects, run, sensitivity, small
 from zoo.reproduction.inputs import Inputs
 from zoo.reproduction.salinet import last_max_pooling, reduced, seen
 from zoo.reversed import networks
-from zoo.reversed.segmentation import before_softmax
+from zoo.reversed.segmentation import Convolutional, before_softmax
 
 NETWORKS = ROOT / "zoo/reproduction/networks"
 NAMES = ("deconvnet", "vgg")
@@ -157,6 +157,20 @@ def test_a_photograph_many_times_as_large_is_averaged() -> None:
     network = networks.read(NETWORKS / "vgg/net.prototxt", None, "pool3")  # of any size
     (fed,) = seen(network, image).values()
     assert fed.shape == (1, 3, 28, 28) and fed.std(axis=(2, 3)).max() < 0.1
+
+
+def test_saliency_of_a_small_classifier_that_ends_in_inner_products() -> None:
+    net = NETWORKS / "vgg/net.prototxt"
+    convolutional = Convolutional(
+        networks.read(net, None, "fc5", provider="cpu"), networks.definition(net), "fc5"
+    )
+    wanted = [("salinet", seed) for seed in objects.SEEDS]
+    maps = objects.Saliencies(convolutional, wanted, shorter=32)
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3)).astype(np.uint8)
+    found = maps.of(image)
+    assert set(found) == {*wanted, (objects.BLOB, objects.BLOB)}
+    assert all(one.shape == (64, 96) and one.max() > 0 for one in found.values())
+    assert list(maps.made) == [(32, 48)]  # what the network sees
 
 
 def test_a_blob_that_was_written_to_in_place() -> None:

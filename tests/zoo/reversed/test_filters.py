@@ -269,3 +269,36 @@ def test_the_papers_check_on_lenet(shared: Path) -> None:
         errors.append(decoding.agreement(network, layer, decoded, feeds))
     assert errors == sorted(errors)
     assert errors[0] < 0.004 and errors[1] < 0.04 and errors[2] < 0.15
+
+
+@pytest.mark.parametrize("layer", ["fire3/conv1x1_1", "fire4/conv3x3_2"])
+def test_fire_modules_of_a_trained_network_decode_to_the_gradient(shared: Path, layer: str) -> None:
+    """Between its poolings SqueezeNet is linear but for ReLUs, which decoding passes over."""
+    import torch
+
+    folder = shared / "caffe" / "trained" / "squeezenet"
+    graph = converters.convert(
+        folder / "net.prototxt",
+        folder / "net.caffemodel",
+        shapes={"data": (1, 3, 99, 99)},
+        outputs=["pool4"],
+    ).graph
+    pooled = graph.value("pool1")
+    first = next(n for n, node in enumerate(graph.nodes) if pooled in node.outputs)
+    graph.nodes, graph.inputs, pooled.producer = graph.nodes[first + 1 :], [pooled], None
+    decoded = decoding.filters(graph, layer)
+    graph.outputs = [decoding.find_layer(graph, layer).outputs[0]]
+    network = converters.to_torch(graph.without_dead_nodes())
+    for module in network.modules():
+        for name, child in module.named_children():
+            if type(child).__name__ == "ReLU":
+                setattr(module, name, torch.nn.Identity())
+    x = torch.zeros(tuple(pooled.shape), requires_grad=True)
+    found = next(iter(network(x).values()))
+    half, middle = decoded.shape[2] // 2, found.shape[2] // 2
+    for number in range(0, len(decoded), 37):
+        (gradient,) = torch.autograd.grad(found[0, number, middle, middle], x, retain_graph=True)
+        seen = slice(middle - half, middle + half + 1)
+        expected = gradient[0, :, seen, seen].numpy()
+        assert float(gradient.abs().sum()) == pytest.approx(np.abs(expected).sum(), rel=1e-5)
+        assert np.allclose(decoded[number], expected, atol=1e-5 * np.abs(expected).max())

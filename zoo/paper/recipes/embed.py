@@ -25,8 +25,8 @@ from typing import Any
 from zoo.hub.index import Metric
 from zoo.hub.places import EMBEDDED
 
-VERSION = "1.1"
-"""1.0 was made by an earlier converter; it is not kept."""
+VERSION = "1.2"
+"""1.0 was made by an earlier converter and is not kept; what learned by AdamW is 1.1."""
 
 CARD = """\
 # {name}
@@ -46,6 +46,7 @@ channel), after *Tunnel Effect in CNNs: Image Reconstruction From Max-Switch Loc
 | outputs | `deconv1_2`, the image; `pool1_mask`, `pool2_mask`, `pool3_mask`, the switches |
 | encoder | {encoder_origin} |
 | decoder | recipe `{recipe}`: {iterations:,} × {batch} parts of {crop}×{crop} pixels, seed {seed} |
+| time | {minutes} minutes |
 | data | {training_images} photographs of `{data}` and random parts of them ({pool:,} in all) |
 | date | {date} |
 
@@ -64,7 +65,8 @@ def card(about: Mapping[str, Any], authors: float | None) -> str:
     stated = "not at hand" if authors is None else f"{authors:.4f}"
     mean = ", ".join(f"{value:g}" for value in about["mean"])
     origin = ORIGIN[about["encoder"]].format(**about)
-    return CARD.format(**{**about, "authors": stated, "mean": mean, "encoder_origin": origin})
+    more = {"authors": stated, "mean": mean, "encoder_origin": origin}
+    return CARD.format(**{**about, **more, "minutes": round(about["seconds"] / 60)})
 
 
 def embed(

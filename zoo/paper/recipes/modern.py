@@ -37,6 +37,8 @@ __all__ = [
     "recipe_for",
 ]
 
+TRIAL_RATE = 1e-2
+"""Of trials, which are too short for smaller steps."""
 ALIVE = 1e-3
 """Weight of the channels' silence beside the error. Silent ones have no other gradient, and the
 optimiser takes each gradient by its own measure, so that little is enough.
@@ -337,7 +339,8 @@ class Trials:
                 if (iterations, seed) not in self.found:
                     training = Modern(
                         self.arch, self.draw(seed), rest, self.mean,
-                        replace(recipe, iterations=iterations), None, self.device,
+                        replace(recipe, iterations=iterations, rate=max(TRIAL_RATE, recipe.rate)),
+                        None, self.device,
                     )  # fmt: skip
                     for event in training.run():
                         if event.kind == "step":
