@@ -89,6 +89,17 @@ def test_what_data_there_are() -> None:
         assert f"| `{name}` | {text} |" in PAGE
 
 
+def test_what_the_small_network_learned() -> None:
+    """The row of its training is that of its learning curves."""
+    (item,) = [item for item in FOUND["items"] if item["id"] == "deconvnet-learning"]
+    right, five, _, tested, trained = (number["ours"] for number in item["numbers"])
+    cells = f"{trained:.2f} | {tested:.2f} | {right:.1%} | {five:.1%}".replace("%", " %")
+    assert any(
+        line.startswith("| deconvnet |") and line.endswith(f"| {cells} |")
+        for line in PAGE.splitlines()
+    )
+
+
 def test_what_is_left_out() -> None:
     for source in SOURCES.values():
         for text in source.left_out:

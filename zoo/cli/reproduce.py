@@ -32,7 +32,8 @@ def reproduce(
             "--data",
             metavar="NAME=PATH",
             help="What to work on, by name: photographs, caffemodels, mean, trainings, classifier, "
-            "objects, digits, digit-classifier; a path alone is of photographs.",
+            "objects, digits, digit-classifier, small-classifier, labelled, vgg; a path alone is "
+            "of photographs.",
         ),
     ] = None,
     held_out: options.HeldOut = 0,

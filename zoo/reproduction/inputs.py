@@ -27,6 +27,9 @@ NAMES: Mapping[str, str] = {
     "objects": "a folder with images/ and, in masks/, STEM.png of the salient object of each",
     "digits": "a folder with MNIST's t10k-images-idx3-ubyte, as it is or .gz",
     "digit-classifier": "a folder with net.prototxt and net.caffemodel of a classifier of digits",
+    "small-classifier": "a folder with net.prototxt, net.caffemodel and metrics.jsonl of one",
+    "labelled": "images that it was not trained on, a folder of them for each class, or an LMDB",
+    "vgg": "a folder with net.prototxt and net.caffemodel of a small classifier after VGG",
 }
 """The data that items take, by name."""
 
@@ -103,6 +106,23 @@ class Inputs:
         data = self.path("photographs")
         source = "the sample photographs" if data is None else data.name
         return found, f"{photographs(len(found))} of {source}"
+
+    def labelled(self) -> tuple[list[np.ndarray], np.ndarray, str]:
+        """Images with a label each (H×W×3 uint8 BGR; N int64), evenly of all classes; their name.
+
+        ZooError where one is broken.
+        """
+        import numpy as np
+
+        from zoo.data.sources import Source, held_out_places
+
+        path = self.paths["labelled"]
+        source = Source(path)
+        count = len(source.names)
+        places = held_out_places(count, min(count, self.limit or count))
+        images = [source.read(place) for place in places]
+        labels = np.array([source.label(place) for place in places])
+        return images, labels, f"{len(images):,} labelled images of {path.name}"
 
     def digest(self, names: Sequence[str]) -> str:
         """Of the data of these names, as far as they are there, and of how much is taken."""

@@ -41,7 +41,8 @@ SOURCES: Mapping[str, Source] = {
             "Mahendran and Vedaldi, ECCV 2016",
             (
                 "AlexNet and VGG-16, which the paper looks into, are not at hand: another network "
-                "of ImageNet stands for both",
+                "of ImageNet stands for the one, a small one after VGG, of Tiny ImageNet at 32x32, "
+                "for the other",
                 "the numbers of Table 1 are not at hand",
             ),
         ),
@@ -60,8 +61,8 @@ SOURCES: Mapping[str, Source] = {
             "Visualizing and understanding CNNs",
             "Cloarec and Rousseau, after Zeiler and Fergus",
             (
-                "its small network (Table 1) is not trained here, so that there are no learning "
-                "curves, and no figures of sensitivity to colour and gradient",
+                "its Table 1 and how it measured sensitivity to colour and gradient are not at "
+                "hand: the sizes of the small network and the measures are ours",
             ),
         ),
     )

@@ -1,6 +1,15 @@
 """All tables and figures, in the order of the report."""
 
-from zoo.reproduction import controls, deconvnet, filters, objects, salinet, trainings, tunnel
+from zoo.reproduction import (
+    controls,
+    deconvnet,
+    filters,
+    objects,
+    salinet,
+    sensitivity,
+    trainings,
+    tunnel,
+)
 
 __all__ = ["ITEMS"]
 
@@ -12,4 +21,5 @@ ITEMS = (
     *objects.ITEMS,
     *filters.ITEMS,
     *deconvnet.ITEMS,
+    *sensitivity.ITEMS,
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["ITEMS", "last_max_pooling"]
 
 SALINET = SOURCES["salinet"]
+MANY = 4
+"""Times as large as what a network sees."""
 SHOWN = 5
 """Photographs that are drawn."""
 ITERATIONS = {True: 300, False: 1000}
@@ -36,9 +40,10 @@ def max_poolings(graph: Graph) -> list[str]:
     from converters.layers.pooling import Pooling
     from converters.registry import find
     from prototxt.errors import ZooError
+    from zoo.reversed.networks import blob_name
 
     found = [
-        str(node.outputs[0].name)
+        blob_name(graph, node.outputs[0])
         for node in graph.nodes
         if isinstance(find(node.type), Pooling) and node.params.pool.name == "MAX"
     ]
@@ -63,11 +68,11 @@ def classifier(inputs: Inputs, name: str = "classifier") -> tuple[Network, str]:
     return network, before_softmax(network.graph)
 
 
-def up_to(inputs: Inputs, blob: str) -> Network:
+def up_to(inputs: Inputs, blob: str, name: str = "classifier") -> Network:
     """The classifier up to a blob."""
     from zoo.reversed import networks
 
-    net, weights = inputs.network("classifier")
+    net, weights = inputs.network(name)
     return networks.read(net, weights, blob, seed=inputs.seed)
 
 
@@ -75,7 +80,21 @@ def seen(network: Network, pixels: np.ndarray) -> dict[str, np.ndarray]:
     """What a photograph feeds to the network."""
     from zoo.reversed import networks
 
-    return networks.image_feeds(network, pixels, None)
+    networks.image_shape(network)
+    height, width = network.graph.inputs[0].nominal[2:]
+    return networks.image_feeds(network, reduced(pixels, height, width), None)
+
+
+def reduced(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """An H×W×3 uint8 image in that size, where it is many times as large; else as it is.
+
+    It is averaged, as Tiny ImageNet's were: the plain bilinear filter would take a few pixels.
+    """
+    from prototxt.opencv import cv2
+
+    if min(image.shape[0] / height, image.shape[1] / width) < MANY:
+        return image
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA))
 
 
 def first(network: Network, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -91,14 +110,14 @@ def central(values: np.ndarray) -> np.ndarray:
     return p
 
 
-def figure1(inputs: Inputs, on_progress: OnProgress) -> Made:
+def figure1(inputs: Inputs, on_progress: OnProgress, given: str = "classifier") -> Made:
     """The most active neuron of the last layer, by the three methods that have a name."""
     import runtime
     from runtime.pictures import png
     from zoo.reversed import visualization
 
-    _, blob = classifier(inputs)
-    network = up_to(inputs, blob)
+    _, blob = classifier(inputs, given)
+    network = up_to(inputs, blob, given)
     images, data = inputs.pictures(SHOWN)
     step = counted(on_progress, len(images))
     rows = []
@@ -112,14 +131,14 @@ def figure1(inputs: Inputs, on_progress: OnProgress) -> Made:
     return Made(data, {}, [Picture(f"the most active neuron of {blob}", png(sheet))], network.notes)
 
 
-def figure3(inputs: Inputs, on_progress: OnProgress) -> Made:
+def figure3(inputs: Inputs, on_progress: OnProgress, given: str = "classifier") -> Made:
     """The eight combinations of rules, at the last max pooling."""
     from runtime.pictures import png
     from zoo.reversed import visualization
 
-    whole, _ = classifier(inputs)
+    whole, _ = classifier(inputs, given)
     blob = last_max_pooling(whole.graph)
-    network = up_to(inputs, blob)
+    network = up_to(inputs, blob, given)
     [(name, pixels)], data = inputs.pictures(1)
     feeds = seen(network, pixels)
     p, (neuron,) = visualization.projection(network.run(feeds), "max")
@@ -134,18 +153,18 @@ def figure3(inputs: Inputs, on_progress: OnProgress) -> Made:
     return Made(data, {}, [Picture(caption, png(sheet))], network.notes)
 
 
-def figure4(inputs: Inputs, on_progress: OnProgress) -> Made:
+def figure4(inputs: Inputs, on_progress: OnProgress, given: str = "classifier") -> Made:
     """Several neurons at one blob: a method that shows what they select differs from row to row."""
     from runtime.pictures import png
     from zoo.reversed import visualization
 
-    whole, last = classifier(inputs)
+    whole, last = classifier(inputs, given)
     images, data = inputs.pictures(1)
     blobs = [last_max_pooling(whole.graph), last]
     step = counted(on_progress, len(blobs))
     pictures = []
     for blob in blobs:
-        network = up_to(inputs, blob)
+        network = up_to(inputs, blob, given)
         feeds = seen(network, images[0][1])
         sheet = visualization.selectivity(network, blob, feeds, inputs.seed)
         pictures.append(Picture(f"neurons of {blob}", png(sheet)))
@@ -153,21 +172,21 @@ def figure4(inputs: Inputs, on_progress: OnProgress) -> Made:
     return Made(data, {}, pictures, whole.notes)
 
 
-def figure5(inputs: Inputs, on_progress: OnProgress) -> Made:
+def figure5(inputs: Inputs, on_progress: OnProgress, given: str = "classifier") -> Made:
     """What the structure alone shows: no bottleneck information, and drawn weights."""
     import runtime
     from converters.passes.reverse import METHODS, ReLURule, Rules
     from runtime.pictures import png
     from zoo.reversed import networks, visualization
 
-    whole, last = classifier(inputs)
+    whole, last = classifier(inputs, given)
     images, data = inputs.pictures(1)
     plain = Rules(ReLURule.IDENTITY, False, False)
     blobs = [last_max_pooling(whole.graph), last]
     step = counted(on_progress, 4 * len(blobs))
     rows = []
     for blob in blobs:
-        network = up_to(inputs, blob)
+        network = up_to(inputs, blob, given)
         feeds = seen(network, images[0][1])
         p = central(network.run(feeds)) if network.run(feeds).ndim == 4 else None
         if p is None:
@@ -205,15 +224,15 @@ def faint(values: np.ndarray) -> np.ndarray:
     return np.asarray(np.sign(values) * np.abs(values) ** 0.1, np.float32)
 
 
-def figure6(inputs: Inputs, on_progress: OnProgress) -> Made:
+def figure6(inputs: Inputs, on_progress: OnProgress, given: str = "classifier") -> Made:
     """A neuron in the middle of the image: what is drawn beyond what it sees."""
     import runtime
     from runtime.pictures import png
     from zoo.reversed import visualization
 
-    whole, _ = classifier(inputs)
+    whole, _ = classifier(inputs, given)
     blob = last_max_pooling(whole.graph)
-    network = up_to(inputs, blob)
+    network = up_to(inputs, blob, given)
     images, data = inputs.pictures(SHOWN)
     step = counted(on_progress, len(images))
     rows = []
@@ -228,13 +247,13 @@ def figure6(inputs: Inputs, on_progress: OnProgress) -> Made:
     return Made(data, {}, [Picture(caption, png(sheet))], whole.notes)
 
 
-def figure7(inputs: Inputs, on_progress: OnProgress) -> Made:
+def figure7(inputs: Inputs, on_progress: OnProgress, given: str = "classifier") -> Made:
     """Reversed networks fed with noise, beside an image of the same phase."""
     from runtime.pictures import png
     from zoo.reversed import visualization
 
-    _, blob = classifier(inputs)
-    network = up_to(inputs, blob)
+    _, blob = classifier(inputs, given)
+    network = up_to(inputs, blob, given)
     images, data = inputs.pictures(2)
     step = counted(on_progress, len(images))
     pictures = []
@@ -351,35 +370,48 @@ OTHER = (
     "Another network than the paper's (AlexNet, VGG-16), the classifier that is given, and other "
     "photographs."
 )
+SMALL = (
+    "For VGG-16 of ImageNet a small network after it stands, of our own sizes, trained on 20,000 "
+    "images of Tiny ImageNet at 32x32: it sees other photographs, as 28x28 pixels."
+)
 
 
-def figure(name: str, number: str, title: str, make: Any, differs: str = "") -> Item:
-    """An item that draws what a classifier sees of photographs."""
-    return Item(
-        f"salinet-{name}",
-        SALINET,
-        number,
-        title,
-        f"{OTHER} {differs}".strip(),
-        make,
-        needs=("classifier",),
-        uses=("photographs",),
-    )
+def figures(name: str, number: str, title: str, make: Any, differs: str = "") -> list[Item]:
+    """Two items that draw what a classifier sees of photographs: the one given, and after VGG."""
+    return [
+        Item(
+            f"salinet-{kind}{name}",
+            SALINET,
+            f"{number}{column}",
+            title,
+            f"{other} {differs}".strip(),
+            partial(make, given=given),
+            needs=(given,),
+            uses=("photographs",),
+        )
+        for kind, column, other, given in (
+            ("", "", OTHER, "classifier"),
+            ("vgg-", ", after VGG", SMALL, "vgg"),
+        )
+    ]
 
 
-ITEMS = [
-    figure("figure-1", "Fig. 1", "what makes the answer, by three methods", figure1),
-    figure("figure-3", "Fig. 3", "four rules for ReLU, two for pooling", figure3),
-    figure(
+FIGURES = [
+    figures("figure-1", "Fig. 1", "what makes the answer, by three methods", figure1),
+    figures("figure-3", "Fig. 3", "four rules for ReLU, two for pooling", figure3),
+    figures(
         "figure-4",
         "Fig. 4",
         "how much the picture says of the neuron",
         figure4,
         "Here all methods stand beside DeConvNet.",
     ),
-    figure("figure-5", "Fig. 5", "what of it is the architecture", figure5),
-    figure("figure-6", "Fig. 6", "a neuron in the middle, by three methods", figure6),
-    figure("figure-7", "Fig. 7", "phase and drawn magnitudes", figure7),
+    figures("figure-5", "Fig. 5", "what of it is the architecture", figure5),
+    figures("figure-6", "Fig. 6", "a neuron in the middle, by three methods", figure6),
+    figures("figure-7", "Fig. 7", "phase and drawn magnitudes", figure7),
+]
+ITEMS = [
+    *chain.from_iterable(FIGURES),
     Item(
         "salinet-informativeness",
         SALINET,

@@ -5,7 +5,7 @@ A network here is a graph, not a file: it is written as ONNX in memory, whole or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from prototxt.errors import ZooError
 
 if TYPE_CHECKING:
     from converters import Graph
-    from converters.graph import Shape
+    from converters.graph import Shape, Value
     from prototxt.net import NetDefinition
     from runtime import Model
 
@@ -56,14 +56,14 @@ def definition(net: Path, warn: Callable[[str], None] | None = None) -> NetDefin
 def read(
     net: Path,
     weights: Path | None,
-    blob: str | None,
+    blob: str | Sequence[str] | None,
     *,
     mean: str | None = None,
     shapes: Mapping[str, Shape] | None = None,
     seed: int = 0,
     provider: str = "auto",
 ) -> Network:
-    """Build the network up to `blob` (None: all of it)."""
+    """Build the network up to `blob`, or several of them (None: all of it)."""
     import converters
     from converters.metadata import untrained
     from prototxt import Preprocessing
@@ -73,7 +73,7 @@ def read(
         net,
         weights,
         shapes=shapes,
-        outputs=[blob] if blob else None,
+        outputs=[blob] if isinstance(blob, str) else blob,
         seed=seed,
         preprocessing=Preprocessing(mean),
         warn=notes.append,
@@ -83,6 +83,14 @@ def read(
         notes.append(untrained(conversion.metadata) or "")
     found = [note for note in notes if note]
     return Network(conversion.graph, conversion.metadata, provider, found)
+
+
+def blob_name(graph: Graph, value: Value) -> str:
+    """The blob that a value was written to: its own name, but where layers in place went on."""
+    if value.producer is None:
+        return value.name
+    blob = value.name.removesuffix(f"/{value.producer.name}")
+    return blob if any(other.name == blob for other in graph.values()) else value.name
 
 
 def image_shape(network: Network) -> tuple[int, int | None, int | None]:

@@ -41,10 +41,11 @@ def before_softmax(graph: Graph) -> str:
     from converters.layers.losses import SoftmaxWithLoss
     from converters.layers.softmax import Softmax
     from converters.registry import find
+    from zoo.reversed.networks import blob_name
 
     for node in graph.nodes[::-1]:
         if isinstance(find(node.type), (Softmax, SoftmaxWithLoss)):
-            return node.inputs[0].name.partition("/")[0]
+            return blob_name(graph, node.inputs[0])
     return next(v.name for n in graph.nodes[::-1] for v in n.outputs if v.dtype == "float32")
 
 

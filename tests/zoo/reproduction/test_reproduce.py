@@ -237,17 +237,30 @@ def data(tmp_path: Path) -> dict[str, Path]:
         cv2.imwrite(str(salient / "images" / f"{number}.png"), image)
         cv2.imwrite(str(salient / "masks" / f"{number}.png"), mask)
         shutil.copy(salient / "images" / f"{number}.png", photographs / f"{number}.png")
+        labelled = tmp_path / f"labelled/{number}"
+        labelled.mkdir(parents=True)
+        shutil.copy(photographs / f"{number}.png", labelled / "0.png")
     digits = tmp_path / "mnist"
     digits.mkdir()
     pixels = rng.integers(0, 256, (3, 28, 28)).astype(np.uint8)
     head = struct.pack(">4I", 0x803, *pixels.shape)
     (digits / "t10k-images-idx3-ubyte").write_bytes(head + pixels.tobytes())
+    small = network(tmp_path / "small", CLASSIFIER)
+    rows = [
+        {"kind": "train", "iteration": 1, "loss": 1.6},
+        {"kind": "test", "iteration": 1, "loss": 1.5, "accuracy": 0.3, "accuracy_5": 0.9},
+        {"kind": "test", "iteration": 2, "loss": 1.7, "accuracy": 0.2, "accuracy_5": 0.8},
+    ]
+    (small / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return {
         "photographs": photographs,
         "objects": salient,
         "digits": digits,
         "classifier": network(tmp_path / "classifier", CLASSIFIER),
         "digit-classifier": network(tmp_path / "lenet", LENET),
+        "small-classifier": small,
+        "labelled": tmp_path / "labelled",
+        "vgg": network(tmp_path / "vgg", CLASSIFIER),
     }
 
 
@@ -255,7 +268,9 @@ SLOW = (
     "salinet-informativeness",
     "salinet-informativeness-zero",
     "salinet-figure-4",
+    "salinet-vgg-figure-4",
     "tunnel-table-2",
+    "tunnel-authors-recipe",  # test_trainings.py
     "tunnel-bits",
     "tunnel-figure-1",
     "tunnel-figure-4",
@@ -282,6 +297,12 @@ def test_every_item_is_made_of_small_data(data, tmp_path, monkeypatch):
     scores = by_id["salinet-table-1"]
     assert all(0 <= n["ours"] <= 1 for n in scores.values())
     assert scores["mean IoU, Gaussian blob"]["ours"] > 0.5
+    assert by_id["salinet-vgg-table-1"] == scores  # the same network
+    learning = by_id["deconvnet-learning"]
+    assert learning["share of right answers at the end"]["ours"] == 0.2
+    assert learning["greatest share of right answers"]["ours"] == 0.3
+    for name in ("deconvnet-colour", "deconvnet-gradient"):
+        assert all(n["ours"] >= 0 for n in by_id[name].values())
     errors = by_id["filters-table-1"]
     assert all(n["ours"] is not None and 0 <= n["ours"] < 1 for n in errors.values())
 
