@@ -134,7 +134,7 @@ class Solver:
         self.optimizer = make_optimizer(definition, network.groups())
         tensors = [tensor for _, _, tensor, _ in network.blobs]
         self.average = Average(tensors, ema) if ema else None
-        if mixed and self.device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        if mixed and device.startswith("cuda") and not torch.cuda.is_bf16_supported():
             raise ZooError("this GPU does not compute in bfloat16", subject=device)
         self.precision = partial(torch.autocast, self.device.type, torch.bfloat16, enabled=mixed)
         self.iteration = 0
