@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -25,11 +25,26 @@ class Group:
         """Whether this is the process that writes files and reports."""
         return self.rank == 0
 
-    def wrap(self, module: nn.Module) -> nn.Module:
-        """The module whose backward averages gradients over the processes."""
-        if self.size == 1 or not any(p.requires_grad for p in module.parameters()):
-            return module
-        return nn.parallel.DistributedDataParallel(module, forward_sync_buffers=False)
+    def share(self, module: nn.Module) -> None:
+        """Let a module be in every process as it is in the first."""
+        if self.size > 1:
+            for value in module.state_dict().values():
+                distributed.broadcast(value, 0)
+
+    def average(self, parameters: Iterable[torch.Tensor]) -> None:
+        """Let each gradient be its mean over the processes.
+
+        `DistributedDataParallel` would do the same while the backward pass goes on; its threads
+        outlive the group, and now and then abort a process that ends.
+        """
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if self.size == 1 or not gradients:
+            return
+        together = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        distributed.all_reduce(together)
+        parts = (together / self.size).split([gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
 
     def mean(self, value: torch.Tensor) -> float:
         """The mean of a number over the processes."""

@@ -130,7 +130,8 @@ class Solver:
             # Twice as fast as Caffe's own layout, on CPUs and on tensor cores alike.
             each.module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         network.module.train()
-        self.group, self.module = group, group.wrap(network.module)
+        self.group = group
+        group.share(network.module)
         self.optimizer = make_optimizer(definition, network.groups())
         tensors = [tensor for _, _, tensor, _ in network.blobs]
         self.average = Average(tensors, ema) if ema else None
@@ -166,10 +167,11 @@ class Solver:
                 for name in self.network.inputs
             ]
             with self.precision():
-                loss = self.network.loss(self.module(*inputs))
+                loss = self.network.loss(self.network.module(*inputs))
             loss.backward()
             total += self.group.mean(loss.detach())
             self.images = len(inputs[0]) * size * self.group.size if inputs else 0
+        self.group.average(p for _, _, p, _ in self.network.blobs)
         rate = learning_rate(self.definition, self.iteration)
         for group in self.optimizer.param_groups:
             group["lr"] = rate

@@ -133,7 +133,8 @@ class Modern:
         self.decoder.calibrate(
             *self.bottleneck(first.to(self.device, memory_format=torch.channels_last))
         )
-        self.module = group.wrap(self.learner())
+        self.module = self.learner()
+        group.share(self.module)
         self.parameters = list(self.module.parameters())
         self.optimizer = SOAP(self.parameters, recipe.rate, weight_decay=recipe.decay)
         self.average = Average(self.parameters, recipe.ema) if recipe.ema else None
@@ -199,6 +200,7 @@ class Modern:
         loss: torch.Tensor = (rebuilt.float() - images).square().mean()
         self.optimizer.zero_grad(set_to_none=True)
         (loss + ALIVE * self.decoder.relu.silence().to(loss.device)).backward()
+        self.group.average(self.parameters)
         if self.recipe.clip:
             nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
         self.optimizer.step()
