@@ -85,6 +85,14 @@ def published(arch: str, pretrained: bool = False) -> float | None:
     return PUBLISHED["pretrained" if pretrained else "random"].get(arch)
 
 
+def rmse_of_loss(loss: float, size: int = SIZE) -> float:
+    """The RMSE, pixels in [0,1], of `size`×`size` images whose Euclidean loss is `loss`.
+
+    Caffe's is half a sum of squares over an image of 0..255.
+    """
+    return float((2 * loss / (3 * size * size)) ** 0.5 / 255)
+
+
 def layers(arch: str, size: int = SIZE, classify: bool = False) -> list[Layer]:
     """The definition as data, less the data layers: encoder, then decoder or classifier."""
     widths = channels(arch)

@@ -123,24 +123,19 @@ def again(inputs: Inputs, on_progress: OnProgress) -> Made:
 
 def curve(found: list[Training]) -> Figure:
     """The RMSE of each over the iterations, from its log."""
-    import numpy as np
-
     from zoo.figures import new_figure
     from zoo.training.curves import read_metrics, smoothed
 
     figure = new_figure(7.2, 4.4)
     axes = figure.add_subplot()
-    pixels = 3 * architectures.SIZE**2
     for number, one in enumerate(found):
         name = f"{one.card['arch']}, {one.card['encoder']}"
         for kind, measure, line in (("train", "smoothed_loss", "-"), ("test", "L2_loss", ":")):
             listed = read_metrics(one.folder / "metrics.jsonl", kind)
-            losses = np.array([row[measure] for row in listed if measure in row])
-            if not len(losses):
+            rmse = [architectures.rmse_of_loss(row[measure]) for row in listed if measure in row]
+            if not rmse:
                 continue
-            # Caffe's loss is half a sum of squares over an image of 0..255.
-            rmse = np.sqrt(2 * losses / pixels) / 255
-            shown = smoothed(rmse.tolist()) if kind == "train" else rmse
+            shown = smoothed(rmse) if kind == "train" else rmse
             iterations = [row["iteration"] for row in listed if measure in row]
             label = name if kind == "train" else None
             axes.plot(iterations, shown, line, color=f"C{number}", linewidth=1.4, label=label)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-__all__ = ["Average"]
+__all__ = ["Average", "averaged"]
 
 
 class Average:
@@ -47,3 +47,8 @@ class Average:
     def _set(self, values: Sequence[torch.Tensor]) -> None:
         for tensor, value in zip(self.tensors, values, strict=True):
             tensor.copy_(value)
+
+
+def averaged(average: Average | None) -> AbstractContextManager[None]:
+    """Within it the averaged tensors are there, where there is an average."""
+    return average.applied() if average is not None else nullcontext()

@@ -6,7 +6,6 @@ import operator
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ from prototxt import SolverDefinition, SolverState
 from prototxt.errors import ZooError
 from prototxt.files import is_there, make_folder, writing
 from prototxt.shapes import shape_text
-from zoo.training.averaging import Average
+from zoo.training.averaging import Average, averaged
 from zoo.training.distributed import ALONE, Group
 from zoo.training.network import Network
 from zoo.training.optimizers import make_optimizer
@@ -235,7 +234,7 @@ class Solver:
         As Caffe's data layers do, a test goes on in the data where the one before it ended. Where
         the first network's goes better than ever, the weights are kept: PREFIX_best.caffemodel.
         """
-        with self.averaged():
+        with averaged(self.average):
             for network, _ in self.tests:
                 network.copy_from(self.network)
         runs = zip(self.tests, self.definition.test_iter, strict=True)
@@ -256,13 +255,9 @@ class Solver:
         name, value, better = judged
         if self.best is None or better(value, self.best.value):
             self.best = Best(self.iteration, name, value)
-            with self.averaged():
+            with averaged(self.average):
                 self.write(self.best_path)
             yield Event("best", self.iteration, {name: value}, self.best_path)
-
-    def averaged(self) -> AbstractContextManager[None]:
-        """Within it the network has the averaged weights, where there is an average."""
-        return self.average.applied() if self.average is not None else nullcontext()
 
     @torch.no_grad()
     def measure(self, network: Network, feed: Feed, batches: int) -> dict[str, float] | None:
@@ -302,7 +297,7 @@ class Solver:
             state.unlink(missing_ok=True)
         self.write(model)
         if self.average is not None:
-            with self.averaged():
+            with averaged(self.average):
                 self.write(average_path(model))
         history = [array.detach().cpu().numpy() for array in self.optimizer.history]
         step = current_step(self.definition, self.iteration)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,11 @@ class Images:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
 
+    @cached_property
+    def mean_image(self) -> np.ndarray:
+        """Mean of the pool: 3×S×S, BGR, 0..255."""
+        return np.asarray(self.pool.mean(0))
+
 
 def load_images(
     data: Path | Sequence[Path] | None,
@@ -64,9 +70,10 @@ def load_images(
     first = len(sources[0].names)
     if hold_out >= first:
         raise ZooError(f"{first} images: cannot hold {hold_out} out", subject=sources[0].name)
-    held = [(sources[0], place) for place in held_out_places(first, hold_out)]
+    held: list[Place] = [(sources[0], place) for place in held_out_places(first, hold_out)]
+    apart = set(held)
     every = [(source, place) for source in sources for place in range(len(source.names))]
-    training = [each for each in every if each not in held]
+    training = [each for each in every if each not in apart]
     if len(training) > MOST:
         training = [training[i * len(training) // MOST] for i in range(MOST)]
     variants = max(1, min(variants, MOST // len(training)))

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +23,7 @@ from zoo.paper import architectures
 from zoo.paper.recipes.decoder import Decoder
 from zoo.paper.recipes.encoders import LAYERS, Encoder, draw
 from zoo.paper.recipes.switches import SwitchStore
-from zoo.training.averaging import Average
+from zoo.training.averaging import Average, averaged
 from zoo.training.distributed import ALONE, Group
 from zoo.training.solver import Event, spacing
 
@@ -95,7 +94,7 @@ def recipe_for(
         recipe = replace(recipe, trial=250)
     if encoder == "learned":
         # Encoder and decoder chase each other: the wider they are, the shorter the steps must be.
-        rate, many = min(1e-2, 0.48 / width), 30_000 if narrow else 10_000
+        rate, many = min(recipe.rate, 0.48 / width), 30_000 if narrow else 10_000
         recipe = replace(recipe, iterations=many, clip=0.03, rate=rate)
     elif width > 300:
         recipe = replace(recipe, iterations=12_000)
@@ -220,10 +219,6 @@ class Modern:
                 if state[name].stride() != parameter.stride():
                     state[name] = torch.empty_like(parameter).copy_(state[name])
 
-    def averaged(self) -> AbstractContextManager[None]:
-        """Within it the averaged weights are there, where the recipe has them."""
-        return self.average.applied() if self.average is not None else nullcontext()
-
     def run(self) -> Iterator[Event]:
         """Train to the end, saying some fifty times how it goes."""
         every = spacing(self.recipe.iterations)
@@ -250,7 +245,7 @@ class Modern:
     def rmse(self, images: np.ndarray) -> float:
         """RMSE over whole N×3×H×W uint8 images, in float32."""
         total = 0.0
-        with self.averaged():
+        with averaged(self.average):
             for start in range(0, len(images), 16):
                 part = torch.from_numpy(images[start : start + 16]).float() / 255 - self.mean
                 part = part.to(self.device, memory_format=torch.channels_last)
@@ -260,7 +255,7 @@ class Modern:
 
     def weights(self) -> dict[str, list[np.ndarray]]:
         """Caffe's blobs by layer, for pixels of 0..255 minus the mean."""
-        with self.averaged():
+        with averaged(self.average):
             return self.blobs()
 
     def blobs(self) -> dict[str, list[np.ndarray]]:

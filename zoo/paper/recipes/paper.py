@@ -73,7 +73,7 @@ def paper_solver(
         definition = dataclasses.replace(definition, max_iter=iterations)
     net = prototxt.parse_net(architectures.definition(arch, size, classify), arch).select("TRAIN")
     stored = {k: list(v) for k, v in weights.items()} if weights else None
-    mean = images.pool.mean(0).astype(np.float32)
+    mean = images.mean_image.astype(np.float32)
 
     def fed(pictures: np.ndarray, batch: int, named: Sequence[int]) -> tuple[Network, Feed]:
         shapes: dict[str, tuple[int, ...]] = {"data": (batch, 3, size, size)}

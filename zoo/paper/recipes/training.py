@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import prototxt
+from zoo.paper import architectures
 from zoo.paper.recipes.images import Images
 from zoo.paper.recipes.modern import fast_bfloat16, recipe_for
 from zoo.paper.recipes.paper import paper_solver
@@ -73,13 +74,12 @@ def train_paper(
     if resume is not None:
         solver.restore(resume)
 
-    mean = images.pool.mean(0)
     losses = {"train": "smoothed_loss", "test": next(iter(solver.network.losses))}
 
     def say_rmse(event: Event) -> None:
         if event.kind in losses:
-            # The loss is half a sum of squares over an image.
-            rmse = (2 * event.values[losses[event.kind]] / mean.size) ** 0.5 / 255
+            size = images.pool.shape[-1]
+            rmse = architectures.rmse_of_loss(event.values[losses[event.kind]], size)
             event = replace(event, values={**event.values, "rmse": rmse})
         say(event)
 
@@ -87,7 +87,7 @@ def train_paper(
     if not trained.finished:
         return ByPaper(trained)
     kind = "pretrained" if pretrained else "random"
-    return ByPaper(trained, finish_paper(arch, images, mean, solver, folder, seed, kind))
+    return ByPaper(trained, finish_paper(arch, images, solver, folder, seed, kind))
 
 
 @dataclass(frozen=True)

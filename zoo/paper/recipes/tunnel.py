@@ -348,14 +348,13 @@ def card(arch: str, images: Images, rmse: float | None, recipe: dict[str, Any]) 
 def finish_paper(
     arch: str,
     images: Images,
-    mean: np.ndarray,
     solver: Solver,
     folder: Path,
     seed: int,
     encoder: str,
 ) -> dict[str, Any]:
     """Export what the `paper` recipe trained, measure it, write its card; returns the card."""
-    files = Files(folder, arch)
+    files, mean = Files(folder, arch), images.mean_image
     mean_file = folder / "mean.binaryproto"
     prototxt.write_binaryproto(mean_file, mean)
     export(arch, solver.network.weights(), str(mean_file), files)
