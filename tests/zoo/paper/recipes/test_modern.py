@@ -357,7 +357,7 @@ def test_wide_networks_draw_fewer_encoders():
 
 def test_ctrl_c_keeps_what_is_done(tmp_path):
     folder = folder_of(tmp_path)
-    arguments = ["train", "--arch", "2_3_4", "--data", folder, "--iterations", 10000]
+    arguments = ["train", "--arch", "2_3_4", "--data", folder, "--iterations", 2000]
     arguments += ["--encoders", 1]
     process = subprocess.Popen(
         [sys.executable, "-m", "zoo", *map(str, arguments), "--device", "cpu"],
@@ -375,7 +375,7 @@ def test_ctrl_c_keeps_what_is_done(tmp_path):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    given = f"--data {folder} --encoders 1 --resume 2_3_4/state.npz --iterations 10000"
+    given = f"--data {folder} --encoders 1 --resume 2_3_4/state.npz --iterations 2000"
     assert f"stopped; go on with: zoo train --arch 2_3_4 {given} --device cpu" in out
     assert (tmp_path / "2_3_4/state.npz").is_file()
 
