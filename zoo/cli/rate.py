@@ -1,4 +1,4 @@
-"""`zoo rate`: what switches cost, against JPEG and WebP of the same size."""
+"""`zoo rate`: what switches cost, against JPEG and its successors at the same size."""
 
 from pathlib import Path
 from typing import Annotated
@@ -34,9 +34,10 @@ def rate(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Measure switches as an image format: bits per pixel, RMSE, PSNR, SSIM for each network.
+    """Measure switches as an image format: bits per pixel, RMSE, PSNR, (MS-)SSIM of each network.
 
-    Beside each stand the best JPEG and WebP files that are not larger.
+    Beside each stand the best JPEG, JPEG 2000, WebP and AVIF files that are not larger. A second
+    table has Bjøntegaard's differences from JPEG over the whole curves.
     """
     sides = None if size == "own" else options.parse_size(size)
     from zoo.cli.console import Printer
@@ -58,8 +59,10 @@ def rate(
             warn=say.warn,
         )
     say.result(found.as_dict())
-    say.table(rates.COLUMNS, [rates.cells(row) for row in found.rows])
+    say.table(rates.COLUMNS, [rates.cells(row) for row in found.judged.rows])
     say.line(f"{found.about['images']} images of {found.source}, {found.about['size']}")
     say.line(rates.EXPLANATION)
+    say.table(rates.BJONTEGAARD, rates.against_jpeg(found.judged))
+    say.line(rates.ABOUT_CURVES)
     say.wrote(found.files)
     say.notes(found.notes)

@@ -1,10 +1,9 @@
-"""What switches cost and what they give, against JPEG and WebP at the same size in bytes."""
+"""What switches cost and what they give, against JPEG and its successors at the same size."""
 
 from __future__ import annotations
 
 import io
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from prototxt.errors import Argument, Sentence, ZooError
 from zoo.figures import new_figure, write_figure
+from zoo.paper.formats import FORMATS, Ladder, Measured, bjontegaard
 from zoo.progress import OnProgress, counted, unheard
 
 if TYPE_CHECKING:
@@ -21,55 +21,6 @@ if TYPE_CHECKING:
     from zoo.hub import Hub
     from zoo.hub.places import HubAddress
     from zoo.paper.coding import Coder
-
-QUALITIES = range(1, 101)
-FORMATS: dict[str, list[tuple[dict[str, Any], range]]] = {
-    "jpeg": [
-        ({"optimize": True, "subsampling": "4:2:0"}, QUALITIES),
-        ({"optimize": True, "subsampling": "4:4:4"}, QUALITIES),
-    ],
-    "webp": [({}, QUALITIES), ({"lossless": True}, range(100, 101))],
-}
-"""The ways that are tried of each format, as Pillow's options, and their qualities."""
-
-
-@dataclass
-class Measured:
-    """Pictures of one way to code, against their originals, both as 8-bit pixels."""
-
-    bits: float = 0
-    values: int = 0
-    squares: float = 0
-    ssim: list[float] = field(default_factory=list)
-
-    def add(self, original: np.ndarray, picture: np.ndarray, size: int) -> None:
-        """One image, H×W×3 uint8 both, and the bytes that it took."""
-        import runtime
-
-        measure = runtime.RMSE()
-        measure.add(picture[None], original[None])
-        self.bits += 8 * size
-        self.values += original.size
-        self.squares += measure.total
-        self.ssim.append(runtime.ssim(original, picture))
-
-    def result(self) -> dict[str, Any]:
-        """Bits per pixel and channel, RMSE over all pixels, its PSNR, mean SSIM.
-
-        The PSNR is None where there is no error at all, all four where there was no image.
-        """
-        import runtime
-
-        if not self.values:
-            return {"images": 0, "bits": None, "rmse": None, "psnr": None, "ssim": None}
-        rmse = math.sqrt(self.squares / self.values)
-        return {
-            "images": len(self.ssim),
-            "bits": self.bits / self.values,
-            "rmse": rmse,
-            "psnr": runtime.psnr(rmse) if rmse else None,
-            "ssim": float(np.mean(self.ssim)),
-        }
 
 
 @dataclass
@@ -96,69 +47,60 @@ class Row:
         }
 
 
-class Ladder:
-    """An image in one format at every quality: made once, asked for each network."""
+@dataclass(frozen=True)
+class Judged:
+    """What was measured: a row for each network, and a curve for each format."""
 
-    def __init__(self, image: np.ndarray, kind: str) -> None:
-        from PIL import Image
+    rows: list[Row]
+    curves: dict[str, dict[float, Measured]]
+    """By format and its setting."""
+    png: float
+    """Bits per pixel and channel that lossless PNG takes."""
 
-        self.kind, self._original = kind, image
-        self._image = Image.fromarray(np.ascontiguousarray(image[..., ::-1]))
-        self._sizes: dict[tuple[int, int], int] = {}
+    def as_dict(self) -> dict[str, Any]:
+        """As rate.json has it."""
+        return {
+            "rows": [row.result() for row in self.rows],
+            "curves": {kind: points for kind, points in self.results().items() if kind in FORMATS},
+            "against_jpeg": self.against_jpeg(),
+        }
 
-    def best(self, most: int) -> tuple[int, np.ndarray] | None:
-        """Size and picture of the best file of at most so many bytes; None where none fits.
+    def families(self) -> dict[str, list[Row]]:
+        """Networks that differ in their rate alone, by what they are called together."""
+        learned = [row for row in self.rows if row.name.endswith("-learned")]
+        others = [row for row in self.rows if row not in learned]
+        return {"switches": others, "learned switches": learned}
 
-        In each way that FORMATS lists it is the highest quality that fits (every one is tried, for
-        sizes need not grow with it), and among the ways the one with the least squared error.
-        """
-        found = []
-        for way in range(len(FORMATS[self.kind])):
-            quality = self.highest(way, most)
-            if quality is not None:
-                picture = self._decoded(way, quality)
-                error = float(np.square(picture.astype(np.float64) - self._original).sum())
-                found.append((error, way, quality, picture))
-        if not found:
-            return None
-        _, way, quality, picture = min(found, key=lambda each: each[:3])
-        return self._sizes[way, quality], picture
+    def results(self) -> dict[str, list[dict[str, Any]]]:
+        """The points of each format's curve and each family's, by name."""
+        curves = {
+            kind: [{"setting": setting, **each.result()} for setting, each in curve.items()]
+            for kind, curve in self.curves.items()
+        }
+        families = {
+            name: [{"arch": row.name, **row.switches.result()} for row in rows]
+            for name, rows in self.families().items()
+        }
+        return curves | families
 
-    def highest(self, way: int, most: int) -> int | None:
-        """The highest quality of a way whose whole file has at most so many bytes."""
-        for quality in reversed(FORMATS[self.kind][way][1]):
-            if (way, quality) not in self._sizes:
-                self._sizes[way, quality] = len(self.encoded(way, quality))
-            if self._sizes[way, quality] <= most:
-                return quality
-        return None
-
-    def encoded(self, way: int, quality: int) -> bytes:
-        """The whole file."""
-        file = io.BytesIO()
-        self._image.save(file, self.kind, quality=quality, **FORMATS[self.kind][way][0])
-        return file.getvalue()
-
-    def _decoded(self, way: int, quality: int) -> np.ndarray:
-        from PIL import Image
-
-        with Image.open(io.BytesIO(self.encoded(way, quality))) as found:
-            return np.asarray(found.convert("RGB"))[..., ::-1]
+    def against_jpeg(self) -> dict[str, dict[str, float] | None]:
+        """Bjøntegaard's difference from JPEG of every other curve."""
+        found = self.results()
+        jpeg = found.pop("jpeg")
+        return {name: bjontegaard(jpeg, points) for name, points in found.items() if points}
 
 
 def measure(
     coders: Mapping[str, Coder],
     images: Iterable[np.ndarray],
     on_progress: Callable[[], object] = lambda: None,
-) -> tuple[list[Row], float]:
-    """Every network over H×W×3 uint8 BGR images of any sizes.
-
-    Returns a row each, and what lossless PNG takes in bits per pixel and channel.
-    """
+) -> Judged:
+    """Every network, and every format, over H×W×3 uint8 BGR images of any sizes."""
     from runtime import InferenceError
     from runtime.codec import dump
 
     rows = {name: Row(name) for name in coders}
+    curves: dict[str, dict[float, Measured]] = {kind: {} for kind in FORMATS}
     png = values = 0
     for image in images:
         height, width = image.shape[:2]
@@ -177,11 +119,14 @@ def measure(
                     size, picture = found
                     row.others[kind].add(image, picture, size)
             on_progress()
+        for kind, ladder in ladders.items():
+            ladder.add_curve(curves[kind])
+        on_progress()
     if not values:
         raise InferenceError(
             "no image can be read", remedy=Sentence("give others with ", Argument("data"))
         )
-    return list(rows.values()), png / values
+    return Judged(list(rows.values()), curves, png / values)
 
 
 def _add_cost(row: Row, values: int, levels: Sequence[int], fixed: float, entropy: float) -> None:
@@ -200,8 +145,8 @@ def _png_size(image: np.ndarray) -> int:
     return len(file.getvalue())
 
 
-COLUMNS = ("arch", "fixed", "entropy", "file", "switches", "JPEG", "WebP")
-"""Bits per pixel and channel three times, then RMSE / PSNR / SSIM three times."""
+COLUMNS = ("arch", "fixed", "entropy", "file", "switches", *(f.name for f in FORMATS.values()))
+"""Bits per pixel and channel three times, then RMSE / PSNR / SSIM for each way to code."""
 
 
 def cells(row: Row) -> list[str]:
@@ -214,7 +159,8 @@ def cells(row: Row) -> list[str]:
         if found["psnr"] is None:
             text = "lossless"
         else:
-            text = f"{found['rmse']:.4f} / {found['psnr']:.1f} / {found['ssim']:.3f}"
+            alike = found["ssim"] if found["ms_ssim"] is None else found["ms_ssim"]
+            text = f"{found['rmse']:.4f} / {found['psnr']:.1f} / {alike:.3f}"
         fewer = found["images"] < len(row.switches.ssim)
         return f"{text} ({found['images']} images)" if fewer else text
 
@@ -227,14 +173,32 @@ EXPLANATION = (
     "fixed, entropy and file are bits per pixel and colour channel, a third of bits per pixel: "
     "2 bits a switch, as the paper counts, padding included; the order-0 entropy, channel by "
     "channel; the whole .switches file. Then RMSE over all 8-bit pixels (in [0,1]) / its PSNR (dB) "
-    "/ mean SSIM. JPEG and WebP: for each image the best file, by Pillow, that is not larger than "
-    "its .switches file: the highest quality that fits, of JPEG 4:2:0 or 4:4:4, of WebP lossy, or "
-    "lossless."
+    "/ mean MS-SSIM, or SSIM where an image is under 161 pixels a side. JPEG and the others: "
+    "for each image the best file, by Pillow, that is not larger than its .switches file: the "
+    "highest quality that fits, of JPEG 4:2:0 or 4:4:4, progressive or not, its Huffman tables "
+    "optimised, of WebP lossy or lossless."
 )
 
 
-def as_markdown(rows: Sequence[Row], about: Mapping[str, Any]) -> str:
-    """The table as a document."""
+def against_jpeg(judged: Judged) -> list[list[str]]:
+    """The table of Bjøntegaard's differences: a name, percent of bits, dB."""
+    table = []
+    for name, found in judged.against_jpeg().items():
+        cells = [f"{found['rate']:+.0f} %", f"{found['psnr']:+.1f} dB"] if found else ["", ""]
+        table.append([FORMATS[name].name if name in FORMATS else name, *cells])
+    return table
+
+
+BJONTEGAARD = ("beside JPEG", "bits at equal PSNR", "PSNR at equal bits")
+ABOUT_CURVES = (
+    "Bjøntegaard's differences from JPEG (4:2:0, progressive), over what both curves reach; "
+    "nothing where that is nothing, or a curve has fewer than four points. A curve's points are "
+    "means over all images at one setting of the format, or of one network."
+)
+
+
+def as_markdown(judged: Judged, about: Mapping[str, Any]) -> str:
+    """The tables as a document."""
     lines = [
         "# Switches as an image format",
         "",
@@ -243,46 +207,50 @@ def as_markdown(rows: Sequence[Row], about: Mapping[str, Any]) -> str:
         "",
         EXPLANATION,
         "",
-        "| " + " | ".join(COLUMNS) + " |",
-        "| --- |" + " ---: |" * (len(COLUMNS) - 1),
-        *("| " + " | ".join(cells(row)) + " |" for row in rows),
+        *_table(COLUMNS, [cells(row) for row in judged.rows]),
+        "",
+        ABOUT_CURVES,
+        "",
+        *_table(BJONTEGAARD, against_jpeg(judged)),
     ]
     return "\n".join(lines) + "\n"
 
 
-def as_json(rows: Sequence[Row], about: Mapping[str, Any]) -> str:
-    """The content of rate.json: `about` and the rows."""
-    return json.dumps({**about, "rows": [row.result() for row in rows]}, indent=2) + "\n"
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    head = "| " + " | ".join(columns) + " |"
+    return [
+        head,
+        "| --- |" + " ---: |" * (len(columns) - 1),
+        *("| " + " | ".join(row) + " |" for row in rows),
+    ]
 
 
-def plot(rows: Sequence[Row], path: Path) -> None:
-    """PSNR and SSIM against bits per pixel and channel, as a PNG."""
+def plot(judged: Judged, path: Path) -> None:
+    """PSNR and (MS-)SSIM against bits per pixel and channel, as a PNG."""
     figure = new_figure(10.4, 4.6)
-    found = [row.result() for row in rows]
-    learned = [row for row in found if row["arch"].endswith("-learned")]
-    others = [row for row in found if row not in learned]
-    series = (
-        ("switches", "switches", others, "o", "#4c72b0"),
-        ("learned switches", "switches", learned, "*", "#8172b3"),
-        ("JPEG, as many bytes", "jpeg", found, "s-", "#dd8452"),
-        ("WebP, as many bytes", "webp", found, "D-", "#55a868"),
+    found = judged.results()
+    alike = (
+        "ms_ssim" if all(p["ms_ssim"] is not None for ps in found.values() for p in ps) else "ssim"
     )
-    for axes, measure, unit in zip(
-        figure.subplots(1, 2), ("psnr", "ssim"), ("PSNR, dB", "SSIM"), strict=True
-    ):
-        for label, name, chosen, style, colour in series:
+    units = {"psnr": "PSNR, dB", "ssim": "SSIM", "ms_ssim": "MS-SSIM"}
+    for axes, measure in zip(figure.subplots(1, 2), ("psnr", alike), strict=True):
+        for name, (label, style, colour) in STYLES.items():
             points = sorted(
-                (row[name]["bits"], row[name][measure], row["arch"])
-                for row in chosen
-                if row[name]["images"] and row[name][measure] is not None
+                (p["bits"], p[measure], p.get("arch", ""))
+                for p in found.get(name, [])
+                if p["images"] and p[measure] is not None
             )
             if not points:
                 continue
             bits, values, names = zip(*points, strict=True)
             axes.plot(bits, values, style, color=colour, markersize=5, linewidth=0.8, label=label)
-            if name == "switches":
-                _annotate(axes, bits, values, names, above=chosen is learned)
-        axes.set(xscale="log", xlabel="bits per pixel and colour channel, whole file", ylabel=unit)
+            if name not in FORMATS:
+                _annotate(axes, bits, values, names, above=name == "learned switches")
+        axes.set(
+            xscale="log",
+            xlabel="bits per pixel and colour channel, whole file",
+            ylabel=units[measure],
+        )
         axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
         axes.minorticks_off()
         axes.margins(x=0.14)
@@ -291,7 +259,17 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     write_figure(figure, path)
 
 
-TICKS = (0.25, 0.5, 1, 2, 4, 8, 16)
+STYLES = {
+    "switches": ("switches", "o", "#4c72b0"),
+    "learned switches": ("learned switches", "*", "#8172b3"),
+    "jpeg": ("JPEG", "-", "#dd8452"),
+    "jpeg2000": ("JPEG 2000", "--", "#937860"),
+    "webp": ("WebP", "-", "#55a868"),
+    "avif": ("AVIF", "-", "#c44e52"),
+}
+"""How each curve is drawn: its label, its line or marks, its colour."""
+
+TICKS = (0.03, 0.1, 0.3, 1, 3, 10)
 
 
 def _annotate(
@@ -312,9 +290,9 @@ def _annotate(
 
 @dataclass(frozen=True)
 class Rates:
-    """What `zoo rate` measured: a row for each network."""
+    """What `zoo rate` measured."""
 
-    rows: list[Row]
+    judged: Judged
     about: dict[str, Any]
     """Of which images, of what size; what lossless PNG takes."""
     source: str
@@ -328,7 +306,7 @@ class Rates:
         """As `zoo rate --json` prints it."""
         return {
             **self.about,
-            "rows": [row.result() for row in self.rows],
+            **self.judged.as_dict(),
             "files": [str(path) for path in self.files],
             "notes": list(self.notes),
         }
@@ -361,7 +339,7 @@ def rate(
     from zoo.hub import locate, open_hub
     from zoo.paper.coding import open_coder
 
-    extras.require("PIL", "skimage", *(["matplotlib"] if folder else []))
+    extras.require("PIL", "skimage", "matplotlib", "bjontegaard", "pytorch_msssim")
     names = names or networks(open_hub(hub, offline))
     coders = {name: open_coder(locate(name, hub, offline), provider) for name in names}
     items, notes, source = evaluated_images(data, held_out)
@@ -378,17 +356,18 @@ def rate(
                 continue
             yield runtime.resize(pixels, *size) if size else pixels
 
-    rows, png = measure(coders, images(), counted(on_progress, len(items) * len(coders)))
+    steps = len(items) * (len(coders) + 1)
+    judged = measure(coders, images(), counted(on_progress, steps))
     about: dict[str, Any] = {
         "data": Path(source).name,
         "images": len(items) - len(skipped),
         "size": f"{size[0]}x{size[1]}" if size else "each of its own size",
         "held_out": held_out or None,
-        "png_bits": round(png, 6),
+        "png_bits": round(judged.png, 6),
     }
-    files = write(rows, about, folder) if folder is not None else ()
+    files = write(judged, about, folder) if folder is not None else ()
     notes += sorted({note for coder in coders.values() for note in coder.notes})
-    return Rates(rows, about, source, tuple(skipped), files, tuple(notes))
+    return Rates(judged, about, source, tuple(skipped), files, tuple(notes))
 
 
 def networks(hub: Hub) -> list[str]:
@@ -408,13 +387,13 @@ def networks(hub: Hub) -> list[str]:
     return [name for _, _, name in sorted(found)]
 
 
-def write(rows: Sequence[Row], about: Mapping[str, Any], folder: Path) -> tuple[Path, ...]:
+def write(judged: Judged, about: Mapping[str, Any], folder: Path) -> tuple[Path, ...]:
     """Write rate.md, rate.json and rate.png into a folder, made if need be; returns their paths."""
     from prototxt.files import atomic_write, make_folder
 
     make_folder(folder)
     table, data, figure = (folder / f"rate.{kind}" for kind in ("md", "json", "png"))
-    atomic_write(table, as_markdown(rows, about))
-    atomic_write(data, as_json(rows, about))
-    plot(rows, figure)
+    atomic_write(table, as_markdown(judged, about))
+    atomic_write(data, json.dumps({**about, **judged.as_dict()}, indent=2) + "\n")
+    plot(judged, figure)
     return table, data, figure
