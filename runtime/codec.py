@@ -4,7 +4,7 @@ All numbers are little-endian. A file of version 1 is, byte by byte:
 
     0       4   magic: 89 5A 53 57 (\x89 and "ZSW")
     4       1   version: 1
-    5       1   coding of the switches: 0 as they are, 1 LZMA2
+    5       1   coding of the switches: 0 as they are, 1 LZMA2, 2 by tables of the model
     6       4   height of the image in pixels
     10      4   width
     14      1   L, the number of levels, 1 to 8
@@ -20,14 +20,14 @@ and width >> k columns of each of its channels. A switch is the place of the max
 window: 0 and 1 in the upper row, 2 and 3 in the lower. Level by level, channel by channel, row by
 row, four of them make a byte, the first in the highest bits; the last byte of a level is filled up
 with zeros. Coding 1 puts all of these bytes through one LZMA2 stream (lc, lp and pb are 0, the
-dictionary has 1 MiB), which marks its own end.
+dictionary has 1 MiB), which marks its own end. Coding 2 is a range coder's stream, as
+`switch_tables` has it.
 
-Why LZMA2: switches side by side resemble one another, so that a match finder with an adaptive range
-coder needs fewer bits than the order-0 entropy of each channel, which is the best that a range
-coder with one model per channel can do. Measured over twelve photographs and five networks of the
-paper, as parts of the fixed size: order 0 .56 to .62, constriction's range coder .57 to .65, zlib
-.54 to .59, zstandard .53 to .57, LZMA2 .51 to .56; and it is Python's own. (Each switch given its
-upper and left neighbour: .47 to .53, but decoded one by one.)
+Coding 2 is taken where the model has tables: switches resemble those beside them and those of other
+channels, which tables know of photographs in advance. LZMA2 knows nothing, but serves any model:
+its match finder needs fewer bits than the order-0 entropy of each channel. As parts of the fixed
+size, over twelve photographs and five networks of the paper: order 0 .56 to .62, zlib .54 to .59,
+zstandard .53 to .57, LZMA2 .51 to .56; by tables .44 to .46.
 
 Both ways go through the masks in blocks of BLOCK switches: apart from the masks of one level (8
 bytes a switch, as ONNX has them) and what LZMA2 takes for its dictionary, memory does not grow
@@ -51,12 +51,14 @@ import numpy as np
 import prototxt
 
 from .errors import InferenceError
+from .switch_tables import SwitchTables
 
 __all__ = ["CodeSize", "Header", "read_header", "read_masks", "write_switches"]
 
 MAGIC = b"\x89ZSW"
 VERSION = 1
-RAW, LZMA2 = 0, 1
+CODINGS = ("raw", "lzma2", "tables")
+"""By their number in the file."""
 BLOCK = 1 << 16
 """Switches that are worked on at a time."""
 
@@ -92,8 +94,8 @@ class Header:
     arch: str
     sha256: str
     """Of the model's .onnx file, in hex."""
-    raw: bool = False
-    """Whether the switches stand as they are, 2 bits each."""
+    coding: str = "lzma2"
+    """Of the switches: ``raw``, 2 bits each, ``lzma2``, or ``tables`` of the model."""
 
     @property
     def padded(self) -> tuple[int, int]:
@@ -120,7 +122,7 @@ class Header:
     def to_bytes(self) -> bytes:
         """The header as the file begins with it."""
         name, count = self.arch.encode("ascii"), len(self.levels)
-        coding = RAW if self.raw else LZMA2
+        coding = CODINGS.index(self.coding)
         fixed = _FIXED.pack(MAGIC, VERSION, coding, self.height, self.width, count)
         levels = struct.pack(f"<{count}H", *self.levels)
         return fixed + levels + bytes([len(name)]) + name + bytes.fromhex(self.sha256)
@@ -136,18 +138,32 @@ class CodeSize:
     """Order-0 entropy: each channel's switches by their own frequencies, and nothing else."""
 
 
-def write_switches(path: str | Path, header: Header, masks: Iterable[np.ndarray]) -> CodeSize:
+def write_switches(
+    path: str | Path,
+    header: Header,
+    masks: Iterable[np.ndarray],
+    tables: SwitchTables | None = None,
+) -> CodeSize:
     """Write masks (C×h×w int64, first level first) to a file, whole or not at all.
 
-    Raises InferenceError where they are not the masks of 2×2 windows that the header tells of.
+    `tables` are the model's (`EncoderDecoder.tables`), which the coding of that name needs. Raises
+    InferenceError where they are not the masks of 2×2 windows that the header tells of.
     """
     written: list[CodeSize] = []
-    prototxt.atomic_write(path, lambda file: written.append(dump(file, header, masks, str(path))))
+
+    def write(file: BinaryIO) -> None:
+        written.append(dump(file, header, masks, tables, str(path)))
+
+    prototxt.atomic_write(path, write)
     return written[0]
 
 
 def dump(
-    file: BinaryIO, header: Header, masks: Iterable[np.ndarray], source: str = "switches"
+    file: BinaryIO,
+    header: Header,
+    masks: Iterable[np.ndarray],
+    tables: SwitchTables | None = None,
+    source: str = "switches",
 ) -> CodeSize:
     """The same into an open file."""
     check(header, source)
@@ -159,14 +175,25 @@ def dump(
         crc = zlib.crc32(data, crc)
         size += file.write(data)
 
+    def checked() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for mask, shape, count in zip(masks, header.shapes, counts, strict=True):
+            if mask.shape != shape:
+                raise InferenceError(f"a mask is {mask.shape}, not {shape}", subject=source)
+            yield mask, count
+
     put(header.to_bytes())
-    coder = None if header.raw else lzma.LZMACompressor(lzma.FORMAT_RAW, filters=_FILTERS)
-    for mask, shape, count in zip(masks, header.shapes, counts, strict=True):
-        if mask.shape != shape:
-            raise InferenceError(f"a mask is {mask.shape}, not {shape}", subject=source)
-        for packed in _packed(mask, count, source):
-            put(coder.compress(packed) if coder else packed)
-    put(coder.flush() if coder else b"")
+    if header.coding == "tables":
+        put(_tables(tables, source).encode(_level(m, c, source) for m, c in checked()))
+    elif header.coding == "lzma2":
+        coder = lzma.LZMACompressor(lzma.FORMAT_RAW, filters=_FILTERS)
+        for mask, count in checked():
+            for packed in _packed(mask, count, source):
+                put(coder.compress(packed))
+        put(coder.flush())
+    else:
+        for mask, count in checked():
+            for packed in _packed(mask, count, source):
+                put(packed)
     put(struct.pack("<I", crc))
     return CodeSize(size, header.fixed_bits, sum(map(entropy, np.concatenate(counts))))
 
@@ -183,17 +210,23 @@ def read_header(path: str | Path) -> Header:
         return _verified(file, str(path))
 
 
-def read_masks(path: str | Path) -> Iterator[np.ndarray]:
+def read_masks(path: str | Path, tables: SwitchTables | None = None) -> Iterator[np.ndarray]:
     """The masks of a file, level by level: C×h×w int64, indices into planes of 2h×2w.
 
-    Everything that can be told without decoding is checked before the first is allocated.
+    `tables` are those of the model that made it, for a file whose `coding` they are. Everything
+    that can be told without decoding is checked before the first is allocated.
     """
     with _opened(path) as file:
         header = _verified(file, str(path))
         end = file.seek(0, 2) - 4
         file.seek(len(header.to_bytes()))
         left = end - file.tell()
-        source: _Source = (_Plain if header.raw else _Coded)(file, left, str(path))
+        if header.coding == "tables":
+            known = _tables(tables, str(path))
+            for places in known.decode(file.read(left), header.shapes, str(path)):
+                yield _pointing(places.astype(np.int64))
+            return
+        source: _Source = (_Plain if header.coding == "raw" else _Coded)(file, left, str(path))
         for shape in header.shapes:
             yield _unpacked(source, shape, str(path))
         source.finish()
@@ -266,7 +299,7 @@ def _verified(file: BinaryIO, source: str) -> Header:
     header = _header(file, size, source)
     check(header, source)
     coded = size - 4 - len(header.to_bytes())
-    if header.raw and coded != header.packed_bytes:
+    if header.coding == "raw" and coded != header.packed_bytes:
         raise _damaged(source, f"has {coded} bytes of switches instead of {header.packed_bytes}")
     if header.packed_bytes > coded * STEEPEST:
         raise _damaged(source, f"{coded} bytes cannot hold the switches of so large an image")
@@ -281,11 +314,11 @@ def _header(file: BinaryIO, size: int, source: str) -> Header:
         return data
 
     _, _, coding, height, width, count = _FIXED.unpack(take(_FIXED.size))
-    if coding not in (RAW, LZMA2):
+    if coding >= len(CODINGS):
         raise _damaged(source, f"its switches are coded in an unknown way ({coding})")
     levels = struct.unpack(f"<{count}H", take(2 * count))
     name = take(take(1)[0]).decode("latin-1")
-    return Header(height, width, levels, name, take(32).hex(), coding == RAW)
+    return Header(height, width, levels, name, take(32).hex(), CODINGS[coding])
 
 
 def _packed(mask: np.ndarray, counts: np.ndarray, source: str) -> Iterator[bytes]:
@@ -302,6 +335,33 @@ def _packed(mask: np.ndarray, counts: np.ndarray, source: str) -> Iterator[bytes
                 yield _bytes(left[:whole])
                 left = left[whole:]
     yield _bytes(np.pad(left, (0, -len(left) % 4)))
+
+
+def _level(mask: np.ndarray, counts: np.ndarray, source: str) -> np.ndarray:
+    """One level's places, C×h×w uint8; adds each channel's to its counts (C×4)."""
+    found = np.empty(mask.shape, np.uint8)
+    step = max(1, BLOCK // mask.shape[2])
+    for plane, places, count in zip(mask, found, counts, strict=True):
+        for row in range(0, len(plane), step):
+            rows = plane[row : row + step]
+            places[row : row + step] = _places(rows, row, source).reshape(rows.shape)
+        count += np.bincount(places.ravel(), minlength=4)
+    return found
+
+
+def places_of(masks: Iterable[np.ndarray]) -> list[np.ndarray]:
+    """Masks (C×h×w int64) -> the places within the windows, C×h×w uint8 each."""
+    return [_level(mask, np.zeros((len(mask), 4), np.int64), "switches") for mask in masks]
+
+
+def _tables(tables: SwitchTables | None, source: str) -> SwitchTables:
+    if tables is None:
+        raise InferenceError(
+            "its switches are coded by tables of the model that made it",
+            subject=source,
+            remedy="give that model's tables (`EncoderDecoder.tables`)",
+        )
+    return tables
 
 
 def _bytes(places: np.ndarray) -> bytes:
@@ -408,8 +468,12 @@ def _unpacked(source: _Source, shape: tuple[int, int, int], name: str) -> np.nda
         if places[count:].any():
             raise _damaged(name, "a level's last byte is not filled up with zeros")
         flat[start : start + count] = places[:count]
-    mask = flat.reshape(shape)
-    columns = shape[2]
+    return _pointing(flat.reshape(shape))
+
+
+def _pointing(mask: np.ndarray) -> np.ndarray:
+    """Places (C×h×w int64) -> indices into planes of 2h×2w, in place."""
+    columns = mask.shape[2]
     step = max(1, BLOCK // columns)
     for plane in mask:
         for first in range(0, len(plane), step):

@@ -29,6 +29,7 @@ from .evaluation import image_output
 from .feeding import refuse_half
 from .onnx_files import infer_shapes, read_model, work
 from .session import IOSpec, Model, load
+from .switch_tables import METADATA, SwitchTables
 
 if TYPE_CHECKING:
     import onnx
@@ -79,6 +80,9 @@ class EncoderDecoder:
             channels = {spec.name: spec.shape[1:2] for spec in signature.outputs}
             self.levels = [self._known(name, *channels[name]) for name in self._cut.masks]
             self.multiple = 2 ** len(self.levels)
+            self.tables = SwitchTables.from_metadata(self.metadata, self.levels, source)
+            """By which its switches are coded, where the model has them."""
+            self.metadata.pop(METADATA, None)
             self._extractor = Extractor(model)
             self._extractor.value_infos.update(self._inputs())
         self.encoder = self._session([self.input], self._cut.masks, provider, threads)

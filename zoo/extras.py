@@ -31,6 +31,7 @@ class Package:
 
 
 PACKAGES = {
+    "constriction": Package("constriction"),
     "cv2": Package("opencv-python-headless"),
     "filelock": Package("filelock"),
     "google": Package("protobuf"),

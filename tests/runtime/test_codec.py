@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime import codec
-from runtime.codec import Header, read_header, read_masks, write_switches
+from runtime.codec import Header, places_of, read_header, read_masks, write_switches
 from runtime.errors import InferenceError
 from runtime.metrics import bits_per_pixel
+from runtime.switch_tables import SwitchTables
 
 SHA = "ab" * 32
 
@@ -30,13 +31,18 @@ def drawn(header: Header, seed: int = 0, most: int = 4) -> list[np.ndarray]:
     return masks
 
 
-def small(raw: bool = False) -> Header:
-    return Header(11, 6, (2, 3, 1), "2_3_1", SHA, raw)
+def small(coding: str = "lzma2") -> Header:
+    return Header(11, 6, (2, 3, 1), "2_3_1", SHA, coding)
 
 
-def refused(path) -> str:
+def tables(header: Header) -> SwitchTables:
+    """Counted on others of that shape."""
+    return SwitchTables.counted(places_of(drawn(header, seed, 3)) for seed in (7, 8))
+
+
+def refused(path, known: SwitchTables | None = None) -> str:
     with pytest.raises(InferenceError) as caught:
-        list(read_masks(path))
+        list(read_masks(path, known))
     return str(caught.value)
 
 
@@ -50,18 +56,18 @@ def signed(path, data: bytes) -> None:
     height=st.integers(1, 70),
     width=st.integers(1, 70),
     levels=st.lists(st.integers(1, 9), min_size=1, max_size=4).map(tuple),
-    raw=st.booleans(),
+    coding=st.sampled_from(codec.CODINGS),
     most=st.integers(1, 4),
     seed=st.integers(0, 1000),
 )
-def test_round_trips(tmp_path_factory, height, width, levels, raw, most, seed):
+def test_round_trips(tmp_path_factory, height, width, levels, coding, most, seed):
     path = tmp_path_factory.getbasetemp() / "round.switches"
-    header = Header(height, width, levels, "some", SHA, raw)
-    masks = drawn(header, seed, most)
-    written = write_switches(path, header, masks)
+    header = Header(height, width, levels, "some", SHA, coding)
+    masks, known = drawn(header, seed, most), tables(header)
+    written = write_switches(path, header, masks, known)
     assert written.size == path.stat().st_size
     assert read_header(path) == header
-    found = list(read_masks(path))
+    found = list(read_masks(path, known))
     assert len(found) == len(masks)
     for mask, before in zip(found, masks, strict=True):
         assert mask.dtype == np.int64
@@ -82,7 +88,7 @@ def test_blocks_do_not_show(tmp_path, monkeypatch):
 
 
 def test_the_bytes_are_those_of_the_docstring(tmp_path):
-    header = Header(2, 3, (1,), "ab", SHA, raw=True)
+    header = Header(2, 3, (1,), "ab", SHA, "raw")
     mask = np.array(
         [[[5, 2]]]
     )  # 2x4 plane: lower right of the first window, upper left of the next
@@ -118,32 +124,34 @@ def test_entropy(tmp_path):
     assert noise.size * 8 < noise.fixed_bits * 1.001 + 800
 
 
-@pytest.mark.parametrize("raw", [False, True])
-def test_every_flipped_byte_is_found(tmp_path, raw):
+@pytest.mark.parametrize("coding", codec.CODINGS)
+def test_every_flipped_byte_is_found(tmp_path, coding):
     path = tmp_path / "f.switches"
-    write_switches(path, small(raw), drawn(small()))
+    known = tables(small())
+    write_switches(path, small(coding), drawn(small()), known)
     good = path.read_bytes()
     for place in range(len(good)):
         for flip in (1, 0x80, 0xFF):
             path.write_bytes(good[:place] + bytes([good[place] ^ flip]) + good[place + 1 :])
-            assert refused(path).startswith(f"{path}: ")
+            assert refused(path, known).startswith(f"{path}: ")
 
 
-@pytest.mark.parametrize("raw", [False, True])
-def test_every_truncation_and_addition_is_found(tmp_path, raw):
+@pytest.mark.parametrize("coding", codec.CODINGS)
+def test_every_truncation_and_addition_is_found(tmp_path, coding):
     path = tmp_path / "f.switches"
-    write_switches(path, small(raw), drawn(small()))
+    known = tables(small())
+    write_switches(path, small(coding), drawn(small()), known)
     good = path.read_bytes()
     for length in range(len(good)):
         path.write_bytes(good[:length])
-        assert refused(path).startswith(f"{path}: ")
+        assert refused(path, known).startswith(f"{path}: ")
         signed(path, good[:length])
         if length != len(good) - 4:
-            assert refused(path).startswith(f"{path}: ")
+            assert refused(path, known).startswith(f"{path}: ")
     path.write_bytes(good + b"\0")
-    assert "checksum" in refused(path)
+    assert "checksum" in refused(path, known)
     signed(path, good[:-4] + b"\0")
-    assert "switches" in refused(path)
+    assert "switches" in refused(path, known)
 
 
 def made(height=8, width=8, levels=(1,), coding=1, arch=b"", payload=b"", version=1) -> bytes:
@@ -165,7 +173,8 @@ def made(height=8, width=8, levels=(1,), coding=1, arch=b"", payload=b"", versio
         ("levels of 1, 1, 1, 1, 1, 1, 1, 1, 1 channels", {"levels": (1,) * 9}),
         ("the arch's name is not plain text", {"arch": b"\xff"}),
         ("the arch's name is not plain text", {"arch": b"a\n"}),
-        ("coded in an unknown way (2)", {"coding": 2}),
+        ("coded in an unknown way (3)", {"coding": 3}),
+        ("coded by tables of the model that made it", {"coding": 2, "payload": b"1234"}),
         ("is of version 2; this tool reads version 1; update", {"version": 2}),
         ("has 1 bytes of switches instead of 4", {"coding": 0, "payload": b"x"}),
         ("4 bytes cannot hold", {"levels": (999,) * 3, "width": 9999, "payload": b"1234"}),
@@ -203,21 +212,23 @@ def test_a_bomb_takes_no_memory(tmp_path):
         tracemalloc.stop()
 
 
-def test_memory_beside_the_masks_is_bounded(tmp_path):
-    header = Header(2048, 2048, (8,), "x", SHA)
+@pytest.mark.parametrize("coding", codec.CODINGS)
+def test_memory_beside_the_masks_is_bounded(tmp_path, coding):
+    header = Header(2048, 2048, (8,), "x", SHA, coding)
     (mask,) = drawn(header, most=2)
+    known = SwitchTables([np.full((8, 256, 4), 1024)])
     tracemalloc.start()
     try:
-        write_switches(tmp_path / "f", header, [mask])
+        write_switches(tmp_path / "f", header, [mask], known)
         writing = tracemalloc.get_traced_memory()[1]
         tracemalloc.reset_peak()
-        for found in read_masks(tmp_path / "f"):
+        for found in read_masks(tmp_path / "f", known):
             assert found.nbytes == mask.nbytes
         reading = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert writing < mask.nbytes / 4
-    assert reading < mask.nbytes * 1.25
+    assert writing < mask.nbytes * (0.6 if coding == "tables" else 0.25)
+    assert reading < mask.nbytes * (1.6 if coding == "tables" else 1.25)
 
 
 def test_what_is_no_file_of_switches(tmp_path):

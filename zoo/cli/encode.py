@@ -65,7 +65,7 @@ def _show(say: Printer, found: Encoded) -> None:
     def rate(name: str) -> str:
         return f"{bits[name]:.3f} bits per pixel and channel, {3 * bits[name]:.3f} per pixel"
 
-    stored = "not compressed" if header.raw else "LZMA2"
+    stored = {"raw": "not compressed", "lzma2": "LZMA2", "tables": "by the model's tables"}
     by = named(header.arch, header.sha256)
     say.fields(
         [
@@ -74,7 +74,7 @@ def _show(say: Printer, found: Encoded) -> None:
             ("paper", f"{rate('paper')}: 2 bits a switch"),
             ("padded", f"{rate('fixed')}: of {header.padded[0]}x{header.padded[1]} pixels"),
             ("entropy", f"{rate('entropy')}: order 0, channel by channel"),
-            ("file", f"{rate('coded')}: {stored}, header included"),
+            ("file", f"{rate('coded')}: {stored[header.coding]}, header included"),
         ]
     )
     say.notes(found.notes)

@@ -8,6 +8,9 @@ import typer
 from zoo import formatting
 from zoo.cli import options
 
+LONGEST = 400
+"""Characters of metadata that a table shows."""
+
 
 def inspect(
     file: Annotated[
@@ -162,8 +165,15 @@ def _onnx(data: dict[str, Any]) -> Fields:
         ("parameters", _parameters(data)),
         ("MACs", f"{formatting.count(data['macs'])} at {data['measured_at']}"),
         ("memory", f"{formatting.size(data['activation_bytes'])} in tensors"),
-        *sorted(data["metadata"].items()),
+        *sorted((name, shortened(text)) for name, text in data["metadata"].items()),
     ]
+
+
+def shortened(text: str) -> str:
+    """What stands in a table of a long text: its beginning, and how much follows."""
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[:LONGEST]} ... and {formatting.count(len(text) - LONGEST)} characters more"
 
 
 def _onnx_nodes(data: dict[str, Any]) -> Table:

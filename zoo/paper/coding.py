@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,8 @@ class Coder:
         """The head of a .switches file for an image of that size; `raw` is uncompressed."""
         from runtime.codec import Header
 
-        return Header(height, width, tuple(self.network.levels), self.arch, self.sha256, raw)
+        coding = "raw" if raw else "lzma2" if self.network.tables is None else "tables"
+        return Header(height, width, tuple(self.network.levels), self.arch, self.sha256, coding)
 
     def switches(self, image: np.ndarray) -> list[np.ndarray]:
         """The masks of an H×W×3 uint8 BGR image of any size, padded by its last row and column."""
@@ -94,6 +96,27 @@ def open_coder(model: Path, provider: str = "auto") -> Coder:
     return Coder(network, how.mean_values(3), notes)
 
 
+def add_tables(model: Path, images: Iterable[np.ndarray]) -> None:
+    """Count on H×W×3 uint8 BGR images how a network's switches follow one another.
+
+    The model's file gets the tables (`runtime.switch_tables`), by which files of its switches are
+    smaller from then on; what others it had are replaced, and its digest changes.
+    """
+    import onnx
+
+    from prototxt.files import atomic_write
+    from runtime.codec import places_of
+    from runtime.onnx_files import read_model
+    from runtime.switch_tables import METADATA, SwitchTables
+
+    coder = open_coder(model, "cpu")
+    tables = SwitchTables.counted(map(places_of, map(coder.switches, images)))
+    whole = read_model(model)
+    stated = {item.key: item.value for item in whole.metadata_props}
+    onnx.helper.set_model_props(whole, {**stated, METADATA: tables.to_text()})
+    atomic_write(model, whole.SerializeToString())
+
+
 def encode(coder: Coder, image: np.ndarray, path: Path, raw: bool = False) -> CodeSize:
     """Write the switches of an H×W×3 uint8 BGR image."""
     from runtime.codec import check, write_switches
@@ -101,7 +124,7 @@ def encode(coder: Coder, image: np.ndarray, path: Path, raw: bool = False) -> Co
     height, width = image.shape[:2]
     header = coder.header(height, width, raw)
     check(header, str(path))  # before the network runs
-    return write_switches(path, header, coder.switches(image))
+    return write_switches(path, header, coder.switches(image), coder.network.tables)
 
 
 def decode(coder: Coder, path: Path) -> np.ndarray:
@@ -119,14 +142,15 @@ def decode(coder: Coder, path: Path) -> np.ndarray:
                 "give the model that made it, or leave ", Argument("model"), " out and name its hub"
             ),
         )
-    if header != coder.header(header.height, header.width, header.raw):
+    if header.levels != tuple(coder.network.levels) or header.arch != coder.arch:
         raise InferenceError(
             f"tells of levels of {', '.join(map(str, header.levels))} channels, unlike its "
             "own model",
             subject=path,
             remedy="encode the image again",
         )
-    return coder.picture(list(read_masks(path)), header.height, header.width)
+    masks = list(read_masks(path, coder.network.tables))
+    return coder.picture(masks, header.height, header.width)
 
 
 def model_of(header: Header, path: Path, hub: HubAddress, offline: bool) -> Path:
@@ -196,7 +220,7 @@ class Encoded:
             "image": str(self.image),
             "file": str(self.file),
             "bytes": self.written.size,
-            "coding": "raw" if header.raw else "lzma2",
+            "coding": header.coding,
             "size": [header.height, header.width],
             "padded": list(header.padded),
             "arch": header.arch or None,

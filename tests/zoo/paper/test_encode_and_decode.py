@@ -291,3 +291,32 @@ def test_another_runtime_decodes_the_same(tmp_path):
     ours = coder.network.decode(masks, 96, 160)
     scale = np.abs(ours).max()
     np.testing.assert_allclose(found["deconv1_2"].numpy(), ours, rtol=0, atol=1e-5 * scale)
+
+
+def test_a_model_with_tables_makes_smaller_files_of_the_same_picture(zoo, tmp_path, photograph):
+    model = tmp_path / "counted.onnx"
+    shutil.copyfile(locate("8_8_8-learned"), model)
+    coding.add_tables(model, [image[:256, :256] for _, image in runtime.sample_images()])
+    before = zoo("encode", photograph, "-o", "a", "--arch", "8_8_8-learned", "--json").json
+    after = zoo("encode", photograph, "-o", "b", "--model", model, "--json").json
+    assert (before["coding"], after["coding"]) == ("lzma2", "tables")
+    assert after["bytes"] < before["bytes"]
+    assert "by the model's tables" in zoo("encode", photograph, "-o", "b", "--model", model).out
+    assert zoo("decode", "a", "-o", "a.png").status == 0
+    assert zoo("decode", "b", "-o", "b.png", "--model", model).status == 0
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    raw = zoo("encode", photograph, "-o", "c", "--model", model, "--raw", "--json").json
+    assert raw["coding"] == "raw" and raw["bytes"] > after["bytes"]
+    told = zoo("inspect", model).out
+    assert "characters more" in told and len(told) < 4000
+
+
+def test_tables_are_counted_anew(tmp_path):
+    """Twice on the same images is the same file: what was there is replaced."""
+    model = tmp_path / "m.onnx"
+    shutil.copyfile(locate("8_8_8"), model)
+    images = [image[:64, :64] for _, image in runtime.sample_images()]
+    coding.add_tables(model, images)
+    once = model.read_bytes()
+    coding.add_tables(model, images)
+    assert model.read_bytes() == once

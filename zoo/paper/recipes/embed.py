@@ -25,6 +25,7 @@ from typing import Any
 from zoo.hub.index import Metric
 from zoo.hub.places import EMBEDDED
 
+SIDES = (128, 128)
 VERSION = "1.2"
 """1.0 was made by an earlier converter and is not kept; what learned by AdamW is 1.1."""
 
@@ -70,9 +71,18 @@ def card(about: Mapping[str, Any], authors: float | None) -> str:
 
 
 def embed(
-    runs: Path, images: list[Any], caffemodels: Path | None, mean: str | None, hub: Path = EMBEDDED
+    runs: Path,
+    images: list[Any],
+    others: list[Any],
+    caffemodels: Path | None,
+    mean: str | None,
+    hub: Path = EMBEDDED,
 ) -> list[str]:
-    """Publish every network below `runs`; returns what was done, a line for each."""
+    """Publish every network below `runs`; returns what was done, a line for each.
+
+    They are measured on `images`; on `others`, which they learned from, it is counted how their
+    switches follow one another.
+    """
     import prototxt
     import runtime
     from zoo.hub.publishing import publish
@@ -96,7 +106,8 @@ def embed(
         with tempfile.TemporaryDirectory() as folder:
             files = Files(Path(folder), name)
             colour = ",".join(f"{value:g}" for value in about["mean"])
-            export(row.arch, prototxt.read_weights(trained), colour, files)
+            counted = (runtime.resize(runtime.pixels(item), *SIDES) for item in others)
+            export(row.arch, prototxt.read_weights(trained), colour, files, counted)
             loaded = runtime.load(files.onnx)
             found = runtime.evaluate(loaded, images, runtime.read_mean(colour))
             about["rmse_held_out"] = found.rmse
@@ -136,7 +147,9 @@ def main() -> None:
     parser.add_argument("--mean")
     given = parser.parse_args()
     images, _, _ = evaluated_images(given.data, given.held_out)
-    for line in embed(given.runs, images, given.caffemodels, given.mean):
+    every, _, _ = evaluated_images(given.data, 0)
+    others = [item for item in every if item not in images]
+    for line in embed(given.runs, images, others, given.caffemodels, given.mean):
         sys.stdout.write(line + "\n")
 
 

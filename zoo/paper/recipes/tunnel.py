@@ -8,7 +8,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from prototxt.arrays import NUMBERS, read_arrays
 from prototxt.errors import ZooError
 from zoo import __version__, extras
 from zoo.paper import architectures
+from zoo.paper.coding import add_tables
 from zoo.paper.recipes.encoders import Encoder
 from zoo.paper.recipes.images import Images
 from zoo.paper.recipes.learned import Learned
@@ -38,6 +39,8 @@ __all__ = ["STATE", "Files", "TunnelRun", "export", "score", "starting_weights"]
 STATE = "state.npz"
 MOST_TESTS = 10
 """About as many times a training is tested on what is held out."""
+COUNTED = 400
+"""About on how many images it is counted how switches follow one another."""
 SAVE_EVERY = 60.0
 """Seconds between snapshots."""
 
@@ -310,14 +313,30 @@ def free_memory() -> float:
         return float("inf")
 
 
-def export(arch: str, weights: dict[str, list[np.ndarray]], mean: str, files: Files) -> None:
-    """Write ARCH.prototxt, ARCH.caffemodel and ARCH.onnx; `mean` is a file or b,g,r."""
+def export(
+    arch: str,
+    weights: dict[str, list[np.ndarray]],
+    mean: str,
+    files: Files,
+    images: Iterable[np.ndarray],
+) -> None:
+    """Write ARCH.prototxt, ARCH.caffemodel and ARCH.onnx; `mean` is a file or b,g,r.
+
+    On `images` (H×W×3 uint8) it is counted how its switches follow one another, for small files.
+    """
     text = architectures.definition(arch)
     prototxt.atomic_write(files.prototxt, text)
     types = {layer.name: layer.type for layer in architectures.layers(arch)}
     prototxt.write_weights(files.caffemodel, weights, {n: types[n] for n in weights}, arch)
     how = prototxt.Preprocessing(mean)
     converters.convert(files.prototxt, files.caffemodel, preprocessing=how).save(files.onnx)
+    add_tables(files.onnx, images)
+
+
+def photographs(images: Images) -> Iterator[np.ndarray]:
+    """Some of the pool, H×W×3 uint8 BGR."""
+    for image in images.pool[:: max(1, len(images.pool) // COUNTED)]:
+        yield np.ascontiguousarray(image.transpose(1, 2, 0))
 
 
 def score(model: Path, images: np.ndarray, mean: np.ndarray) -> float:
@@ -357,7 +376,7 @@ def finish_paper(
     files, mean = Files(folder, arch), images.mean_image
     mean_file = folder / "mean.binaryproto"
     prototxt.write_binaryproto(mean_file, mean)
-    export(arch, solver.network.weights(), str(mean_file), files)
+    export(arch, solver.network.weights(), str(mean_file), files, photographs(images))
     rmse = score(files.onnx, images.held, mean) if len(images.held) else None
     recipe = {
         "recipe": "paper",
@@ -386,7 +405,7 @@ def train_arch(
     if not run.group.first:
         return {}
     mean = ",".join(f"{value:g}" for value in run.images.mean.ravel())
-    export(run.arch, training.weights(), mean, run.files)
+    export(run.arch, training.weights(), mean, run.files, photographs(run.images))
     held = run.images.held
     rmse = score(run.files.onnx, held, run.images.mean) if len(held) else None
     title = f"{run.files.name}, modern recipe"

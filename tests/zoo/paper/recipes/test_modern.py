@@ -187,7 +187,9 @@ def test_what_is_written_gives_the_same_picture(pool, mean, tmp_path):
     from zoo.paper.recipes.tunnel import Files
 
     run = Modern("2_3_4", draw("2_3_4", 0, sample(pool, mean)), pool, mean, RECIPE)
-    export("2_3_4", run.weights(), ",".join(map(str, mean.ravel())), Files(tmp_path, "2_3_4"))
+    photographs = pool.transpose(0, 2, 3, 1)[:4]
+    files = Files(tmp_path, "2_3_4")
+    export("2_3_4", run.weights(), ",".join(map(str, mean.ravel())), files, photographs)
     found = score(tmp_path / "2_3_4.onnx", pool, mean)
     assert found == pytest.approx(run.rmse(pool), abs=1e-4)
     assert set(prototxt.read_weights(tmp_path / "2_3_4.caffemodel")) == set(run.weights())
