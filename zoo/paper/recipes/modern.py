@@ -82,19 +82,21 @@ def recipe_for(
 ) -> Recipe:
     """The recipe for an arch: wide networks vary less from draw to draw, and cost more.
 
-    A learned encoder need not be drawn well; it needs short steps and more of them. `further` is
-    for a network that was trained before: a third of the rate.
+    A learned encoder needs shorter steps and more of them. `further` is for a network that was
+    trained before: a third of the rate.
     """
     width = sum(architectures.channels(arch))
     narrow = width < 60
     if candidates is None:
-        candidates = 1 if encoder == "learned" else 8 if narrow else 4
+        candidates = 8 if narrow else 4
+        if encoder == "learned":
+            candidates = 4 if narrow else 1
     recipe = Recipe(seed=seed, bfloat16=bfloat16, candidates=candidates, encoder=encoder, ema=ema)
     if narrow:
-        recipe = replace(recipe, trial=250)
+        recipe = replace(recipe, trial=500 if encoder == "learned" else 250)
     if encoder == "learned":
         # Encoder and decoder chase each other: the wider they are, the shorter the steps must be.
-        rate, many = min(recipe.rate, 0.48 / width), 30_000 if narrow else 10_000
+        rate, many = min(recipe.rate, 0.48 / width), 8_000 if narrow else 10_000
         recipe = replace(recipe, iterations=many, clip=0.03, rate=rate)
     elif width > 300:
         recipe = replace(recipe, iterations=12_000)
@@ -293,9 +295,15 @@ class Trials:
     """
 
     def __init__(
-        self, arch: str, pool: np.ndarray, mean: np.ndarray, recipe: Recipe, device: str = "cpu"
+        self,
+        arch: str,
+        pool: np.ndarray,
+        mean: np.ndarray,
+        recipe: Recipe,
+        device: str = "cpu",
+        kind: type[Modern] = Modern,
     ) -> None:
-        self.arch, self.pool, self.mean = arch, pool, mean
+        self.arch, self.pool, self.mean, self.kind = arch, pool, mean, kind
         self.recipe, self.device = recipe, device
         self.found: dict[tuple[int, int], float] = {}
         """RMSE by the iterations of a trial and its seed; those that are there are not run."""
@@ -334,7 +342,7 @@ class Trials:
         while len(seeds) > 1:
             for seed in seeds:
                 if (iterations, seed) not in self.found:
-                    training = Modern(
+                    training = self.kind(
                         self.arch, self.draw(seed), rest, self.mean,
                         replace(recipe, iterations=iterations), None, self.device,
                     )  # fmt: skip

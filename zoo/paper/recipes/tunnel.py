@@ -94,7 +94,8 @@ class TunnelRun:
         self.start = start
         self.encoder_seed: int | None = None
         self.seconds = 0.0
-        self.trials = Trials(arch, images.pool, images.mean, recipe, device)
+        self.kind = Learned if recipe.encoder == "learned" else Modern
+        self.trials = Trials(arch, images.pool, images.mean, recipe, device, self.kind)
         self.training: Modern | None = None
         self.kept: Path | None = None
         """The state to go on from, once there is one."""
@@ -137,8 +138,7 @@ class TunnelRun:
             if self.group.first and saved is None and self.trials.found:
                 yield Event("snapshot", 0, path=self.save())
             return
-        kind = Learned if self.recipe.encoder == "learned" else Modern
-        self.training = training = kind(
+        self.training = training = self.kind(
             self.arch, encoder, self.images.pool, self.images.mean, self.recipe, store,
             self.device, self.group,
         )  # fmt: skip
