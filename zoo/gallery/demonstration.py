@@ -35,6 +35,8 @@ class Demo:
     described: dict[str, Any]
     encoder: bytes
     decoder: bytes
+    tables: str | None = None
+    """By which its switches are coded, as `runtime.switch_tables` has them."""
 
 
 def collect(hub: Hub) -> list[Demo]:
@@ -46,7 +48,7 @@ def collect(hub: Hub) -> list[Demo]:
         how = entry.preprocessing
         if parts is not None and how is not None and how.mean is not None:
             encoder, decoder = (hub.folder / entry.path(file) for file in parts)
-            found.append(_demo(entry, encoder, decoder))
+            found.append(_demo(hub, entry, encoder, decoder))
     return found
 
 
@@ -63,6 +65,8 @@ def files(demos: Sequence[Demo], photographs: Sequence[Photograph]) -> dict[str,
     for demo in demos:
         site[f"gallery/{demo.described['encoder']}"] = demo.encoder
         site[f"gallery/{demo.described['decoder']}"] = demo.decoder
+        if demo.tables is not None:
+            site[f"gallery/{demo.described['tables']}"] = demo.tables.encode()
     return site
 
 
@@ -75,7 +79,7 @@ def _parts(entry: Entry) -> tuple[File, File] | None:
         return None
 
 
-def _demo(entry: Entry, encoder_path: Path, decoder_path: Path) -> Demo:
+def _demo(hub: Hub, entry: Entry, encoder_path: Path, decoder_path: Path) -> Demo:
     from runtime.onnx_files import read_model
     from zoo.paper import architectures
 
@@ -88,7 +92,9 @@ def _demo(entry: Entry, encoder_path: Path, decoder_path: Path) -> Demo:
     features = _bring_back_features(encoder, decoder)
     pieces = encoder.SerializeToString(), decoder.SerializeToString()
     compare(entry, encoder_path, decoder_path, pieces, features)
-    metric = entry.metric("rmse")
+    metric, whole = entry.metric("rmse"), _whole(entry)
+    tables = None if whole is None else _tables(hub, entry, whole)
+    place = f"{entry.name}/{entry.version}"
     described = {
         "name": entry.name,
         "label": entry.label,
@@ -104,21 +110,30 @@ def _demo(entry: Entry, encoder_path: Path, decoder_path: Path) -> Demo:
         "output": image,
         "masks": masks,
         "features": features,
-        "file": _whole(entry),
-        "encoder": f"{entry.name}/{entry.version}/demo.encoder.onnx",
-        "decoder": f"{entry.name}/{entry.version}/demo.decoder.onnx",
+        "file": None if whole is None else {"arch": entry.arch, "sha256": whole.sha256},
+        "tables": None if tables is None else f"{place}/demo.tables",
+        "encoder": f"{place}/demo.encoder.onnx",
+        "decoder": f"{place}/demo.decoder.onnx",
     }
-    return Demo(entry, described, *pieces)
+    return Demo(entry, described, *pieces, tables)
 
 
-def _whole(entry: Entry) -> dict[str, str] | None:
-    """What a .switches file says of the network that decodes it; None where that is not here."""
+def _whole(entry: Entry) -> File | None:
+    """The network that decodes .switches files of the demonstration; None where it is not here."""
     try:
-        file = choose(entry, "cpu")
+        return choose(entry, "cpu")
     except HubError:
         return None
-    assert entry.arch is not None
-    return {"arch": entry.arch, "sha256": file.sha256}
+
+
+def _tables(hub: Hub, entry: Entry, whole: File) -> str | None:
+    """By which that network's switches are coded, if it says."""
+    from runtime.onnx_files import read_model
+    from runtime.switch_tables import METADATA
+
+    assert hub.folder is not None
+    stated = read_model(hub.folder / entry.path(whole)).metadata_props
+    return next((item.value for item in stated if item.key == METADATA), None)
 
 
 def _bring_back_features(encoder: onnx.ModelProto, decoder: onnx.ModelProto) -> str | None:

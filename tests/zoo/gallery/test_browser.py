@@ -18,9 +18,12 @@ import numpy as np
 import pytest
 
 import runtime
+from runtime.encoder_decoder import load_encoder_decoder
+from runtime.switch_tables import SwitchTables
 from tests.zoo.gallery.browser import PHONE, WIDE, Browser
 from zoo import hub as hubs
 from zoo.gallery import build
+from zoo.paper.coding import add_tables
 from zoo.paper.reconstruction import reconstruct
 
 pytestmark = pytest.mark.browser
@@ -34,12 +37,19 @@ def photographs(few_photographs) -> Path:
 @pytest.fixture(scope="module")
 def gallery(published, photographs, onnxruntime_web, tmp_path_factory) -> Path:
     """A hub with its gallery; with the demonstration where its runtime is at hand."""
-    folder = tmp_path_factory.mktemp("gallery") / "hub"
-    shutil.copytree(published, folder)
-    entry = hubs.open_hub(folder).index.models[0]
+    root = tmp_path_factory.mktemp("gallery")
+    folder, given = root / "hub", root / "given"
+    entry = hubs.open_hub(published).index.models[0]
+    given.mkdir()
+    models = [
+        Path(shutil.copy(published / entry.path(file), given / file.name)) for file in entry.models
+    ]
+    sizes = [runtime.read_image(path) for path in sorted(photographs.iterdir())]
+    add_tables(given / "net.onnx", [runtime.resize(image, 128, 128) for image in sizes])
+    (given / "card.md").write_text("# A small network\n")
     metric = hubs.Metric("rmse", 0.1, "photographs", 2)
-    models = [folder / entry.path(file) for file in entry.models]
-    hubs.publish(models, folder, encoder="random", metrics=[metric])
+    how = {"encoder": "random", "metrics": [metric], "card": given / "card.md"}
+    hubs.publish(models, folder, name=entry.name, **how)
     build(folder, photographs, demo=bool(onnxruntime_web), runtime_web=onnxruntime_web)
     return folder
 
@@ -177,7 +187,9 @@ def test_the_page_rebuilds_as_the_command_does(demo, gallery, photographs):
         assert value == pytest.approx(expected_rmse(gallery, photograph), abs=2e-4)
     # [2, 3, 4] at 128×128: two bits for each of 2·64² + 3·32² + 4·16² windows.
     assert page.text("bits") == f"{2 * (2 * 4096 + 3 * 1024 + 4 * 256):,} bits"
-    assert page.text("bytes") == "3,072 bytes for 128×128 pixels"
+    bytes_, *words = page.text("bytes").split()
+    assert 0 < int(bytes_.replace(",", "")) < 3072  # those of two bits
+    assert words == ["bytes", "for", "128×128", "pixels"]
     assert page.text("per-pixel") == "0.5"
     assert page.text("backend").startswith("WebAssembly")
     assert page.complaints() == []
@@ -258,6 +270,8 @@ def test_what_is_downloaded(demo, gallery, photographs, tmp_path, zoo):
     shown = np.array(page(f"[...{canvas}.getImageData(0, 0, 128, 128).data]"), np.uint8)
     np.testing.assert_array_equal(saved[..., ::-1], shown.reshape(128, 128, 4)[..., :3])
     file = page.download("save-switches", tmp_path / "photograph.switches")
+    assert runtime.read_header(file).coding == "tables"
+    assert page.text("bytes").startswith(f"{file.stat().st_size:,} bytes ")
     assert zoo("decode", file, "--hub", gallery, "-o", "again.png").status == 0
     again = runtime.read_image(tmp_path / "again.png")
     assert np.abs(again.astype(int) - saved).max() <= 1  # where a half is rounded
@@ -265,7 +279,10 @@ def test_what_is_downloaded(demo, gallery, photographs, tmp_path, zoo):
     runtime.write_png(tmp_path / "seen.png", seen(page))
     whole = gallery / "2_3_4/1.0/net.onnx"
     assert zoo("encode", "seen.png", "--model", whole, "-o", "own.switches").status == 0
-    own, theirs = (list(runtime.read_masks(tmp_path / n)) for n in ("own.switches", file.name))
+    tables = load_encoder_decoder(whole, "cpu").tables
+    own, theirs = (
+        list(runtime.read_masks(tmp_path / name, tables)) for name in ("own.switches", file.name)
+    )
     for ours, others in zip(own, theirs, strict=True):
         assert (ours != others).mean() < 1e-3
 
@@ -373,6 +390,39 @@ def test_the_code_is_two_bits_a_switch_and_comes_back(demo, url):
     rows = 2 * np.arange(4)[:, None] + switches // 2
     columns = 2 * np.arange(6) + switches % 2
     np.testing.assert_array_equal(np.array(found["mask"]).reshape(3, 4, 6), rows * 12 + columns)
+
+
+def test_switches_are_coded_as_they_are_here(demo, url):
+    """The same bytes as constriction's, to every word that a carry changes, and back."""
+    shapes = [(5, 9, 7), (6, 4, 3), (2, 1, 1)]
+
+    def drawn(seed: int) -> list[np.ndarray]:
+        rng = np.random.default_rng(seed)
+        return [rng.integers(0, 4, shape).astype(np.uint8) & seed % 4 for shape in shapes]
+
+    tables = SwitchTables.counted(map(drawn, range(10)))
+    cases = [drawn(seed) for seed in range(100, 160)]
+    page = demo()
+    found = page.driver.execute_async_script(
+        """
+        const [url, text, dims, cases, done] = arguments;
+        import(`${url}/gallery/tables.js`).then(async ({ decode, encode, readTables }) => {
+          const tables = await readTables(text, dims.map((dim) => dim[1]));
+          done(cases.map((levels) => {
+            const bytes = encode(tables, dims, levels.map((level) => Uint8Array.from(level)));
+            return [[...bytes], decode(tables, dims, bytes).map((level) => [...level])];
+          }));
+        }).catch((error) => done(String(error)));
+        """,
+        url,
+        tables.to_text(),
+        [[1, *shape] for shape in shapes],
+        [[level.ravel().tolist() for level in levels] for levels in cases],
+    )
+    assert isinstance(found, list), found
+    for levels, (code, back) in zip(cases, found, strict=True):
+        assert bytes(code) == tables.encode(levels)
+        assert back == [level.ravel().tolist() for level in levels]
 
 
 def test_a_plain_static_host_in_a_folder_of_its_own(demo, gallery):

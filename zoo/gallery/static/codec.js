@@ -85,15 +85,15 @@ export function randomFrom(seed) {
 }
 
 /**
- * A .switches file, as `zoo decode` reads it: version 1, the switches as they are, 2 bits each.
- * `header` has height, width, arch (ASCII) and sha256 (hex) of the model; `dims` [N, C, H, W] of
- * each level, without padding.
+ * A .switches file, as `zoo decode` reads it: version 1, the switches as they are, 2 bits each, or
+ * what tables.js made of them (`coded`). `header` has height, width, arch (ASCII) and sha256 (hex)
+ * of the model; `dims` [N, C, H, W] of each level, without padding.
  */
-export function switchesFile(header, dims, levels) {
+export function switchesFile(header, dims, levels, coded = null) {
   const name = new TextEncoder().encode(header.arch);
   const start = new Uint8Array(15 + 2 * dims.length + 1 + name.length + 32);
   const view = new DataView(start.buffer);
-  start.set([0x89, 0x5a, 0x53, 0x57, 1, 0]);
+  start.set([0x89, 0x5a, 0x53, 0x57, 1, coded ? 2 : 0]);
   view.setUint32(6, header.height, true);
   view.setUint32(10, header.width, true);
   start[14] = dims.length;
@@ -102,7 +102,7 @@ export function switchesFile(header, dims, levels) {
   start[after] = name.length;
   start.set(name, after + 1);
   start.set(header.sha256.match(/../g).map((pair) => parseInt(pair, 16)), after + 1 + name.length);
-  const parts = [start, ...levels.map(packHighFirst)];
+  const parts = [start, ...(coded ? [coded] : levels.map(packHighFirst))];
   const end = new Uint8Array(4);
   new DataView(end.buffer).setUint32(0, crc32(parts), true);
   return new Blob([...parts, end]);
@@ -116,7 +116,7 @@ function packHighFirst(level) {
 }
 
 /** CRC-32 of some arrays of bytes, one after the other. */
-function crc32(parts) {
+export function crc32(parts) {
   let crc = 0xffffffff;
   for (const part of parts) {
     for (const byte of part) {

@@ -7,6 +7,7 @@ import * as images from "./image.js";
 import * as jpeg from "./jpeg.js";
 import * as networks from "./networks.js";
 import { listen as listenForPhotographs } from "./photograph.js";
+import { encode as byTables, readTables } from "./tables.js";
 
 const $ = (id) => document.getElementById(id);
 const here = new URL("./", import.meta.url).href;
@@ -16,6 +17,7 @@ const state = {
   manifest: null,
   photograph: null, // ImageData at its own size
   networks: new Map(), // model name -> its two sessions
+  tables: new Map(), // model name -> how its switches follow one another, or null
   encoded: null, // what `encode` found of the photograph
   plain: null, // the reconstruction with nothing altered
   altered: null, // switches of each level as they were decoded last
@@ -73,10 +75,25 @@ async function encode() {
   );
   const milliseconds = performance.now() - started;
   const dims = masks.map((mask) => mask.dims);
-  const code = pack(masks.map((mask) => toSwitches(mask.data, mask.dims)));
-  const beside = await jpeg.within($("original"), code.length);
-  state.encoded = { model: chosen, size, rgb, dims, code, features, milliseconds, beside };
+  const levels = masks.map((mask) => toSwitches(mask.data, mask.dims));
+  const code = pack(levels);
+  const bytes = (await file(chosen, size, dims, levels))?.size ?? code.length;
+  const beside = await jpeg.within($("original"), bytes);
+  state.encoded = { model: chosen, size, rgb, dims, code, bytes, features, milliseconds, beside };
   state.plain = null;
+}
+
+/** The real .switches file, as `zoo encode` would write it where the model has tables. */
+async function file(chosen, size, dims, levels) {
+  if (chosen.file === null) return null;
+  if (!state.tables.has(chosen.name)) {
+    const found = chosen.tables && await (await fetch(`${here}${chosen.tables}`)).text();
+    state.tables.set(chosen.name, found && await readTables(found, dims.map((dim) => dim[1])));
+  }
+  const tables = state.tables.get(chosen.name);
+  const { arch, sha256 } = chosen.file;
+  const coded = tables && byTables(tables, dims, levels);
+  return switchesFile({ height: size, width: size, arch, sha256 }, dims, levels, coded);
 }
 
 async function decode() {
@@ -139,7 +156,7 @@ function alter(features) {
 
 async function report(found) {
   const { name } = await networks.runtime();
-  const { size, rgb, rebuilt, code, switches } = found;
+  const { size, rgb, rebuilt, switches } = found;
   const bits = 2 * switches.reduce((sum, level) => sum + level.length, 0);
   const fact = (id, text) => { $(id).textContent = text; };
   const error = images.rmse(rgb, rebuilt);
@@ -147,10 +164,10 @@ async function report(found) {
   $("rmse").dataset.value = error;
   fact("rmse-plain", isAltered() ? `${images.rmse(rgb, state.plain).toFixed(4)} as it was` : "");
   fact("bits", `${bits.toLocaleString("en")} bits`);
-  fact("bytes", `${code.length.toLocaleString("en")} bytes for ${size}×${size} pixels`);
-  const { beside } = state.encoded;
+  const { beside, bytes } = state.encoded;
+  fact("bytes", `${bytes.toLocaleString("en")} bytes for ${size}×${size} pixels`);
   const ofJpeg = images.rmse(rgb, feeding.resize(beside.pixels, size, size)).toFixed(4);
-  fact("jpeg", beside.bytes <= code.length ? `RMSE ${ofJpeg}` : `none; the smallest has RMSE ${ofJpeg}`);
+  fact("jpeg", beside.bytes <= bytes ? `RMSE ${ofJpeg}` : `none; the smallest has RMSE ${ofJpeg}`);
   fact("jpeg-bytes", `${beside.bytes.toLocaleString("en")} bytes, this browser’s quality ${Math.round(100 * beside.quality)}`);
   fact("per-pixel", `${+(bits / (3 * size * size)).toFixed(4)}`);
   const { rmse } = found.chosen;
@@ -161,7 +178,7 @@ async function report(found) {
   $("change").dataset.value = change;
   fact("change", sentence(change, found.chosen));
   const what = share() > 0 ? "Rebuilt from shuffled switches" : "Rebuilt from the switches";
-  say(`${what}: ${code.length.toLocaleString("en")} bytes, an RMSE of ${error.toFixed(4)}.`);
+  say(`${what}: ${bytes.toLocaleString("en")} bytes, an RMSE of ${error.toFixed(4)}.`);
 }
 
 function sentence(change, chosen) {
@@ -199,11 +216,10 @@ function listen() {
   $("save-switches").addEventListener("click", saveSwitches);
 }
 
-function saveSwitches() {
+async function saveSwitches() {
   if (!state.encoded) return;
-  const { model: { file }, size, dims } = state.encoded;
-  const header = { height: size, width: size, arch: file.arch, sha256: file.sha256 };
-  images.saveBlob(switchesFile(header, dims, state.altered), "photograph.switches");
+  const { model: chosen, size, dims } = state.encoded;
+  images.saveBlob(await file(chosen, size, dims, state.altered), "photograph.switches");
 }
 
 function rerun() {
