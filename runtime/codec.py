@@ -66,8 +66,10 @@ LONGEST_SIDE = 1 << 16
 LARGEST_IMAGE = 1 << 28
 """Pixels; what claims to be larger is refused before anything is allocated."""
 MOST_LEVELS = 8
-STEEPEST = 8192
-"""LZMA2 makes at most some 6,800 bytes of one; what claims more is refused."""
+STEEPEST = {"raw": 1, "lzma2": 8192, "tables": 2048}
+"""Bytes of packed switches to a coded one, at most: LZMA2 makes some 6,800, the likeliest switch of
+a table takes 1/946 bit. What claims more is refused.
+"""
 
 _FIXED = struct.Struct("<4sBBIIB")
 _FILTERS = [
@@ -183,7 +185,7 @@ def dump(
 
     put(header.to_bytes())
     if header.coding == "tables":
-        put(_tables(tables, source).encode(_level(m, c, source) for m, c in checked()))
+        put(_tables(tables, header, source).encode(_level(m, c, source) for m, c in checked()))
     elif header.coding == "lzma2":
         coder = lzma.LZMACompressor(lzma.FORMAT_RAW, filters=_FILTERS)
         for mask, count in checked():
@@ -222,7 +224,7 @@ def read_masks(path: str | Path, tables: SwitchTables | None = None) -> Iterator
         file.seek(len(header.to_bytes()))
         left = end - file.tell()
         if header.coding == "tables":
-            known = _tables(tables, str(path))
+            known = _tables(tables, header, str(path))
             for places in known.decode(file.read(left), header.shapes, str(path)):
                 yield _pointing(places.astype(np.int64))
             return
@@ -301,7 +303,7 @@ def _verified(file: BinaryIO, source: str) -> Header:
     coded = size - 4 - len(header.to_bytes())
     if header.coding == "raw" and coded != header.packed_bytes:
         raise _damaged(source, f"has {coded} bytes of switches instead of {header.packed_bytes}")
-    if header.packed_bytes > coded * STEEPEST:
+    if header.packed_bytes > coded * STEEPEST[header.coding]:
         raise _damaged(source, f"{coded} bytes cannot hold the switches of so large an image")
     return header
 
@@ -354,8 +356,8 @@ def places_of(masks: Iterable[np.ndarray]) -> list[np.ndarray]:
     return [_level(mask, np.zeros((len(mask), 4), np.int64), "switches") for mask in masks]
 
 
-def _tables(tables: SwitchTables | None, source: str) -> SwitchTables:
-    if tables is None:
+def _tables(tables: SwitchTables | None, header: Header, source: str) -> SwitchTables:
+    if tables is None or tables.channels != header.levels:
         raise InferenceError(
             "its switches are coded by tables of the model that made it",
             subject=source,

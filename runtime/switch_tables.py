@@ -46,6 +46,11 @@ class SwitchTables:
     def __init__(self, levels: Sequence[np.ndarray]) -> None:
         self.levels = [np.asarray(level, np.uint16) for level in levels]
 
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Of each level."""
+        return tuple(len(level) for level in self.levels)
+
     @classmethod
     def counted(cls, images: Iterable[Sequence[np.ndarray]]) -> SwitchTables:
         """Of images' places: for each image and level C×h×w uint8."""

@@ -17,24 +17,35 @@ import sys
 import tempfile
 import time
 import tracemalloc
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import atheris
 import h5py
+import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 ROOMS = ("data", "hub", "importing", "inspection", "prediction")
 
 with atheris.instrument_imports(
-    include=["prototxt", "runtime.codec", "zoo.data", "zoo.hub", "zoo.importing", "zoo.prediction"]
+    include=[
+        "prototxt",
+        "runtime.codec",
+        "runtime.switch_tables",
+        "zoo.data",
+        "zoo.hub",
+        "zoo.importing",
+        "zoo.prediction",
+    ]
 ):
     import prototxt
     from prototxt import arrays, binary, labels, net, preprocessing, schema, solver, text, upgrade
     from prototxt.errors import ZooError
     from prototxt.records import HDF5Records, LMDBRecords
     from runtime import codec
+    from runtime.switch_tables import SwitchTables
     from zoo.data import lists
     from zoo.hub import index
     from zoo.hub.index import Tensor
@@ -86,10 +97,14 @@ def one_list(data: bytes) -> None:
 
 
 def one_code(data: bytes) -> None:
-    SCRATCH.write_bytes(data)
-    with contextlib.suppress(ZooError):
-        for _ in codec.read_masks(SCRATCH):
-            pass
+    """As it is, and with a checksum that fits; by tables where it asks for small ones."""
+    for end in (b"", zlib.crc32(data).to_bytes(4, "little")):
+        SCRATCH.write_bytes(data + end)
+        with contextlib.suppress(ZooError):
+            levels = codec.read_header(SCRATCH).levels
+            small = [np.full((count, 256, 4), 1024) for count in levels if count < 64]
+            for _ in codec.read_masks(SCRATCH, SwitchTables(small)):
+                pass
 
 
 def one_index(data: bytes) -> None:

@@ -231,6 +231,15 @@ def test_memory_beside_the_masks_is_bounded(tmp_path, coding):
     assert reading < mask.nbytes * (1.6 if coding == "tables" else 1.25)
 
 
+def test_tables_of_another_model(tmp_path):
+    known = tables(small())
+    write_switches(tmp_path / "f", small("tables"), drawn(small()), known)
+    for others in (None, SwitchTables(known.levels[:2]), SwitchTables(known.levels[::-1])):
+        assert "coded by tables of the model that made it" in refused(tmp_path / "f", others)
+    with pytest.raises(InferenceError, match="coded by tables of the model"):
+        write_switches(tmp_path / "g", small("tables"), drawn(small()))
+
+
 def test_what_is_no_file_of_switches(tmp_path):
     assert refused(tmp_path).endswith("is a directory; name a .switches file")
     assert refused(tmp_path / "none").endswith("no such file")
