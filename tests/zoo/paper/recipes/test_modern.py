@@ -17,9 +17,12 @@ import torch
 
 import converters
 import prototxt
+from runtime.codec import places_of
+from runtime.switch_tables import SwitchTables
 from tests.faults.commands import content
 from tests.zoo.drawn import folder_of, sample
 from zoo.paper import architectures
+from zoo.paper.coding import open_coder
 from zoo.paper.recipes.encoders import draw
 from zoo.paper.recipes.images import Images, load_images
 from zoo.paper.recipes.modern import Modern, Recipe, Trials, keep_switches, recipe_for
@@ -192,6 +195,10 @@ def test_what_is_written_gives_the_same_picture(pool, mean, tmp_path):
     export("2_3_4", run.weights(), ",".join(map(str, mean.ravel())), files, photographs)
     found = score(tmp_path / "2_3_4.onnx", pool, mean)
     assert found == pytest.approx(run.rmse(pool), abs=1e-4)
+    coder = open_coder(tmp_path / "2_3_4.onnx", "cpu")
+    counted = SwitchTables.counted(places_of(coder.switches(image)) for image in photographs)
+    assert coder.network.tables is not None
+    assert coder.network.tables.to_text() == counted.to_text()
     assert set(prototxt.read_weights(tmp_path / "2_3_4.caffemodel")) == set(run.weights())
 
 
