@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ __all__ = ["FORMATS", "Format", "Ladder", "Measured", "Way", "bjontegaard"]
 
 SMALLEST = 161
 """Pixels a side that MS-SSIM's five scales take."""
+FURTHER = 3
 FEWEST = 4
 """Points that a curve has at least, as Bjøntegaard's comparison takes them."""
 
@@ -139,8 +141,8 @@ class Ladder:
     def best(self, most: int) -> tuple[int, np.ndarray] | None:
         """Size and picture of the best file of at most so many bytes; None where none fits.
 
-        In each way that FORMATS lists it is the last setting that fits (every one is tried, for
-        sizes need not grow with them), and among the ways the one with the least squared error.
+        In each way that FORMATS lists it is the last setting that fits, and among the ways the one
+        with the least squared error.
         """
         found = []
         for way in range(len(FORMATS[self.kind].ways)):
@@ -155,9 +157,16 @@ class Ladder:
         return self.size(way, setting), picture
 
     def highest(self, way: int, most: int) -> float | None:
-        """The last setting of a way whose whole file has at most so many bytes."""
-        settings = reversed(FORMATS[self.kind].ways[way].settings)
-        return next((each for each in settings if self.size(way, each) <= most), None)
+        """The last setting of a way whose whole file has at most so many bytes.
+
+        Found by halving, and by looking `FURTHER` on from there: sizes may shrink a little where
+        quality grows.
+        """
+        settings = FORMATS[self.kind].ways[way].settings
+        first = bisect.bisect_right(settings, most, key=lambda each: self.size(way, each))
+        near = range(max(0, first - 1), min(len(settings), first + FURTHER))
+        fitting = [settings[n] for n in near if self.size(way, settings[n]) <= most]
+        return fitting[-1] if fitting else None
 
     def size(self, way: int, setting: float) -> int:
         """Bytes of the whole file."""
