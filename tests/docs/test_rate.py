@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from tests.docs.blocks import ROOT
+from zoo.paper.formats import FORMATS
 
 LINES = (ROOT / "docs/guides/switches.md").read_text().splitlines()
-ROWS = json.loads((ROOT / "benchmarks/rate.json").read_text())["rows"]
+FOUND = json.loads((ROOT / "benchmarks/rate.json").read_text())
+ROWS = FOUND["rows"]
 
 
 def quality(measured: dict[str, Any]) -> str:
@@ -25,3 +27,10 @@ def test_a_row(row: dict[str, Any]) -> None:
     cells = [row["arch"], f"{bits['fixed']:g}", f"{bits['entropy']:.2f}", f"{bits['coded']:.2f}"]
     cells += [quality(row[name]) for name in ("switches", "jpeg", "webp")]
     assert f"| {' | '.join(cells)} |" in LINES
+
+
+@pytest.mark.parametrize("name", FOUND["against_jpeg"])
+def test_bjontegaard(name: str) -> None:
+    shown = FORMATS[name].name if name in FORMATS else name
+    found = FOUND["against_jpeg"][name]
+    assert f"| {shown} | {found['rate']:+.0f} % | {found['psnr']:+.1f} dB |" in LINES
