@@ -101,8 +101,7 @@ class SwitchTables:
         kind = constriction.stream.model.Categorical(perfect=False)
         crc = 0
         for table, known in zip(self.levels, places, strict=True):
-            grid = Grid(known.shape)
-            grid.inside[:] = known
+            grid = Grid.holding(known)
             crc = zlib.crc32(known.tobytes(), crc)
             for at, channels in grid.waves():
                 chances = table[channels, grid.contexts(at)] / np.float64(TOTAL)
@@ -155,6 +154,13 @@ class Grid:
         self.inside = whole[1:, 1:, 1:-1]
         """C×h×w, a view."""
 
+    @classmethod
+    def holding(cls, places: np.ndarray) -> Grid:
+        """With these places (C×h×w uint8) in it."""
+        grid = cls(places.shape)
+        grid.inside[:] = places
+        return grid
+
     def waves(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Wave by wave: where its switches lie in `flat`, and of which channels they are."""
         channels, height, width = self.shape
@@ -177,8 +183,7 @@ class Grid:
 
 def _count(counts: np.ndarray, places: np.ndarray) -> None:
     """Add one level's places (C×h×w) to C×256×4 counts."""
-    grid = Grid(places.shape)
-    grid.inside[:] = places
+    grid = Grid.holding(places)
     channels, height, width = places.shape
     index = np.arange(grid.flat.size).reshape(channels + 1, height + 1, width + 2)[1:, 1:, 1:-1]
     contexts = grid.contexts(index.reshape(channels, -1))

@@ -16,6 +16,7 @@ __all__ = ["FORMATS", "Format", "Ladder", "Measured", "Way", "bjontegaard"]
 SMALLEST = 161
 """Pixels a side that MS-SSIM's five scales take."""
 FURTHER = 3
+"""Settings that are looked at beyond the one that halving finds."""
 FEWEST = 4
 """Points that a curve has at least, as Bjøntegaard's comparison takes them."""
 
@@ -171,13 +172,14 @@ class Ladder:
     def size(self, way: int, setting: float) -> int:
         """Bytes of the whole file."""
         if (way, setting) not in self._sizes:
-            self._sizes[way, setting] = len(self.encoded(way, setting))
+            self.encoded(way, setting)
         return self._sizes[way, setting]
 
     def encoded(self, way: int, setting: float) -> bytes:
         """The whole file."""
         how, file = FORMATS[self.kind].ways[way], io.BytesIO()
         self._image.save(file, self.kind, **how.options, **how.setting(setting))
+        self._sizes[way, setting] = len(file.getvalue())
         return file.getvalue()
 
     def decoded(self, way: int, setting: float) -> np.ndarray:

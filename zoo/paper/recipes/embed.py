@@ -25,7 +25,6 @@ from typing import Any
 from zoo.hub.index import Metric
 from zoo.hub.places import EMBEDDED
 
-SIDES = (128, 128)
 VERSION = "1.2"
 """1.0 was made by an earlier converter and is not kept; what learned by AdamW is 1.1."""
 
@@ -106,7 +105,8 @@ def embed(
         with tempfile.TemporaryDirectory() as folder:
             files = Files(Path(folder), name)
             colour = ",".join(f"{value:g}" for value in about["mean"])
-            counted = (runtime.resize(runtime.pixels(item), *SIDES) for item in others)
+            sides = (architectures.SIZE,) * 2
+            counted = (runtime.resize(runtime.pixels(item), *sides) for item in others)
             export(row.arch, prototxt.read_weights(trained), colour, files, counted)
             loaded = runtime.load(files.onnx)
             found = runtime.evaluate(loaded, images, runtime.read_mean(colour))
