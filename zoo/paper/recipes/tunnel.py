@@ -27,6 +27,7 @@ from zoo.paper.recipes.encoders import Encoder
 from zoo.paper.recipes.images import Images
 from zoo.paper.recipes.learned import Learned
 from zoo.paper.recipes.modern import Modern, Recipe, Trials, keep_switches
+from zoo.paper.recipes.paper import BATCH
 from zoo.paper.recipes.switches import SwitchStore
 from zoo.training.curves import draw_curve
 from zoo.training.distributed import ALONE, Group
@@ -381,7 +382,7 @@ def finish_paper(
     recipe = {
         "recipe": "paper",
         "iterations": solver.iteration,
-        "batch": solver.images,
+        "batch": BATCH * solver.group.size,
         "seed": seed,
         "encoder": encoder,
         "seconds": round(solver.seconds, 1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -59,10 +60,11 @@ def test_a_classifier_first(zoo, tmp_path):
         for number in range(2):
             picture = rng.integers(0, 256, (16, 16, 3)).astype(np.uint8)
             cv2.imwrite(str(folder / label / f"{number}.png"), picture)
-    run = zoo(
+    words = [
         "train", "--arch", "1_1_1", "--recipe", "paper", "--pretrained", "--data", folder,
         "--iterations", 1, "--device", "cpu", "--json",
-    ).json  # fmt: skip
+    ]  # fmt: skip
+    run = zoo(*words).json
     assert run["finished"] and run["encoder"] == "pretrained"
     out = tmp_path / "1_1_1"
     classifier = prototxt.read_weights(out / "classify1_1_1_iter_1.caffemodel")
@@ -71,6 +73,12 @@ def test_a_classifier_first(zoo, tmp_path):
     for layer in ("conv1_1", "conv3_2"):
         assert np.array_equal(classifier[layer][0], network[layer][0])
     assert (out / "1_1_1.onnx").is_file() and (out / "mean.binaryproto").is_file()
+    card = json.loads((out / "1_1_1.json").read_text())
+    assert card["batch"] == 16
+    # killed between its last snapshot and its card
+    assert zoo(*words, "--resume", out / "net1_1_1_iter_1.solverstate").status == 0
+    again = json.loads((out / "1_1_1.json").read_text())
+    assert {**again, "seconds": 0} == {**card, "seconds": 0}
 
 
 def test_labels_without_an_output_are_refused(images, tmp_path):
