@@ -8,7 +8,7 @@ All numbers are little-endian. A file of version 1 is, byte by byte:
     6       4   height of the image in pixels
     10      4   width
     14      1   L, the number of levels, 1 to 8
-    15      2L  channels of each level, first level first
+    15      2L  channels of each level, first level first; 0 where a level has no switches
     15+2L   1   A, the length of the arch's name
     16+2L   A   the arch's name, ASCII; empty where the model states none
     ...     32  sha256 of the model's .onnx file
@@ -241,8 +241,10 @@ def check(header: Header, source: str) -> None:
             subject=source,
             remedy=f"1 to {LONGEST_SIDE} a side and {LARGEST_IMAGE >> 20} Mi in all are allowed",
         )
-    if not 1 <= len(header.levels) <= MOST_LEVELS or not all(
-        0 < c < 1 << 16 for c in header.levels
+    if (
+        not 1 <= len(header.levels) <= MOST_LEVELS
+        or not all(0 <= c < 1 << 16 for c in header.levels)
+        or not header.levels[-1]
     ):
         listed = ", ".join(map(str, header.levels)) or "none"
         raise InferenceError(f"levels of {listed} channels are not possible", subject=source)

@@ -24,6 +24,7 @@ from prototxt.errors import Argument, Sentence
 from prototxt.files import sha256
 from prototxt.preprocessing import Preprocessing
 
+from .codec import MOST_LEVELS
 from .errors import InferenceError
 from .evaluation import image_output
 from .feeding import refuse_half
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     import onnx
 
 __all__ = ["EncoderDecoder", "load_encoder_decoder"]
+
+PROBE = 1 << MOST_LEVELS
+"""Side of an image by which the levels of a network are told apart that takes any."""
 
 
 @dataclass
@@ -58,7 +62,8 @@ class Cut:
 class EncoderDecoder:
     """An encoder and a decoder that together are one network; `load_encoder_decoder` makes them.
 
-    `levels` has the channels of each mask; a picture's sides must be multiples of `multiple`.
+    `levels` has the channels of each level's mask, 0 where the picture needs none of that level;
+    a picture's sides must be multiples of `multiple`.
     """
 
     def __init__(
@@ -77,14 +82,13 @@ class EncoderDecoder:
             self.input = signature.inputs[0].name
             self.output = image_output(signature)  # type: ignore[arg-type]
             self._cut = self._find_cut()
-            channels = {spec.name: spec.shape[1:2] for spec in signature.outputs}
-            self.levels = [self._known(name, *channels[name]) for name in self._cut.masks]
+            self._extractor = Extractor(model)
+            self._extractor.value_infos.update(self._inputs())
+            self.levels = self._find_levels(signature)
             self.multiple = 2 ** len(self.levels)
             self.tables = SwitchTables.from_metadata(self.metadata, self.levels, source)
             """By which its switches are coded, where the model has them."""
             self.metadata.pop(METADATA, None)
-            self._extractor = Extractor(model)
-            self._extractor.value_infos.update(self._inputs())
         self.encoder = self._session([self.input], self._cut.masks, provider, threads)
         self.decoder = self._session(self._cut.names, [self.output], provider, threads)
         self.note = self.encoder.note
@@ -103,17 +107,18 @@ class EncoderDecoder:
     def encode(self, blob: np.ndarray) -> list[np.ndarray]:
         """1×3×H×W float32 -> one mask C×h×w int64 for each level, H and W multiples."""
         found = self.encoder.run({self.input: blob}, self._cut.masks)
-        masks = [found[name][0] for name in self._cut.masks]
-        for mask, wanted in zip(masks, self.shapes(*blob.shape[2:]), strict=True):
-            if mask.shape != wanted:
-                raise self._error("its poolings do not halve the image one after the other")
-        return masks
+        masks = iter(self._cut.masks)
+        return [
+            found[next(masks)][0] if shape[0] else np.zeros(shape, np.int64)
+            for shape in self.shapes(*blob.shape[2:])
+        ]
 
     def decode(self, masks: Sequence[np.ndarray], height: int, width: int) -> np.ndarray:
         """The masks of an image of that size -> 1×3×height×width float32."""
         if (height, width) not in self._sizes:
             self._sizes = {(height, width): self._infer_sizes(height, width)}
-        by_name = dict(zip(self._cut.masks, masks, strict=True))
+        used = (mask for mask in masks if len(mask))
+        by_name = dict(zip(self._cut.masks, used, strict=True))
         feeds = {name: mask[None] for name, mask in by_name.items()}
         for name, source in self._cut.flat.items():
             mask = by_name[source]
@@ -128,10 +133,22 @@ class EncoderDecoder:
             what, subject=self.source, remedy="give a network of the paper, whole and trained"
         )
 
-    def _known(self, mask: str, channels: int | str) -> int:
-        if not isinstance(channels, int):
-            raise self._error(f"mask {mask!r} does not say its channels")
-        return channels
+    def _find_levels(self, signature: Signature) -> list[int]:
+        """The channels of each level, by the sizes of the masks."""
+        height, width = (s if isinstance(s, int) else PROBE for s in signature.inputs[0].shape[2:])
+        channels = {spec.name: spec.shape[1] for spec in signature.outputs if spec.shape}
+        dims = self._sizes_in(height, width)
+        levels: list[int] = []
+        for name in self._cut.masks:
+            level = len(levels) + 1
+            while level < MOST_LEVELS and dims[name][2] < height >> level:
+                level += 1
+            if dims[name][2:] != [height / 2**level, width / 2**level]:
+                raise self._error("its poolings do not halve the image one after the other")
+            if not isinstance(count := channels[name], int):
+                raise self._error(f"mask {name!r} does not say its channels")
+            levels += [*[0] * (level - len(levels) - 1), count]
+        return levels
 
     def _find_cut(self) -> Cut:
         """Walk back from the picture, as far as the masks."""
@@ -200,8 +217,8 @@ class EncoderDecoder:
             data = part.SerializeToString()
         return load(data, provider, threads, name=self.source)
 
-    def _infer_sizes(self, height: int, width: int) -> dict[str, np.ndarray]:
-        """What Shape nodes and bias layers give for an image of that size."""
+    def _sizes_in(self, height: int, width: int) -> dict[str, list[int]]:
+        """The shape of each tensor of the encoder for an image of that size, 0 where unknown."""
         cut = self._cut
         with work(self.source, "cut in two"):
             part = self._extractor.extract_model([self.input], [*cut.masks, *cut.biases])
@@ -209,10 +226,14 @@ class EncoderDecoder:
         for dim, size in zip(image, (1, 3, height, width), strict=True):
             dim.dim_value = size
         inferred = infer_shapes(part, self.source).graph
-        dims = {
+        return {
             value.name: [d.dim_value for d in value.type.tensor_type.shape.dim]
             for value in (*inferred.value_info, *inferred.output, *inferred.input)
         }
+
+    def _infer_sizes(self, height: int, width: int) -> dict[str, np.ndarray]:
+        """What Shape nodes and bias layers give for an image of that size."""
+        cut, dims = self._cut, self._sizes_in(height, width)
         asked = [*cut.biases, *(node.input[0] for node in cut.shapes.values())]
         if not all(dims.get(name) and all(dims[name]) for name in asked):
             raise self._error("the sizes of its features cannot be told from the image's")

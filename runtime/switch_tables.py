@@ -164,6 +164,8 @@ class Grid:
     def waves(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Wave by wave: where its switches lie in `flat`, and of which channels they are."""
         channels, height, width = self.shape
+        if not channels:
+            return
         channel, row = (axis.ravel() for axis in np.mgrid[:channels, :height])
         first = channel + 2 * row  # the wave of the row's first switch
         order = np.argsort(first, kind="stable")
@@ -186,8 +188,8 @@ def _count(counts: np.ndarray, places: np.ndarray) -> None:
     grid = Grid.holding(places)
     channels, height, width = places.shape
     index = np.arange(grid.flat.size).reshape(channels + 1, height + 1, width + 2)[1:, 1:, 1:-1]
-    contexts = grid.contexts(index.reshape(channels, -1))
-    joint = (np.arange(channels)[:, None] * CONTEXTS + contexts) * 4 + places.reshape(channels, -1)
+    contexts = grid.contexts(index.reshape(channels, height * width))
+    joint = (np.arange(channels)[:, None] * CONTEXTS + contexts) * 4 + places.reshape(channels, height * width)
     counts += np.bincount(joint.ravel(), minlength=counts.size).reshape(counts.shape)
 
 

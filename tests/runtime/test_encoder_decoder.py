@@ -11,6 +11,7 @@ from runtime.encoder_decoder import load_encoder_decoder
 from runtime.errors import InferenceError
 from zoo import hub
 from zoo.paper import architectures
+from zoo.paper.coding import add_tables, decode, encode, open_coder
 
 
 def written(tmp_path, definition: str, target: str = "cpu", **options):
@@ -40,6 +41,50 @@ def test_encoder_and_decoder_are_the_whole(tmp_path, target):
     path = written(tmp_path, architectures.definition("4_3_5", 16), target)
     for height, width in [(8, 8), (16, 40), (72, 24)]:
         same(path, height, width)
+
+
+LEFT_OUT = """
+input: "data" input_shape { dim: 1 dim: 3 dim: 32 dim: 32 }
+layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
+  convolution_param { num_output: 4 kernel_size: 3 pad: 1 weight_filler { type: "xavier" } } }
+layer { name: "pool1" type: "Pooling" bottom: "conv1" top: "pool1"
+  pooling_param { kernel_size: 2 stride: 2 } }
+layer { name: "pool2" type: "Pooling" bottom: "pool1" top: "pool2" top: "pool2_mask"
+  pooling_param { kernel_size: 2 stride: 2 } }
+layer { name: "pool3" type: "Pooling" bottom: "pool2" top: "pool3"
+  pooling_param { kernel_size: 2 stride: 2 } }
+layer { name: "pool4" type: "Pooling" bottom: "pool3" top: "pool4" top: "pool4_mask"
+  pooling_param { kernel_size: 2 stride: 2 } }
+layer { name: "bias4" type: "Convolution" bottom: "pool4" top: "bias4"
+  convolution_param { num_output: 4 kernel_size: 1 bias_filler { type: "xavier" } } }
+layer { name: "unpool4" type: "Unpooling" bottom: "bias4" bottom: "pool4_mask" top: "unpool4"
+  unpooling_param { unpool: MAX kernel_size: 2 stride: 2 unpool_size: 4 } }
+layer { name: "up3" type: "Deconvolution" bottom: "unpool4" top: "up3" convolution_param {
+  num_output: 4 kernel_size: 2 stride: 2 weight_filler { type: "xavier" } } }
+layer { name: "unpool2" type: "Unpooling" bottom: "up3" bottom: "pool2_mask" top: "unpool2"
+  unpooling_param { unpool: MAX kernel_size: 2 stride: 2 unpool_size: 16 } }
+layer { name: "deconv1_2" type: "Deconvolution" bottom: "unpool2" top: "deconv1_2"
+  convolution_param { num_output: 3 kernel_size: 4 stride: 2 pad: 1
+    weight_filler { type: "xavier" } } }
+"""
+
+
+@pytest.mark.parametrize("target", ["cpu", "cuda", "portable"])
+def test_levels_may_be_left_out(tmp_path, target):
+    """Of four poolings the picture needs the second's switches and the fourth's."""
+    path = written(tmp_path, LEFT_OUT, target)
+    same(path, 32, 48)
+    coder = open_coder(path, "cpu")
+    assert coder.network.levels == [0, 4, 0, 4] and coder.network.multiple == 16
+    photograph = runtime.sample_images()[0][1][:75, :101]
+    add_tables(path, [photograph])
+    for raw in (False, True):
+        coder = open_coder(path, "cpu")
+        encode(coder, photograph, tmp_path / "one.switches", raw)
+        again = decode(coder, tmp_path / "one.switches")
+        masks = coder.switches(photograph)
+        assert [mask.shape for mask in masks] == [(0, 40, 56), (4, 20, 28), (0, 10, 14), (4, 5, 7)]
+        assert np.array_equal(coder.picture(masks, 75, 101), again) and again.std() > 0
 
 
 def test_a_network_of_the_hub():
