@@ -188,8 +188,9 @@ def _count(counts: np.ndarray, places: np.ndarray) -> None:
     grid = Grid.holding(places)
     channels, height, width = places.shape
     index = np.arange(grid.flat.size).reshape(channels + 1, height + 1, width + 2)[1:, 1:, 1:-1]
-    contexts = grid.contexts(index.reshape(channels, height * width))
-    joint = (np.arange(channels)[:, None] * CONTEXTS + contexts) * 4 + places.reshape(channels, height * width)
+    planes = (channels, height * width)
+    contexts = grid.contexts(index.reshape(planes))
+    joint = (np.arange(channels)[:, None] * CONTEXTS + contexts) * 4 + places.reshape(planes)
     counts += np.bincount(joint.ravel(), minlength=counts.size).reshape(counts.shape)
 
 
