@@ -4,7 +4,8 @@ All numbers are little-endian. A file of version 1 is, byte by byte:
 
     0       4   magic: 89 5A 53 57 (\x89 and "ZSW")
     4       1   version: 1
-    5       1   coding of the switches: 0 as they are, 1 LZMA2, 2 by tables of the model
+    5       1   coding of the switches: 0 as they are, 1 LZMA2, 2 by tables of the
+                model, 3 by its scores
     6       4   height of the image in pixels
     10      4   width
     14      1   L, the number of levels, 1 to 8
@@ -20,12 +21,13 @@ and width >> k columns of each of its channels. A switch is the place of the max
 window: 0 and 1 in the upper row, 2 and 3 in the lower. Level by level, channel by channel, row by
 row, four of them make a byte, the first in the highest bits; the last byte of a level is filled up
 with zeros. Coding 1 puts all of these bytes through one LZMA2 stream (lc, lp and pb are 0, the
-dictionary has 1 MiB), which marks its own end. Coding 2 is a range coder's stream, as
-`switch_tables` has it.
+dictionary has 1 MiB), which marks its own end. Codings 2 and 3 are a range coder's stream, as
+`switch_tables` and `switch_predictor` have it.
 
-Coding 2 is taken where the model has tables: switches resemble those beside them and those of other
-channels, which tables know of photographs in advance. LZMA2 knows nothing, but serves any model:
-its match finder needs fewer bits than the order-0 entropy of each channel. As parts of the fixed
+Coding 2 is taken where the model has tables, 3 where it has scores: switches resemble those beside
+them and those of other channels, which the model knows of photographs in advance. LZMA2 knows
+nothing, but serves any model: its match finder needs fewer bits than the order-0 entropy of each
+channel. As parts of the fixed
 size, over twelve photographs and five networks of the paper: order 0 .56 to .62, zlib .54 to .59,
 zstandard .53 to .57, LZMA2 .51 to .56. Tables, counted on 90 photographs and tried on 25 others:
 8_8_8 .45, 8_8_8-learned .81; benchmarks/rate.json has the files of all.
@@ -52,14 +54,19 @@ import numpy as np
 import prototxt
 
 from .errors import InferenceError
+from .switch_predictor import SwitchPredictor
 from .switch_tables import SwitchTables
 
 __all__ = ["CodeSize", "Header", "read_header", "read_masks", "write_switches"]
 
 MAGIC = b"\x89ZSW"
 VERSION = 1
-CODINGS = ("raw", "lzma2", "tables")
+CODINGS = ("raw", "lzma2", "tables", "scores")
 """By their number in the file."""
+MODELLED = CODINGS[2:]
+"""Those that need the network's entropy model."""
+EntropyModel = SwitchTables | SwitchPredictor
+"""How likely the switches of a network are, by those around them."""
 BLOCK = 1 << 16
 """Switches that are worked on at a time."""
 
@@ -67,9 +74,9 @@ LONGEST_SIDE = 1 << 16
 LARGEST_IMAGE = 1 << 28
 """Pixels; what claims to be larger is refused before anything is allocated."""
 MOST_LEVELS = 8
-STEEPEST = {"raw": 1, "lzma2": 8192, "tables": 2048}
-"""Bytes of packed switches to a coded one, at most: LZMA2 makes some 6,800, the likeliest switch of
-a table takes 1/946 bit. What claims more is refused.
+STEEPEST = {"raw": 1, "lzma2": 8192, "tables": 2048, "scores": 2048}
+"""Bytes of packed switches to a coded one, at most: LZMA2 makes some 6,800, the likeliest switch by
+an entropy model takes 1/946 bit. What claims more is refused.
 """
 
 _FIXED = struct.Struct("<4sBBIIB")
@@ -98,7 +105,7 @@ class Header:
     sha256: str
     """Of the model's .onnx file, in hex."""
     coding: str = "lzma2"
-    """Of the switches: ``raw``, 2 bits each, ``lzma2``, or ``tables`` of the model."""
+    """Of the switches: ``raw``, 2 bits each, ``lzma2``, ``tables`` or ``scores`` of the model."""
 
     @property
     def padded(self) -> tuple[int, int]:
@@ -145,17 +152,18 @@ def write_switches(
     path: str | Path,
     header: Header,
     masks: Iterable[np.ndarray],
-    tables: SwitchTables | None = None,
+    entropy_model: EntropyModel | None = None,
 ) -> CodeSize:
     """Write masks (C×h×w int64, first level first) to a file, whole or not at all.
 
-    `tables` are the model's (`EncoderDecoder.tables`), which the coding of that name needs. Raises
+    `entropy_model` is the network's (`EncoderDecoder.entropy_model`), which a `coding` needs that
+    is neither ``raw`` nor ``lzma2``. Raises
     InferenceError where they are not the masks of 2×2 windows that the header tells of.
     """
     written: list[CodeSize] = []
 
     def write(file: BinaryIO) -> None:
-        written.append(dump(file, header, masks, tables, str(path)))
+        written.append(dump(file, header, masks, entropy_model, str(path)))
 
     prototxt.atomic_write(path, write)
     return written[0]
@@ -165,7 +173,7 @@ def dump(
     file: BinaryIO,
     header: Header,
     masks: Iterable[np.ndarray],
-    tables: SwitchTables | None = None,
+    entropy_model: EntropyModel | None = None,
     source: str = "switches",
 ) -> CodeSize:
     """The same into an open file."""
@@ -185,8 +193,9 @@ def dump(
             yield mask, count
 
     put(header.to_bytes())
-    if header.coding == "tables":
-        put(_tables(tables, header, source).encode(_level(m, c, source) for m, c in checked()))
+    if header.coding in MODELLED:
+        known = _known(entropy_model, header, source)
+        put(known.encode(_level(m, c, source) for m, c in checked()))
     else:
         plain = header.coding == "raw"
         coder = None if plain else lzma.LZMACompressor(lzma.FORMAT_RAW, filters=_FILTERS)
@@ -210,10 +219,10 @@ def read_header(path: str | Path) -> Header:
         return _verified(file, str(path))
 
 
-def read_masks(path: str | Path, tables: SwitchTables | None = None) -> Iterator[np.ndarray]:
+def read_masks(path: str | Path, entropy_model: EntropyModel | None = None) -> Iterator[np.ndarray]:
     """The masks of a file, level by level: C×h×w int64, indices into planes of 2h×2w.
 
-    `tables` are those of the model that made it, for a file whose `coding` they are. Everything
+    `entropy_model` is that of the network that made it, for a file of its `coding`. Everything
     that can be told without decoding is checked before the first is allocated.
     """
     with _opened(path) as file:
@@ -221,8 +230,8 @@ def read_masks(path: str | Path, tables: SwitchTables | None = None) -> Iterator
         end = file.seek(0, 2) - 4
         file.seek(len(header.to_bytes()))
         left = end - file.tell()
-        if header.coding == "tables":
-            known = _tables(tables, header, str(path))
+        if header.coding in MODELLED:
+            known = _known(entropy_model, header, str(path))
             for places in known.decode(file.read(left), header.shapes, str(path)):
                 yield _pointing(places.astype(np.int64))
             return
@@ -356,14 +365,14 @@ def places_of(masks: Iterable[np.ndarray]) -> list[np.ndarray]:
     return [_level(mask, np.zeros((len(mask), 4), np.int64), "switches") for mask in masks]
 
 
-def _tables(tables: SwitchTables | None, header: Header, source: str) -> SwitchTables:
-    if tables is None or tables.channels != header.levels:
+def _known(model: EntropyModel | None, header: Header, source: str) -> EntropyModel:
+    if model is None or model.channels != header.levels or model.coding != header.coding:
         raise InferenceError(
-            "its switches are coded by tables of the model that made it",
+            f"its switches are coded by {header.coding} of the model that made it",
             subject=source,
-            remedy="give that model's tables (`EncoderDecoder.tables`)",
+            remedy="give that model's (`EncoderDecoder.entropy_model`)",
         )
-    return tables
+    return model
 
 
 def _bytes(places: np.ndarray) -> bytes:

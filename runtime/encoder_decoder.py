@@ -12,7 +12,7 @@ the outputs of Shape nodes, and of bias layers, convolutions whose weights are z
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,13 +24,15 @@ from prototxt.errors import Argument, Sentence
 from prototxt.files import sha256
 from prototxt.preprocessing import Preprocessing
 
-from .codec import MOST_LEVELS
+from . import switch_predictor, switch_tables
+from .codec import MOST_LEVELS, EntropyModel
 from .errors import InferenceError
 from .evaluation import image_output
 from .feeding import refuse_half
 from .onnx_files import infer_shapes, read_model, work
 from .session import IOSpec, Model, load
-from .switch_tables import METADATA, SwitchTables
+from .switch_predictor import SwitchPredictor
+from .switch_tables import SwitchTables
 
 if TYPE_CHECKING:
     import onnx
@@ -86,9 +88,10 @@ class EncoderDecoder:
             self._extractor.value_infos.update(self._inputs())
             self.levels = self._find_levels(signature)
             self.multiple = 2 ** len(self.levels)
-            self.tables = SwitchTables.from_metadata(self.metadata, self.levels, source)
-            """By which its switches are coded, where the model has them."""
-            self.metadata.pop(METADATA, None)
+            self.entropy_model = entropy_model(self.metadata, self.levels, source)
+            """By which its switches are coded, where the model has one."""
+            for name in (switch_tables.METADATA, switch_predictor.METADATA):
+                self.metadata.pop(name, None)
         self.encoder = self._session([self.input], self._cut.masks, provider, threads)
         self.decoder = self._session(self._cut.names, [self.output], provider, threads)
         self.note = self.encoder.note
@@ -243,6 +246,14 @@ class EncoderDecoder:
             whole = dims[node.input[0]]
             found[name] = np.array(whole[sides.get("start", 0) : sides.get("end", 4)], np.int64)
         return found
+
+
+def entropy_model(
+    metadata: Mapping[str, str], channels: Sequence[int], source: str
+) -> EntropyModel | None:
+    """What a model's metadata hold, scores before tables; None where there are neither."""
+    scores = SwitchPredictor.from_metadata(metadata, channels, source)
+    return scores or SwitchTables.from_metadata(metadata, channels, source)
 
 
 def bias_of(node: onnx.NodeProto, weights: dict[str, onnx.TensorProto]) -> np.ndarray | None:

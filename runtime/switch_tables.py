@@ -43,6 +43,8 @@ BACKED = 4.0
 class SwitchTables:
     """The tables of a network: for each level C×256×4 uint16, each four summing to 4096."""
 
+    coding = "tables"
+
     def __init__(self, levels: Sequence[np.ndarray]) -> None:
         self.levels = [np.asarray(level, np.uint16) for level in levels]
 
@@ -95,46 +97,85 @@ class SwitchTables:
 
     def encode(self, places: Iterable[np.ndarray]) -> bytes:
         """The places of each level (C×h×w uint8, first level first), coded."""
-        import constriction
-
-        coder = constriction.stream.queue.RangeEncoder()
-        kind = constriction.stream.model.Categorical(perfect=False)
-        crc = 0
+        writer = Writer()
         for table, known in zip(self.levels, places, strict=True):
             grid = Grid.holding(known)
-            crc = zlib.crc32(known.tobytes(), crc)
             for at, channels in grid.waves():
-                chances = table[channels, grid.contexts(at)] / np.float64(TOTAL)
-                coder.encode(grid.flat[at].astype(np.int32), kind, chances)
-        words: np.ndarray = coder.get_compressed()
-        return _check(crc, len(words)) + bytes(words.astype("<u4").tobytes())
+                writer.put(grid.flat[at], table[channels, grid.contexts(at)])
+            writer.level(known)
+        return writer.data()
 
     def decode(
         self, data: bytes, shapes: Iterable[tuple[int, int, int]], source: str
     ) -> Iterator[np.ndarray]:
         """The places of each level again; InferenceError where the bytes are no such places."""
-        import constriction
-
-        wrong = InferenceError(
-            "its switches cannot be decoded", subject=source, remedy="encode the image again"
-        )
-        if len(data) < 4 or len(data) % 4:
-            raise wrong
-        words = np.frombuffer(data[4:], "<u4").astype(np.uint32)
-        coder = constriction.stream.queue.RangeDecoder(words)
-        kind, crc = constriction.stream.model.Categorical(perfect=False), 0
+        reader = Reader(data, source)
         for table, shape in zip(self.levels, shapes, strict=True):
             grid = Grid(shape)
             for at, channels in grid.waves():
-                chances = table[channels, grid.contexts(at)] / np.float64(TOTAL)
-                try:
-                    grid.flat[at] = coder.decode(kind, chances)
-                except (AssertionError, ValueError):
-                    raise wrong from None
-            crc = zlib.crc32(grid.inside.tobytes(), crc)
-            yield grid.inside
-        if _check(crc, len(words)) != data[:4]:
-            raise wrong
+                grid.flat[at] = reader.take(table[channels, grid.contexts(at)])
+            yield reader.level(grid.inside)
+        reader.finish()
+
+
+class Writer:
+    """The range coder's words, and the checksum of what they tell."""
+
+    def __init__(self) -> None:
+        import constriction
+
+        self._coder = constriction.stream.queue.RangeEncoder()
+        self._kind = constriction.stream.model.Categorical(perfect=False)
+        self._crc = 0
+
+    def put(self, places: np.ndarray, shares: np.ndarray) -> None:
+        """Code places (uint8) by how many of 4096 parts each of the four has."""
+        chances = shares.reshape(-1, 4) / np.float64(TOTAL)
+        self._coder.encode(places.ravel().astype(np.int32), self._kind, chances)
+
+    def level(self, places: np.ndarray) -> None:
+        """All places of a level (C×h×w uint8), once they are coded."""
+        self._crc = zlib.crc32(places.tobytes(), self._crc)
+
+    def data(self) -> bytes:
+        """The checksum and the words."""
+        words: np.ndarray = self._coder.get_compressed()
+        return _check(self._crc, len(words)) + bytes(words.astype("<u4").tobytes())
+
+
+class Reader:
+    """The inverse; InferenceError where the bytes were not written so."""
+
+    def __init__(self, data: bytes, source: str) -> None:
+        import constriction
+
+        self._wrong = InferenceError(
+            "its switches cannot be decoded", subject=source, remedy="encode the image again"
+        )
+        if len(data) < 4 or len(data) % 4:
+            raise self._wrong
+        self._check, words = data[:4], np.frombuffer(data[4:], "<u4").astype(np.uint32)
+        self._coder = constriction.stream.queue.RangeDecoder(words)
+        self._kind = constriction.stream.model.Categorical(perfect=False)
+        self._crc, self._words = 0, len(words)
+
+    def take(self, shares: np.ndarray) -> np.ndarray:
+        """The next places (N int32), by N×4 parts of 4096."""
+        try:
+            found: np.ndarray = self._coder.decode(self._kind, shares / np.float64(TOTAL))
+        except (AssertionError, ValueError):
+            raise self._wrong from None
+        return found
+
+    def level(self, places: np.ndarray) -> np.ndarray:
+        """The same places (C×h×w uint8), once all of a level are decoded."""
+        self._crc = zlib.crc32(places.tobytes(), self._crc)
+        return places
+
+    def finish(self) -> None:
+        """Compare the checksum."""
+        if _check(self._crc, self._words) != self._check:
+            raise self._wrong
 
 
 def _check(crc: int, words: int) -> bytes:

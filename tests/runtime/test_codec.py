@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime import codec
-from runtime.codec import Header, places_of, read_header, read_masks, write_switches
+from runtime.codec import EntropyModel, Header, places_of, read_header, read_masks, write_switches
 from runtime.errors import InferenceError
 from runtime.metrics import bits_per_pixel
+from runtime.switch_predictor import Scores, SwitchPredictor, earlier
 from runtime.switch_tables import SwitchTables
 
 SHA = "ab" * 32
@@ -40,7 +41,22 @@ def tables(header: Header) -> SwitchTables:
     return SwitchTables.counted(places_of(drawn(header, seed, 3)) for seed in (7, 8))
 
 
-def refused(path, known: SwitchTables | None = None) -> str:
+def scores(header: Header) -> SwitchPredictor:
+    """Any."""
+    rng = np.random.default_rng(9)
+    levels = []
+    for count in header.levels:
+        known = rng.integers(-20, 20, (5, 4 * count, 4 * count)).astype(np.int8)
+        known[4][~earlier(count)] = 0
+        levels.append(Scores(rng.integers(-99, 99, 4 * count).astype(np.int16), known))
+    return SwitchPredictor(levels)
+
+
+def entropy_model(header: Header) -> EntropyModel:
+    return scores(header) if header.coding == "scores" else tables(header)
+
+
+def refused(path, known: EntropyModel | None = None) -> str:
     with pytest.raises(InferenceError) as caught:
         list(read_masks(path, known))
     return str(caught.value)
@@ -55,15 +71,15 @@ def signed(path, data: bytes) -> None:
 @given(
     height=st.integers(1, 70),
     width=st.integers(1, 70),
-    levels=st.lists(st.integers(1, 9), min_size=1, max_size=4).map(tuple),
+    levels=st.tuples(st.lists(st.integers(0, 9), max_size=3), st.integers(1, 9)),
     coding=st.sampled_from(codec.CODINGS),
     most=st.integers(1, 4),
     seed=st.integers(0, 1000),
 )
 def test_round_trips(tmp_path_factory, height, width, levels, coding, most, seed):
     path = tmp_path_factory.getbasetemp() / "round.switches"
-    header = Header(height, width, levels, "some", SHA, coding)
-    masks, known = drawn(header, seed, most), tables(header)
+    header = Header(height, width, (*levels[0], levels[1]), "some", SHA, coding)
+    masks, known = drawn(header, seed, most), entropy_model(header)
     written = write_switches(path, header, masks, known)
     assert written.size == path.stat().st_size
     assert read_header(path) == header
@@ -127,7 +143,7 @@ def test_entropy(tmp_path):
 @pytest.mark.parametrize("coding", codec.CODINGS)
 def test_every_flipped_byte_is_found(tmp_path, coding):
     path = tmp_path / "f.switches"
-    known = tables(small())
+    known = entropy_model(small(coding))
     write_switches(path, small(coding), drawn(small()), known)
     good = path.read_bytes()
     for place in range(len(good)):
@@ -139,7 +155,7 @@ def test_every_flipped_byte_is_found(tmp_path, coding):
 @pytest.mark.parametrize("coding", codec.CODINGS)
 def test_every_truncation_and_addition_is_found(tmp_path, coding):
     path = tmp_path / "f.switches"
-    known = tables(small())
+    known = entropy_model(small(coding))
     write_switches(path, small(coding), drawn(small()), known)
     good = path.read_bytes()
     for length in range(len(good)):
@@ -173,8 +189,10 @@ def made(height=8, width=8, levels=(1,), coding=1, arch=b"", payload=b"", versio
         ("levels of 1, 1, 1, 1, 1, 1, 1, 1, 1 channels", {"levels": (1,) * 9}),
         ("the arch's name is not plain text", {"arch": b"\xff"}),
         ("the arch's name is not plain text", {"arch": b"a\n"}),
-        ("coded in an unknown way (3)", {"coding": 3}),
+        ("levels of 1, 0 channels", {"levels": (1, 0)}),
+        ("coded in an unknown way (4)", {"coding": 4}),
         ("coded by tables of the model that made it", {"coding": 2, "payload": b"1234"}),
+        ("coded by scores of the model that made it", {"coding": 3, "payload": b"1234"}),
         ("is of version 2; this tool reads version 1; update", {"version": 2}),
         ("has 1 bytes of switches instead of 4", {"coding": 0, "payload": b"x"}),
         ("4 bytes cannot hold", {"levels": (999,) * 3, "width": 9999, "payload": b"1234"}),
@@ -214,9 +232,10 @@ def test_a_bomb_takes_no_memory(tmp_path):
 
 @pytest.mark.parametrize("coding", codec.CODINGS)
 def test_memory_beside_the_masks_is_bounded(tmp_path, coding):
-    header = Header(2048, 2048, (8,), "x", SHA, coding)
+    modelled = coding in codec.MODELLED
+    header = Header(2048, 512 if modelled else 2048, (8,), "x", SHA, coding)
     (mask,) = drawn(header, most=2)
-    known = SwitchTables([np.full((8, 256, 4), 1024)])
+    known = entropy_model(header)
     tracemalloc.start()
     try:
         write_switches(tmp_path / "f", header, [mask], known)
@@ -227,8 +246,8 @@ def test_memory_beside_the_masks_is_bounded(tmp_path, coding):
         reading = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert writing < mask.nbytes * (0.6 if coding == "tables" else 0.25)
-    assert reading < mask.nbytes * (1.6 if coding == "tables" else 1.25)
+    assert writing < mask.nbytes * (0.6 if modelled else 0.25)
+    assert reading < mask.nbytes * (1.6 if modelled else 1.25)
 
 
 def test_tables_of_another_model(tmp_path):

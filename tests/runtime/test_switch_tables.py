@@ -2,12 +2,14 @@
 
 import base64
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from runtime.errors import InferenceError
 from runtime.switch_tables import METADATA, SwitchTables
+from tests.runtime.range_decoder import Told, plainly_decoded
 
 SHAPES = [(3, 12, 10), (5, 6, 5)]
 
@@ -48,36 +50,20 @@ def order(shape: tuple[int, ...]) -> list[tuple[int, int, int]]:
     return sorted(map(tuple, everywhere), key=lambda p: (p[2] + 2 * p[1] + p[0], -p[2], p[0]))
 
 
-def plainly_decoded(tables: SwitchTables, data: bytes) -> list[np.ndarray]:
-    """By whole numbers alone, one switch after another: no constriction."""
-    crc, *words = np.frombuffer(data, "<u4").tolist()
-    rest, most = iter(words), 2**64 - 1
-    point = next(rest, 0) << 32 | next(rest, 0)
-    low, span, found, check = 0, most, [], 0
+def by_tables(tables: SwitchTables) -> Iterator[Told]:
+    """What is to be decoded, and how it is told."""
     for table, shape in zip(tables.levels, SHAPES, strict=True):
-        places = np.zeros(shape, np.uint8)
-        for c, y, x in order(shape):
-            numbers = table[c, around(places, c, y, x)].tolist()
-            ends = [sum(numbers[:k]) * (2**24 - 4) // 4096 + k for k in range(4)] + [2**24]
-            scale = span >> 24
-            part = ((point - low) & most) // scale
-            place = max(k for k in range(4) if ends[k] <= part)
-            places[c, y, x] = place
-            low = (low + scale * ends[place]) & most
-            span = scale * (ends[place + 1] - ends[place])
-            if span < 2**32:
-                low, span = (low << 32) & most, span << 32
-                point = (point << 32 & most) | next(rest, 0)
-        check = zlib.crc32(places.tobytes(), check)
-        found.append(places)
-    assert zlib.crc32(len(words).to_bytes(4, "little"), check) == crc
-    return found
+
+        def parts(places: np.ndarray, c: int, y: int, x: int, table=table) -> list[int]:
+            return table[c, around(places, c, y, x)].tolist()
+
+        yield shape, order(shape), parts
 
 
 def test_what_is_encoded_is_decoded_by_whole_numbers(tables):
     places = drawn(100)
     data = tables.encode(places)
-    for decoder in (tables.decode(data, SHAPES, "f"), plainly_decoded(tables, data)):
+    for decoder in (tables.decode(data, SHAPES, "f"), plainly_decoded(by_tables(tables), data)):
         for found, before in zip(decoder, places, strict=True):
             np.testing.assert_array_equal(found, before)
     assert 8 * len(data) < 0.8 * 2 * sum(p.size for p in places)

@@ -41,7 +41,8 @@ class Coder:
         """The head of a .switches file for an image of that size; `raw` is uncompressed."""
         from runtime.codec import Header
 
-        coding = "raw" if raw else "lzma2" if self.network.tables is None else "tables"
+        known = self.network.entropy_model
+        coding = "raw" if raw else "lzma2" if known is None else known.coding
         return Header(height, width, tuple(self.network.levels), self.arch, self.sha256, coding)
 
     def switches(self, image: np.ndarray) -> list[np.ndarray]:
@@ -124,7 +125,7 @@ def encode(coder: Coder, image: np.ndarray, path: Path, raw: bool = False) -> Co
     height, width = image.shape[:2]
     header = coder.header(height, width, raw)
     check(header, str(path))  # before the network runs
-    return write_switches(path, header, coder.switches(image), coder.network.tables)
+    return write_switches(path, header, coder.switches(image), coder.network.entropy_model)
 
 
 def decode(coder: Coder, path: Path) -> np.ndarray:
@@ -149,7 +150,7 @@ def decode(coder: Coder, path: Path) -> np.ndarray:
             subject=path,
             remedy="encode the image again",
         )
-    masks = list(read_masks(path, coder.network.tables))
+    masks = list(read_masks(path, coder.network.entropy_model))
     return coder.picture(masks, header.height, header.width)
 
 

@@ -110,7 +110,7 @@ def measure(
         for name, coder in coders.items():
             header, row = coder.header(height, width), rows[name]
             masks = coder.switches(image)
-            written = dump(io.BytesIO(), header, masks, coder.network.tables)
+            written = dump(io.BytesIO(), header, masks, coder.network.entropy_model)
             _add_cost(row, image.size, header.levels, written.fixed_bits, written.entropy_bits)
             row.switches.add(image, coder.picture(masks, height, width), written.size)
             for kind, ladder in ladders.items():

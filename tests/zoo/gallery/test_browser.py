@@ -279,7 +279,7 @@ def test_what_is_downloaded(demo, gallery, photographs, tmp_path, zoo):
     runtime.write_png(tmp_path / "seen.png", seen(page))
     whole = gallery / "2_3_4/1.0/net.onnx"
     assert zoo("encode", "seen.png", "--model", whole, "-o", "own.switches").status == 0
-    tables = load_encoder_decoder(whole, "cpu").tables
+    tables = load_encoder_decoder(whole, "cpu").entropy_model
     own, theirs = (
         list(runtime.read_masks(tmp_path / name, tables)) for name in ("own.switches", file.name)
     )

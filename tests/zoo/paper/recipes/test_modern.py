@@ -197,8 +197,8 @@ def test_what_is_written_gives_the_same_picture(pool, mean, tmp_path):
     assert found == pytest.approx(run.rmse(pool), abs=1e-4)
     coder = open_coder(tmp_path / "2_3_4.onnx", "cpu")
     counted = SwitchTables.counted(places_of(coder.switches(image)) for image in photographs)
-    assert coder.network.tables is not None
-    assert coder.network.tables.to_text() == counted.to_text()
+    assert coder.network.entropy_model is not None
+    assert coder.network.entropy_model.to_text() == counted.to_text()
     assert set(prototxt.read_weights(tmp_path / "2_3_4.caffemodel")) == set(run.weights())
 
 
