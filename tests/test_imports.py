@@ -123,6 +123,7 @@ ZOO_ROOMS = {
     "training": {"numpy", "torch", "converters", "runtime"},
     "paper": {"numpy"},
     "paper/recipes": {"numpy", "torch", "converters", "runtime"},
+    "compression": {"numpy", "torch", "converters", "runtime"},
     "reversed": {"numpy"},
     "gallery": set(),
     "reproduction": {"numpy"},
@@ -228,6 +229,7 @@ def test_rooms_of_torch_are_loaded_by_no_other_room_with_a_module():
 TORCH_ROOMS = (
     "zoo/training/",
     "zoo/paper/recipes/",
+    "zoo/compression/",
     "zoo/reversed/informativeness.py",
     "zoo/reversed/trained_informativeness.py",
 )

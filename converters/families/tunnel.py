@@ -9,7 +9,7 @@ weights are found by them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from prototxt.net import LayerDefinition, NetDefinition
@@ -17,7 +17,7 @@ from prototxt.text import Message
 
 from . import KnownNetwork
 
-__all__ = ["MESSAGES", "SIZE", "Layer", "layers", "recognise"]
+__all__ = ["MESSAGES", "SIZE", "Layer", "layers", "recognise", "same_layers"]
 
 SIZE = 128
 """Height and width of the paper's images."""
@@ -65,18 +65,21 @@ def recognise(net: NetDefinition) -> KnownNetwork | None:
     size = SIZE if classify else _number(by_name.get("unpool1"), "unpool_size")
     if size is None or size % 8 or not 8 <= size <= 65536:
         return None
-    expected = [
-        layer for layer in layers((n1, n2, n3), size, classify) if not _beside_the_point(layer.type)
-    ]
-    same = len(core) == len(expected) and all(
-        _shape_of_ours(ours) == _shape_of(theirs)
-        for ours, theirs in zip(expected, core, strict=True)
-    )
-    if not same:
+    if not same_layers(net, layers((n1, n2, n3), size, classify)):
         return None
     arch, kind = f"{n1}_{n2}_{n3}", "classify" if classify else "net"
     task = "classify" if classify else "reconstruct"
     return KnownNetwork(arch, task, size, f"the paper's {kind}{arch}")
+
+
+def same_layers(net: NetDefinition, expected: Iterable[Layer]) -> bool:
+    """Whether a definition has these layers, names, blobs and sizes.
+
+    Data, loss and silence layers, fillers and learning rates may differ.
+    """
+    ours = [_shape_of_ours(layer) for layer in expected if not _beside_the_point(layer.type)]
+    theirs = [_shape_of(layer) for layer in net.layers if not _beside_the_point(layer.type)]
+    return ours == theirs
 
 
 def _encoder(widths: tuple[int, int, int], size: int, trained: bool) -> Iterator[Layer]:
@@ -182,6 +185,7 @@ def _relu_word(level: int) -> str:
 MESSAGES = {
     "Convolution": "convolution_param",
     "Deconvolution": "convolution_param",
+    "Eltwise": "eltwise_param",
     "InnerProduct": "inner_product_param",
     "Pooling": "pooling_param",
     "Unpooling": "unpooling_param",

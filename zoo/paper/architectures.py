@@ -113,7 +113,7 @@ def definition(arch: str, size: int = SIZE, classify: bool = False) -> str:
         _data("TRAIN", "dataset/ILSVRC2014_DET_train_lmdb", classify),
         _data("TEST", "dataset/ILSVRC2013_DET_val_lmdb_class1", False),
     ]
-    blocks += [_text(layer) for layer in layers(arch, size, classify)]
+    blocks += [layer_text(layer) for layer in layers(arch, size, classify)]
     return "\n".join(blocks)
 
 
@@ -162,7 +162,8 @@ def document(
     return definition(arch, SIZE if size is None else size, classify)
 
 
-def _text(layer: Layer) -> str:
+def layer_text(layer: Layer) -> str:
+    """A layer as prototxt."""
     lines = [f"# {layer.comment}"] if layer.comment else []
     lines += ["layer {", f'  name: "{layer.name}"', f'  type: "{layer.type}"']
     lines += [f'  bottom: "{blob}"' for blob in layer.bottoms]
