@@ -129,11 +129,11 @@ def often() -> None:
     """Let snapshots be taken again and again, as in a long training, and records be written."""
     from zoo.data import build
     from zoo.paper import architectures
-    from zoo.paper.recipes import tunnel
+    from zoo.paper.recipes import run as recipe_run
     from zoo.paper.recipes.modern import Modern
 
     build.COMMIT_EVERY = 1
-    tunnel.SAVE_EVERY = 0.05
+    recipe_run.SAVE_EVERY = 0.05
     Modern.run.__defaults__ = (3,)
     whole = architectures.solver
     architectures.solver = lambda *a, **k: whole(*a, **k).replace("snapshot: 1000", "snapshot: 3")

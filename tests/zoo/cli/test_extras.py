@@ -81,7 +81,7 @@ def test_every_import_is_in_the_table():
 ROOMS = {
     "torch": ("converters/", "zoo/"),
     "matplotlib": ("zoo/",),
-    "pytorch_optimizer": ("zoo/paper/recipes/modern.py",),
+    "pytorch_optimizer": ("zoo/paper/recipes/learning.py",),
     "PIL": ("zoo/paper/formats.py", "zoo/paper/rates.py"),
     "bjontegaard": ("zoo/paper/formats.py",),
     "pytorch_msssim": ("zoo/paper/formats.py",),

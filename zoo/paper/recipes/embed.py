@@ -86,7 +86,8 @@ def embed(
     import runtime
     from zoo.hub.publishing import publish
     from zoo.paper import architectures, table2, table2_rows
-    from zoo.paper.recipes.tunnel import Files, export
+    from zoo.paper.recipes.run import Files
+    from zoo.paper.recipes.tunnel import export
 
     lines = []
     rows = [row for row in table2_rows.rows() if row.encoder == "random"]

@@ -9,23 +9,22 @@ switches are computed once.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from pytorch_optimizer import SOAP
 from torch import nn
 
 from zoo.paper import architectures
 from zoo.paper.recipes.decoder import Decoder
 from zoo.paper.recipes.encoders import LAYERS, Encoder, draw
+from zoo.paper.recipes.learning import Course, Learning
 from zoo.paper.recipes.switches import SwitchStore
-from zoo.training.averaging import Average, averaged
+from zoo.training.averaging import averaged
 from zoo.training.distributed import ALONE, Group
-from zoo.training.solver import Event, spacing
+from zoo.training.solver import Event
 
 __all__ = [
     "Modern",
@@ -43,31 +42,17 @@ optimiser takes each gradient by its own measure, so that little is enough.
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Course):
     """What a run is made of; two runs of equal recipes on equal images are equal."""
 
-    iterations: int = 4000
-    batch: int = 16
-    crop: int = 64
-    rate: float = 1e-2
-    decay: float = 1e-4
-    warmup: float = 0.15
     candidates: int = 8
     """How many encoders are drawn."""
     trial: int = 60
     """Iterations of the first trial of each; the better half goes on to one twice as long."""
-    seed: int = 0
-    bfloat16: bool = False
     encoder: str = "random"
     """`random` is never trained; `learned` is, with the decoder (see `learned`)."""
     temperature: float = 0.5
     """Of a learned encoder's windows on the way back."""
-    clip: float = 0.0
-    """Longest gradient, as one vector; 0 leaves all as they are."""
-    ema: float = 0.0
-    """Of the averaged weights, which are those that are measured and exported (see `Average`);
-    0 for the last ones.
-    """
 
 
 def recipe_for(
@@ -106,12 +91,10 @@ def recipe_for(
     return recipe
 
 
-class Modern:
-    """One training of a decoder on the switches of an encoder.
+class Modern(Learning):
+    """One training of a decoder on the switches of an encoder."""
 
-    `pool` is N×3×S×S uint8 (BGR); `mean` is 3×1×1, 0..255. Batches are drawn by the seed and
-    the iteration's number, so that a resumed run sees what it would have seen.
-    """
+    recipe: Recipe
 
     def __init__(
         self,
@@ -124,46 +107,18 @@ class Modern:
         device: str = "cpu",
         group: Group = ALONE,
     ) -> None:
-        self.arch, self.encoder, self.pool, self.recipe = arch, encoder, pool, recipe
-        self.store, self.device, self.group = store, torch.device(device), group
-        self.mean = torch.from_numpy(mean.astype(np.float32)).view(1, 3, 1, 1) / 255
+        super().__init__(pool, mean, recipe, device, group)
+        self.arch, self.encoder, self.store = arch, encoder, store
         self.encoder.to(self.device)
         self.decoder = Decoder(arch, recipe.seed).to(self.device)
-        first = torch.from_numpy(pool[:: max(1, len(pool) // 16)][:16]).float() / 255 - self.mean
-        self.decoder.calibrate(
-            *self.bottleneck(first.to(self.device, memory_format=torch.channels_last))
-        )
-        self.module = self.learner()
-        group.share(self.module)
-        self.parameters = list(self.module.parameters())
-        self.optimizer = SOAP(self.parameters, recipe.rate, weight_decay=recipe.decay)
-        self.average = Average(self.parameters, recipe.ema) if recipe.ema else None
-        self.iteration = 0
-        self.losses: list[torch.Tensor] = []
-        """Of the iterations since the last that was told."""
-        self.stop = False
-        """Set from outside (Ctrl-C): the loop ends after the step it is in."""
+        first = self.blob(pool[:: max(1, len(pool) // 16)][:16])
+        self.decoder.calibrate(*self.bottleneck(first))
+        self.learn(self.learner())
 
-    def rate(self) -> float:
-        """One cycle: a cosine up to the recipe's rate, then one down to nothing."""
-        recipe = self.recipe
-        top = max(1, round(recipe.warmup * recipe.iterations))
-        if self.iteration < top:
-            part, low, high = self.iteration / top, recipe.rate / 25, recipe.rate
-        else:
-            part = (self.iteration - top) / max(1, recipe.iterations - top)
-            low, high = recipe.rate, recipe.rate * 1e-5
-        return low + (high - low) * (1 - math.cos(math.pi * part)) / 2
-
-    def places(self) -> list[tuple[int, int, int]]:
-        """(image, top, left) of this iteration's parts; offsets are multiples of 8."""
-        rng = np.random.default_rng((self.recipe.seed, self.iteration))
-        count, free = self.recipe.batch, (self.pool.shape[-1] - self.recipe.crop) // 8 + 1
-        images = rng.integers(len(self.pool), size=count)
-        offsets = 8 * rng.integers(free, size=(count, 2))
-        drawn = [(int(i), int(y), int(x)) for i, (y, x) in zip(images, offsets, strict=True)]
-        share = count // self.group.size
-        return drawn[self.group.rank * share :][:share]
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        """The modules that a state keeps, by name."""
+        return {"encoder": self.encoder, "decoder": self.decoder}
 
     def learner(self) -> nn.Module:
         """What is trained; it is called with what `tell` gives."""
@@ -173,15 +128,6 @@ class Modern:
         """What the decoder is told of these images: here their switches."""
         return (self.encoder(images),)
 
-    def batch(self) -> tuple[torch.Tensor, tuple[Any, ...]]:
-        """Images in units of 1 minus the mean, and what the learner is told of them."""
-        places, crop = self.places(), self.recipe.crop
-        parts = np.stack([self.pool[i, :, y : y + crop, x : x + crop] for i, y, x in places])
-        images = (torch.from_numpy(parts).float() / 255 - self.mean).to(
-            self.device, memory_format=torch.channels_last
-        )
-        return images, self.tell(images, places)
-
     def tell(self, images: torch.Tensor, places: list[tuple[int, int, int]]) -> tuple[Any, ...]:
         """What the learner is told of these images, which lie at `places`."""
         if self.store is None:
@@ -189,58 +135,25 @@ class Modern:
                 return self.bottleneck(images)
         return ([s.to(self.device) for s in self.store.get(places, self.recipe.crop)],)
 
-    def step(self) -> torch.Tensor:
-        """One iteration; its mean squared error, pixels in [0,1]."""
-        images, told = self.batch()
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bfloat16):
+    def error(
+        self, images: torch.Tensor, places: list[tuple[int, int, int]]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The mean squared error, pixels in [0,1], is told; silent channels count as well."""
+        told = self.tell(images, places)
+        with self.precision():
             self.decoder.relu.watch()
             rebuilt = self.module(*told)
         loss: torch.Tensor = (rebuilt.float() - images).square().mean()
-        self.optimizer.zero_grad(set_to_none=True)
-        (loss + ALIVE * self.decoder.relu.silence().to(loss.device)).backward()
-        self.group.average(self.parameters)
-        if self.recipe.clip:
-            nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
-        self.optimizer.step()
-        self.settle()
-        self.iteration += 1
-        if self.average is not None:
-            self.average.update(self.iteration)
-        return loss.detach()
+        return loss + ALIVE * self.decoder.relu.silence().to(loss.device), loss
 
-    def settle(self) -> None:
-        """Have the optimiser's moments lie in memory as their weights do.
+    def values(self, measured: torch.Tensor) -> dict[str, float]:
+        """The mean squared error and its root."""
+        loss = self.group.mean(measured)
+        return {"loss": loss, "rmse": math.sqrt(loss)}
 
-        How they lie decides how sums are rounded: so a resumed run is the run that went through.
-        """
-        for parameter, state in self.optimizer.state.items():
-            for name in ("exp_avg", "exp_avg_sq"):
-                if state[name].stride() != parameter.stride():
-                    state[name] = torch.empty_like(parameter).copy_(state[name])
-
-    def run(self) -> Iterator[Event]:
-        """Train to the end, saying some fifty times how it goes."""
-        every = spacing(self.recipe.iterations)
-        started, since, losses = time.perf_counter(), self.iteration, self.losses
-        while self.iteration < self.recipe.iterations and not self.stop:
-            losses.append(self.step())
-            if self.iteration % every == 0 or self.iteration == self.recipe.iterations:
-                loss = self.group.mean(torch.stack(losses).mean())
-                losses.clear()
-                elapsed = time.perf_counter() - started
-                speed = (self.iteration - since) * self.recipe.batch / elapsed
-                left = (self.recipe.iterations - self.iteration) * self.recipe.batch / speed
-                values = {
-                    "loss": loss,
-                    "rmse": math.sqrt(loss),
-                    "lr": self.rate(),
-                    "images_per_second": speed,
-                    "seconds_left": left,
-                }
-                yield Event("train", self.iteration, values)
-            yield Event("step", self.iteration)
+    def tested(self, images: np.ndarray) -> dict[str, float]:
+        """The RMSE."""
+        return {"rmse": self.rmse(images)}
 
     @torch.no_grad()
     def rmse(self, images: np.ndarray) -> float:
@@ -248,8 +161,7 @@ class Modern:
         total = 0.0
         with averaged(self.average):
             for start in range(0, len(images), 16):
-                part = torch.from_numpy(images[start : start + 16]).float() / 255 - self.mean
-                part = part.to(self.device, memory_format=torch.channels_last)
+                part = self.blob(images[start : start + 16])
                 rebuilt = self.decoder(*self.bottleneck(part))
                 total += float((rebuilt - part).square().mean((1, 2, 3)).sum())
         return math.sqrt(total / len(images))

@@ -94,9 +94,9 @@ def test_it_does_better_than_a_random_encoder(pool, mean):
 
 
 def test_killed_and_resumed_it_ends_the_same(tmp_path, pool, mean, monkeypatch):
-    from zoo.paper.recipes import tunnel
+    from zoo.paper.recipes import run as recipe_run
 
-    monkeypatch.setattr(tunnel, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(recipe_run, "SAVE_EVERY", 0.0)
     images = Images(pool, pool[:2], mean, "pool", 8)
 
     def run(folder: str) -> TunnelRun:

@@ -187,7 +187,7 @@ def test_what_the_command_says_of_trials(zoo, tmp_path):
 
 
 def test_what_is_written_gives_the_same_picture(pool, mean, tmp_path):
-    from zoo.paper.recipes.tunnel import Files
+    from zoo.paper.recipes.run import Files
 
     run = Modern("2_3_4", draw("2_3_4", 0, sample(pool, mean)), pool, mean, RECIPE)
     photographs = pool.transpose(0, 2, 3, 1)[:4]
@@ -289,9 +289,9 @@ def test_the_command(zoo, tmp_path):
 @pytest.mark.parametrize("moment", [5, RECIPE.iterations])
 def test_killed_and_resumed_it_ends_the_same(tmp_path, pool, mean, moment, ema, monkeypatch):
     """The state is written by rename; what it holds is all that a run needs."""
-    from zoo.paper.recipes import tunnel
+    from zoo.paper.recipes import run as recipe_run
 
-    monkeypatch.setattr(tunnel, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(recipe_run, "SAVE_EVERY", 0.0)
     images = Images(pool, pool[:2], mean, "pool", 8)
 
     def run(folder: str) -> TunnelRun:
