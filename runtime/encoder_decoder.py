@@ -24,7 +24,6 @@ from prototxt.errors import Argument, Sentence
 from prototxt.files import sha256
 from prototxt.preprocessing import Preprocessing
 
-from . import switch_predictor, switch_tables
 from .codec import MOST_LEVELS, EntropyModel
 from .errors import InferenceError
 from .evaluation import image_output
@@ -90,8 +89,8 @@ class EncoderDecoder:
             self.multiple = 2 ** len(self.levels)
             self.entropy_model = entropy_model(self.metadata, self.levels, source)
             """By which its switches are coded, where the model has one."""
-            for name in (switch_tables.METADATA, switch_predictor.METADATA):
-                self.metadata.pop(name, None)
+            for kind in (SwitchPredictor, SwitchTables):
+                self.metadata.pop(kind.metadata, None)
         self.encoder = self._session([self.input], self._cut.masks, provider, threads)
         self.decoder = self._session(self._cut.names, [self.output], provider, threads)
         self.note = self.encoder.note

@@ -52,7 +52,7 @@ class Scores(NamedTuple):
 class SwitchPredictor:
     """The scores of a network, level by level."""
 
-    coding = "scores"
+    coding, metadata = "scores", METADATA
 
     def __init__(self, levels: Sequence[Scores]) -> None:
         self.levels = list(levels)

@@ -43,7 +43,7 @@ BACKED = 4.0
 class SwitchTables:
     """The tables of a network: for each level C×256×4 uint16, each four summing to 4096."""
 
-    coding = "tables"
+    coding, metadata = "tables", METADATA
 
     def __init__(self, levels: Sequence[np.ndarray]) -> None:
         self.levels = [np.asarray(level, np.uint16) for level in levels]

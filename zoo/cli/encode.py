@@ -65,7 +65,12 @@ def _show(say: Printer, found: Encoded) -> None:
     def rate(name: str) -> str:
         return f"{bits[name]:.3f} bits per pixel and channel, {3 * bits[name]:.3f} per pixel"
 
-    stored = {"raw": "not compressed", "lzma2": "LZMA2", "tables": "by the model's tables"}
+    stored = {
+        "raw": "not compressed",
+        "lzma2": "LZMA2",
+        "tables": "by the model's tables",
+        "scores": "by the model's scores",
+    }
     by = named(header.arch, header.sha256)
     say.fields(
         [

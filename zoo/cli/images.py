@@ -15,14 +15,21 @@ MOST_WARNINGS = 5
 
 
 def training_images(
-    say: Printer, data: Sequence[Path], hold_out: int, seed: int, variants: int | None = None
+    say: Printer,
+    data: Sequence[Path],
+    hold_out: int,
+    seed: int,
+    variants: int | None = None,
+    own_scale: bool = False,
 ) -> Images:
     """As `zoo.paper.recipes.images.load_images`; warns of what is left out."""
     from zoo.paper.recipes.images import VARIANTS, load_images
 
     taken = VARIANTS if variants is None else variants
     with say.progress("reading images") as bar:
-        images = load_images(data, hold_out, taken, seed=seed, on_progress=bar.reach)
+        images = load_images(
+            data, hold_out, taken, seed=seed, own_scale=own_scale, on_progress=bar.reach
+        )
     say.left_out(images.skipped, MOST_WARNINGS)
     say.notes(images.notes)
     return images

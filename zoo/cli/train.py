@@ -17,6 +17,7 @@ from zoo.cli.training import Shown, ShownModern
 if TYPE_CHECKING:
     from zoo.cli.console import Printer
     from zoo.paper.recipes.images import Images
+    from zoo.paper.recipes.training import ByModern
     from zoo.training.run import Trained
 
 
@@ -186,6 +187,21 @@ def train(
     extras.require("pytorch_optimizer")
     from zoo.paper import architectures
 
+    if "-rate-" in arch:
+        refused = {
+            "--recipe paper": recipe is RecipeName.paper,
+            "--encoder learned": encoder is EncoderName.learned,
+            "--encoders": encoders is not None,
+            "--pretrained": pretrained,
+            "--classes": classes is not None,
+            "--weights": weights is not None,
+        }
+        for name in (name for name, given in refused.items() if given):
+            raise UsageError(f"{name} does not go with --arch n1_n2_n3-rate-N")
+        del how["weights"]
+        how |= {"seed": seed, "device": device}
+        _by_rate(say, arch, data or [], hold_out, output or Path(arch), how, again)
+        return
     architectures.channels(arch)
     if recipe is RecipeName.paper and encoder is EncoderName.learned:
         raise UsageError("--encoder learned goes with --recipe modern only")
@@ -261,6 +277,10 @@ def _by_modern(
         done = train_modern(
             arch, images, folder, encoder=encoder, encoders=encoders, say=shown, **how
         )
+    _say_learned(say, done, again)
+
+
+def _say_learned(say: Printer, done: ByModern | None, again: Callable[..., str]) -> None:
     if done is None:
         return
     if done.card is not None:
@@ -270,6 +290,26 @@ def _by_modern(
     else:
         say.note("stopped before anything was done that could be kept; give the command again")
     say.result({**done.as_dict(), "warnings": say.warnings})
+
+
+def _by_rate(
+    say: Printer,
+    arch: str,
+    data: list[Path],
+    hold_out: int,
+    folder: Path,
+    how: dict[str, Any],
+    again: Callable[..., str],
+) -> None:
+    from zoo.cli.images import training_images
+    from zoo.compression.definitions import parsed
+    from zoo.compression.training import train_rate
+
+    parsed(arch)
+    images = training_images(say, data, hold_out, how["seed"], own_scale=True)
+    with say.progress("training", estimate=False) as bar:
+        done = train_rate(arch, images, folder, say=ShownModern(say, bar), **how)
+    _say_learned(say, done, again)
 
 
 def _say_stopped(say: Printer, trained: Trained, again: Callable[..., str]) -> None:
@@ -284,6 +324,8 @@ def _say_finished(say: Printer, about: dict[str, Any], output: Path) -> None:
     ]
     if about["rmse_held_out"] is not None:
         held = f"{about['rmse_held_out']:.4f} on {about['held_out']} images held out"
+        if about.get("bits_per_pixel_held_out"):
+            held += f", in {about['bits_per_pixel_held_out']:.3f} bits a pixel"
         pairs.append(("RMSE", held))
     if about["published"]:
         pairs.append(("published", f"{about['published']:.4f}, on other images"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,13 +76,13 @@ class ShownModern:
         elif event.kind == "train":
             say.line(
                 f"iteration {event.iteration}, loss = {values['loss']:.6g}, "
-                f"RMSE = {values['rmse']:.4f}, {values['images_per_second']:.0f} images/s, "
+                f"{errors(values)}, {values['images_per_second']:.0f} images/s, "
                 f"{duration(values['seconds_left'])} left"
             )
         elif event.kind == "testing":
             self.bar.name("testing")
         elif event.kind == "held_out":
-            say.line(f"iteration {event.iteration}, held out: RMSE = {values['rmse']:.4f}")
+            say.line(f"iteration {event.iteration}, held out: {errors(values)}")
         elif event.kind == "snapshot":
             say.line(f"snapshot {event.path}")
         doing = {"trying": "trying encoders", "encode": "keeping switches"}.get(event.kind)
@@ -91,6 +92,14 @@ class ShownModern:
         elif event.kind in ("begin", "step"):
             self.bar.name("training")
             self.bar.reach(event.iteration, self.last)
+
+
+def errors(values: Mapping[str, float]) -> str:
+    """What is told of a recipe's error, and of the bits where it counts them."""
+    said = f"RMSE = {values['rmse']:.4f}"
+    if "bits_per_pixel" in values:
+        said += f", {values['bits_per_pixel']:.3f} bits a pixel"
+    return said
 
 
 def duration(seconds: float) -> str:

@@ -13,7 +13,7 @@ from prototxt.errors import Argument, Note, Sentence
 
 if TYPE_CHECKING:
     from runtime import Feeder
-    from runtime.codec import CodeSize, Header
+    from runtime.codec import CodeSize, EntropyModel, Header
     from runtime.encoder_decoder import EncoderDecoder
     from zoo.hub.places import HubAddress
 
@@ -103,18 +103,28 @@ def add_tables(model: Path, images: Iterable[np.ndarray]) -> None:
     The model's file gets the tables (`runtime.switch_tables`), by which files of its switches are
     smaller from then on; what others it had are replaced, and its digest changes.
     """
+    from runtime.codec import places_of
+    from runtime.switch_tables import SwitchTables
+
+    coder = open_coder(model, "cpu")
+    add_entropy_model(model, SwitchTables.counted(map(places_of, map(coder.switches, images))))
+
+
+def add_entropy_model(model: Path, entropy_model: EntropyModel) -> None:
+    """Have a model's file say how likely its switches are, in place of what it said before."""
     import onnx
 
     from prototxt.files import atomic_write
-    from runtime.codec import places_of
     from runtime.onnx_files import read_model
-    from runtime.switch_tables import METADATA, SwitchTables
+    from runtime.switch_predictor import SwitchPredictor
+    from runtime.switch_tables import SwitchTables
 
-    coder = open_coder(model, "cpu")
-    tables = SwitchTables.counted(map(places_of, map(coder.switches, images)))
     whole = read_model(model)
     stated = {item.key: item.value for item in whole.metadata_props}
-    onnx.helper.set_model_props(whole, {**stated, METADATA: tables.to_text()})
+    others = {kind.metadata for kind in (SwitchPredictor, SwitchTables)}
+    stated = {name: value for name, value in stated.items() if name not in others}
+    stated[entropy_model.metadata] = entropy_model.to_text()
+    onnx.helper.set_model_props(whole, stated)
     atomic_write(model, whole.SerializeToString())
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-__all__ = ["make_pool"]
+__all__ = ["cut_middle", "cut_pool", "make_pool"]
 
 
 def make_pool(
@@ -42,3 +42,43 @@ def make_pool(
                 small = small[:, ::-1]
             pool.append(small.transpose(2, 0, 1))
     return np.ascontiguousarray(np.stack(pool))
+
+
+def cut_pool(
+    images: Iterable[np.ndarray], count: int, size: int = 128, seed: int = 0
+) -> np.ndarray:
+    """`count` parts of each H×W×3 image: N×3×size×size uint8, half of them mirrored.
+
+    The image is taken as it is or up to half as large (averaged by area, as cameras do), never
+    smaller than a part: what codecs are for are pictures of such detail.
+    """
+    from prototxt.opencv import cv2
+
+    rng = np.random.default_rng(seed)
+    pool = []
+    for image in images:
+        for index in range(count):
+            scale = max(min(1.0, rng.uniform(0.5, 1.2)), size / min(image.shape[:2]))
+            rows, columns = (max(size, round(side * scale)) for side in image.shape[:2])
+            how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+            scaled = image if scale == 1 else cv2.resize(image, (columns, rows), interpolation=how)
+            top, left = rng.integers(rows - size + 1), rng.integers(columns - size + 1)
+            part = scaled[top : top + size, left : left + size]
+            if index % 2:
+                part = part[:, ::-1]
+            pool.append(part.transpose(2, 0, 1))
+    return np.ascontiguousarray(np.stack(pool))
+
+
+def cut_middle(images: Iterable[np.ndarray], size: int) -> np.ndarray:
+    """The middle of each H×W×3 image, scaled up if it is smaller: N×3×size×size uint8."""
+    from prototxt.opencv import cv2
+
+    found = []
+    for image in images:
+        scale = max(1.0, size / min(image.shape[:2]))
+        rows, columns = (max(size, round(side * scale)) for side in image.shape[:2])
+        scaled = image if scale == 1 else cv2.resize(image, (columns, rows))
+        top, left = (rows - size) // 2, (columns - size) // 2
+        found.append(scaled[top : top + size, left : left + size].transpose(2, 0, 1))
+    return np.ascontiguousarray(np.stack(found))

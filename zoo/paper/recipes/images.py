@@ -11,7 +11,7 @@ import numpy as np
 
 from prototxt.errors import Argument, Sentence, ZooError
 from zoo.data.sources import Source, held_out_places
-from zoo.paper.recipes.crops import make_pool
+from zoo.paper.recipes.crops import cut_middle, cut_pool, make_pool
 from zoo.progress import OnProgress, counted, unheard
 
 __all__ = ["VARIANTS", "Images", "load_images"]
@@ -56,13 +56,15 @@ def load_images(
     variants: int = VARIANTS,
     size: int = 128,
     seed: int = 0,
+    own_scale: bool = False,
     on_progress: OnProgress = unheard,
 ) -> Images:
     """Read folders of images or LMDBs (None: sample photographs) into a pool.
 
     Every n-th image of the first is held out, so that `hold_out` are. `variants` parts are taken
     of each of the others, fewer where there would be more than `MOST`; of more images than that,
-    evenly spaced ones are taken. Broken images are skipped and counted.
+    evenly spaced ones are taken. Broken images are skipped and counted. With `own_scale` parts are
+    cut out, not resized, and of the images held out the middle of twice their size.
     """
     given: list[Path | None]
     given = [data] if data is None or isinstance(data, Path) else ([*data] or [None])
@@ -97,9 +99,11 @@ def load_images(
     parts = list(images(training, taken))
     if not parts:
         raise ZooError("none of its images can be read", subject=sources[0].name)
-    pool = make_pool(parts, variants, size, seed)
+    pool = (cut_pool if own_scale else make_pool)(parts, variants, size, seed)
     kept = list(images(held, taken_held))
-    held_pool = make_pool(kept, 1, size) if kept else np.empty((0, 3, size, size), np.uint8)
+    held_pool = np.empty((0, 3, size, size), np.uint8)
+    if kept:
+        held_pool = cut_middle(kept, 2 * size) if own_scale else make_pool(kept, 1, size)
     mean = pool.mean((0, 2, 3), dtype=np.float64).round(3).reshape(3, 1, 1)
     sampled = Sentence(
         "no ",
