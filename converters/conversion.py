@@ -18,7 +18,7 @@ import numpy as np
 
 from prototxt.binary import read_weights
 from prototxt.errors import Argument, Sentence, UsageError
-from prototxt.files import Content, atomic_write_all, sha256_meanwhile
+from prototxt.files import Content, atomic_write_all, sha256_meanwhile, weights_beside
 from prototxt.net import NetDefinition, read_net
 from prototxt.preprocessing import Preprocessing
 
@@ -425,5 +425,5 @@ def pieces_of(model: OnnxFile, path: Path, external: bool) -> list[tuple[Path, C
 
     if not external and model.nbytes <= INLINE_LIMIT:
         return [(path, model.write)]
-    data = path.with_name(f"{path.name}.data")
+    data = weights_beside(path)
     return [(data, model.write_data), (path, lambda file: model.write_graph(file, data.name))]

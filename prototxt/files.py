@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import mmap
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -40,6 +41,7 @@ __all__ = [
     "sha256",
     "sha256_meanwhile",
     "unpacked_limit",
+    "weights_beside",
     "write_folder",
     "writing",
 ]
@@ -359,6 +361,15 @@ def make_folder(path: Path) -> None:
         raise ZooError("is a file, not a folder", subject=path, remedy="give a folder") from None
     except OSError as error:
         raise ZooError(f"cannot be made: {error.strerror or error}", subject=path) from None
+
+
+def weights_beside(model: Path) -> Path:
+    """The file for the weights of a model that do not lie in its own.
+
+    The model names it in UTF-8: bytes of its name that are none stand as %e9.
+    """
+    name = re.sub("[\ud800-\udfff]", lambda byte: f"%{ord(byte[0]) & 0xFF:02x}", model.name)
+    return model.with_name(f"{name}.data")
 
 
 def is_there(path: Path) -> bool:

@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from prototxt.errors import Argument, Sentence
+from prototxt.files import weights_beside
 
 from .errors import InferenceError
 
@@ -102,7 +103,7 @@ def size(path: str | Path) -> int:
     Of a file with holes counts what the disk holds.
     """
     total = 0
-    for name in (str(path), f"{path}.data"):
+    for name in (path, weights_beside(Path(path))):
         with contextlib.suppress(OSError):  # whoever reads it says so
             state = Path(name).stat()
             total += min(state.st_size, getattr(state, "st_blocks", state.st_size) * 512)
@@ -179,9 +180,14 @@ def _temporary() -> str | None:
 
 def _outlived(child: int) -> int:
     """The exit status of a child, or less than 0 the signal that ended it."""
+
+    def hand_on(number: int, _: object) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it has ended in this moment
+            os.kill(child, number)
+
     for number in ENDED_BY_OTHERS:
         if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, lambda number, _: os.kill(child, number))
+            signal.signal(number, hand_on)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 

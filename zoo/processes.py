@@ -30,7 +30,9 @@ def private_caches() -> None:
     """
     try:
         folder = tempfile.TemporaryDirectory(prefix="zoo-", ignore_cleanup_errors=True)
-    except FileNotFoundError:  # there is no place for it: let them look for one
+    except FileNotFoundError:  # there is no place for it
+        # matplotlib does without; torch wants one as it is loaded, and writes nothing into it.
+        os.environ.setdefault(CACHES[1], str(Path(zoo.__file__).parent))
         return
     atexit.register(folder.cleanup)
     for name in CACHES:

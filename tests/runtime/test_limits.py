@@ -229,3 +229,26 @@ def test_how_libraries_say_that_memory_is_short() -> None:
     assert short_of_memory(RuntimeError("(-4:Insufficient memory) Failed to allocate 3 bytes"))
     assert not short_of_memory(ValueError("could not convert string to float"))
     assert told(ValueError("")) == "ValueError"
+
+
+def test_a_signal_that_comes_as_the_child_has_ended(tmp_path):
+    """Between the child's end and the parent's there is nobody to hand it on to."""
+    body = """
+import threading
+print('done', flush=True)
+"""
+    after = """
+import os, signal
+waitpid = os.waitpid
+def late(child, how):
+    found = waitpid(child, how)
+    os.kill(os.getpid(), signal.SIGTERM)
+    return found
+os.waitpid = late
+"""
+    script = after + SCRIPT.format(body=body, seconds=10, patience=10)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")

@@ -15,6 +15,21 @@ import torch._dynamo
 """
 
 
+def test_torch_is_loaded_where_there_is_no_place_for_temporary_files():
+    script = """
+import tempfile
+tempfile._candidate_tempdir_list = lambda: ["/proc/self/fdinfo"]
+from zoo.processes import private_caches
+private_caches()
+import torch._dynamo.package
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for name in ("MPLCONFIGDIR", "TORCHINDUCTOR_CACHE_DIR"):
+        environment.pop(name, None)
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True)
+    assert not (ROOT / "zoo/dynamo").exists()
+
+
 def test_libraries_write_nothing_in_home_or_beside_others(tmp_path):
     for name in ("home", "tmp", "work"):
         (tmp_path / name).mkdir()

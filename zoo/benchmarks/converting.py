@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from prototxt.errors import ZooError
+from prototxt.files import weights_beside
 from zoo.processes import environment
 
 from .networks import Files, classifier, vgg16
@@ -116,7 +117,7 @@ def conversion(subject: Subject, threads: int) -> tuple[float, int | None]:
     seconds = time.perf_counter() - started
     if done.returncode != 0:
         raise ZooError(f"zoo convert: {done.stderr.strip().splitlines()[-1]}")
-    for path in (files.onnx, files.onnx.with_name(f"{files.onnx.name}.data")):
+    for path in (files.onnx, weights_beside(files.onnx)):
         path.unlink(missing_ok=True)
     return seconds, json.loads(result.read_text())["peak_rss"]
 

@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import json
 import os
+import sys
 
 import numpy as np
 import onnx
@@ -13,6 +14,7 @@ import prototxt
 import runtime
 import zoo as package
 from converters.opsets import OPSETS
+from runtime.limits import size
 from zoo.paper import architectures
 
 
@@ -222,6 +224,19 @@ def test_an_older_output_survives_a_failure(zoo, small, tmp_path):
     small.write_text(small.read_text() + "layer {")
     assert zoo("convert", small).refusal
     assert (tmp_path / "small.onnx").read_bytes() == b"older"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are text")
+def test_weights_beside_a_model_whose_name_is_no_utf8(zoo, small, tmp_path):
+    whole = tmp_path / "whole.onnx"
+    assert zoo("convert", small, "-o", whole).status == 0
+    odd = tmp_path / os.fsdecode(b"caf\xe9.onnx")
+    assert zoo("convert", small, "-o", odd, "--external-data").status == 0
+    beside = tmp_path / "caf%e9.onnx.data"
+    assert beside.is_file() and size(odd) == odd.stat().st_size + beside.stat().st_size
+    feed = {"data": np.random.default_rng(0).random((1, 3, 16, 16), np.float32)}
+    found, wanted = (runtime.load(path, "cpu").run(feed)["deconv1_2"] for path in (odd, whole))
+    assert np.array_equal(found, wanted)
 
 
 def test_half_of_a_split_is_not_left_behind(zoo, small, tmp_path):
