@@ -6,6 +6,7 @@ caffe.phase                             test or train
 zoo.version                             the version of this tool
 zoo.weights                             "caffemodel", or "fillers, seed N" where none was given
 zoo.arch                                n1_n2_n3, of a network of the paper
+zoo.network                             the name of another network whose structure is known
 zoo.task                                what it is for, one of `prototxt.tasks.TASKS`
 zoo.labels                              names of its classes, one a line
 zoo.part                                encoder or decoder, of a model that was split
@@ -71,7 +72,7 @@ def describe(
     if apart:
         found["zoo.images"] = "apart"
     if known is not None:
-        found["zoo.arch"] = known.arch
+        found["zoo.arch" if known.arch else "zoo.network"] = known.arch or known.name
     found["zoo.task"] = task
     if labels:
         found["zoo.labels"] = labels_text(labels)

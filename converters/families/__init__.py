@@ -20,13 +20,15 @@ class KnownNetwork:
     """A network that `recognise` found."""
 
     arch: str
-    """Which of its family it is, as ``8_8_8``."""
+    """Which of the paper's it is, as ``8_8_8``; empty for one of another family."""
     task: str
     """``reconstruct`` or ``classify``."""
     size: int
     """Usual height and width of its images, pixels."""
     title: str
     """How a note names it: ``the paper's net8_8_8``."""
+    name: str = ""
+    """Which of its family it is, where that is not the paper's: ``16_32_32-rate-2``."""
 
 
 def recognise(net: NetDefinition) -> KnownNetwork | None:

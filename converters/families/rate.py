@@ -44,7 +44,7 @@ def recognise(net: NetDefinition) -> KnownNetwork | None:
     n1, n2, n3, _ = map(int, match.groups())
     if not same_layers(net, layers((n1, n2, n3))):
         return None
-    return KnownNetwork(match[0], "reconstruct", SIZE, f"the network {match[0]}")
+    return KnownNetwork("", "reconstruct", SIZE, f"the network {match[0]}", match[0])
 
 
 def layers(widths: tuple[int, int, int], size: int = SIZE) -> list[Layer]:

@@ -218,7 +218,7 @@ def _data(conversion: Conversion, saved: Saved) -> dict[str, Any]:
     opset = conversion.opset
     return {
         "files": [_file(model) for model in saved.written],
-        "arch": conversion.known.arch if conversion.known else None,
+        "arch": (conversion.known.arch or None) if conversion.known else None,
         "target": conversion.target,
         "opset": converters.DEFAULT_OPSET if opset is None else opset,
         "cost": saved.cost.as_dict() if saved.cost else None,

@@ -89,7 +89,7 @@ def definition(
         "name": graph.name,
         "syntax": whole.syntax,
         "phase": wanted,
-        "arch": conversion.known.arch if conversion.known else None,
+        "arch": (conversion.known.arch or None) if conversion.known else None,
         "inputs": {value.name: list(value.shape) for value in graph.inputs},
         "outputs": {value.name: list(value.shape) for value in graph.outputs},
         "layers": rows,

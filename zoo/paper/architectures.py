@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from converters.families import tunnel
+from converters.families import rate, tunnel
 from converters.families.tunnel import Layer
 from prototxt.errors import Argument, Sentence, UsageError
 from zoo.hub.index import ENCODERS
@@ -65,6 +65,11 @@ def arch_of(name: str) -> str:
     arch = re.sub(rf"-({'|'.join(ENCODERS[1:])})$", "", name)
     channels(arch)
     return arch
+
+
+def has_rate(name: str) -> bool:
+    """Whether it is the name of a network that was made for small files: ``16_32_32-rate-2``."""
+    return rate.NAME.fullmatch(name) is not None
 
 
 def layout(arch: str) -> str:
@@ -168,9 +173,9 @@ def layer_text(layer: Layer) -> str:
     lines += ["layer {", f'  name: "{layer.name}"', f'  type: "{layer.type}"']
     lines += [f'  bottom: "{blob}"' for blob in layer.bottoms]
     lines += [f'  top: "{blob}"' for blob in layer.tops]
-    for rate, decay in layer.rates:
+    for multiplier, decay in layer.rates:
         decays = "" if decay is None else f" decay_mult: {decay}"
-        lines.append(f"  param {{ lr_mult: {rate}{decays} }}")
+        lines.append(f"  param {{ lr_mult: {multiplier}{decays} }}")
     if layer.params:
         lines.append(f"  {tunnel.MESSAGES[layer.type]} {{")
         lines += [f"    {name}: {value}" for name, value in layer.params.items()]

@@ -28,8 +28,9 @@ class Coder:
 
     @property
     def arch(self) -> str:
-        """As the model states it; empty where it does not."""
-        arch: str = self.network.metadata.get("zoo.arch", "")
+        """As the model states it, or what else it is called; empty where it does not say."""
+        said = self.network.metadata
+        arch: str = said.get("zoo.arch") or said.get("zoo.network", "")
         return arch
 
     @property
@@ -172,7 +173,11 @@ def model_of(header: Header, path: Path, hub: HubAddress, offline: bool) -> Path
     found, opened = locate_file(header.sha256, hub, offline)
     if found is not None:
         return found
-    others = [entry for entry in opened.index.models if header.arch and entry.arch == header.arch]
+    others = [
+        entry
+        for entry in opened.index.models
+        if header.arch and header.arch in (entry.arch, entry.name)
+    ]
     has = "".join(
         f"; its {entry.label} is sha256 {file.sha256[:12]}" for entry in others
         for file in entry.models

@@ -34,12 +34,15 @@ def find_model(
 ) -> tuple[Path, str | None]:
     """The path of the model, and the arch alone (`16_16_16` of `16_16_16-learned@1.0`).
 
+    There is none of a network that is not the paper's, as `16_32_32-rate-2`.
+
     It is the file `model`, else what the hub (by default the one that ZOO_HUB names, else the
     embedded one) has for `arch`, else for `default`; `pretrained` asks for the encoder that was
     pretrained. UsageError where nothing is given, HubError where the hub has no such model.
     """
     arch = arch if arch or model else default
-    name = architectures.arch_of(arch.partition("@")[0]) if arch is not None else None
+    base = (arch or "").partition("@")[0]
+    name = architectures.arch_of(base) if base and not architectures.has_rate(base) else None
     if model is not None:
         return model, name
     if arch is None:

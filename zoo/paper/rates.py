@@ -67,9 +67,12 @@ class Judged:
 
     def families(self) -> dict[str, list[Row]]:
         """Networks that differ in their rate alone, by what they are called together."""
+        from zoo.paper import architectures
+
+        made = [row for row in self.rows if architectures.has_rate(row.name)]
         learned = [row for row in self.rows if row.name.endswith("-learned")]
-        others = [row for row in self.rows if row not in learned]
-        return {"switches": others, "learned switches": learned}
+        others = [row for row in self.rows if row not in (*learned, *made)]
+        return {"switches": others, "learned switches": learned, "rate-aware switches": made}
 
     def results(self) -> dict[str, list[dict[str, Any]]]:
         """The points of each format's curve and each family's, by name."""
@@ -245,7 +248,7 @@ def plot(judged: Judged, path: Path) -> None:
             bits, values, names = zip(*points, strict=True)
             axes.plot(bits, values, style, color=colour, markersize=5, linewidth=0.8, label=label)
             if name not in FORMATS:
-                _annotate(axes, bits, values, names, above=name == "learned switches")
+                _annotate(axes, bits, values, names, above=name != "switches")
         axes.set(
             xscale="log",
             xlabel="bits per pixel and colour channel, whole file",
@@ -262,6 +265,7 @@ def plot(judged: Judged, path: Path) -> None:
 STYLES = {
     "switches": ("switches", "o", "#4c72b0"),
     "learned switches": ("learned switches", "*", "#8172b3"),
+    "rate-aware switches": ("rate-aware switches", "s-", "#4c4c4c"),
     "jpeg": ("JPEG", "-", "#dd8452"),
     "jpeg2000": ("JPEG 2000", "--", "#937860"),
     "webp": ("WebP", "-", "#55a868"),
@@ -279,7 +283,7 @@ def _annotate(
     for number, (x, y, name) in enumerate(zip(bits, values, names, strict=True)):
         left = number % 2 == 0
         axes.annotate(
-            name.removesuffix("-learned").replace("_", ","),
+            name.removesuffix("-learned").rpartition("-rate-")[2].replace("_", ","),
             (x, y),
             xytext=(-5 if left else 5, 5 if above else -9),
             textcoords="offset points",
@@ -375,10 +379,16 @@ def networks(hub: Hub) -> list[str]:
     from zoo.paper import architectures
 
     order = {arch: number for number, arch in enumerate(architectures.ARCHES)}
+    models = [entry for entry in hub.index.newest() if entry.task == "reconstruct"]
     found = [
         (architectures.bits_per_pixel(entry.arch), order.get(entry.arch, len(order)), entry.name)
-        for entry in hub.index.newest()
-        if entry.arch is not None and entry.task == "reconstruct"
+        for entry in models
+        if entry.arch is not None
+    ]
+    found += [
+        (0.0, number, entry.name)
+        for number, entry in enumerate(sorted(models, key=lambda entry: entry.name))
+        if architectures.has_rate(entry.name)
     ]
     if not found:
         raise ZooError(

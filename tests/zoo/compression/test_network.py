@@ -52,7 +52,7 @@ def photograph(height: int, width: int) -> np.ndarray:
 def test_training_and_definition_are_one_network(network, exported):
     images = photograph(48, 72)
     coder = load_encoder_decoder(exported, "cpu")
-    assert coder.levels == [0, 0, 6] and coder.metadata["zoo.arch"] == NAME
+    assert coder.levels == [0, 0, 6] and coder.metadata["zoo.network"] == NAME
     with torch.no_grad():
         switches = one_of_four(network.encode(torch.from_numpy(images)), 1)
         rebuilt = network.decode(switches).numpy()
@@ -118,8 +118,8 @@ def test_names():
 
 def test_what_is_recognised():
     text = definitions.definition(NAME)
-    assert recognise(prototxt.parse_net(text)).arch == NAME
-    assert recognise(prototxt.parse_net(text.replace("-rate-2", "-rate-3"))).arch == "4_5_6-rate-3"
+    assert recognise(prototxt.parse_net(text)).name == NAME
+    assert recognise(prototxt.parse_net(text.replace("-rate-2", "-rate-3"))).name == "4_5_6-rate-3"
     for before, after in (("stride: 8", "stride: 4"), ("4_5_6-rate", "4_5_7-rate"), ("-rate", "")):
         assert recognise(prototxt.parse_net(text.replace(before, after))) is None
 

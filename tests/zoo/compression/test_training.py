@@ -87,7 +87,7 @@ def test_the_file_is_the_network_that_learned(tmp_path, pool):
     spare = about["bits_per_pixel_held_out"] - told["bits_per_pixel"]
     assert 8 * 60 < spare * 96 * 96 < 8 * 110
     model = onnx.load(run.files.onnx)
-    assert {p.key: p.value for p in model.metadata_props}["zoo.arch"] == NAME
+    assert {p.key: p.value for p in model.metadata_props}["zoo.network"] == NAME
     stored = prototxt.read_weights(run.files.caffemodel)
     assert stored["pattern"][0].shape == (1, 3, 8, 8)
 
