@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -15,8 +16,10 @@ import prototxt
 import runtime
 from runtime.encoder_decoder import load_encoder_decoder
 from tests.faults.commands import content
+from zoo.compression.embed import embed
 from zoo.compression.learning import RateLearning, RateRecipe
 from zoo.compression.training import RateRun, finished
+from zoo.hub import open_hub
 from zoo.paper.recipes.crops import cut_middle, cut_pool
 from zoo.paper.recipes.images import Images
 
@@ -90,6 +93,35 @@ def test_the_file_is_the_network_that_learned(tmp_path, pool):
     assert {p.key: p.value for p in model.metadata_props}["zoo.network"] == NAME
     stored = prototxt.read_weights(run.files.caffemodel)
     assert stored["pattern"][0].shape == (1, 3, 8, 8)
+
+
+def test_it_is_published(tmp_path, pool, zoo):
+    """By its files alone, and what was measured before is measured again."""
+    run, hub = run_in(tmp_path / "runs" / NAME, pool), tmp_path / "hub"
+    about = finished(run, lambda _: None)
+    (line,) = embed(tmp_path / "runs", [image for _, image in runtime.sample_images()], hub)
+    assert line.startswith(f"published {NAME}@1.0: RMSE 0.") and line.endswith(" bits a pixel")
+    (entry,) = open_hub(hub).index.models
+    assert (entry.name, entry.task, entry.arch, entry.encoder) == (
+        NAME, "reconstruct", None, "learned",
+    )  # fmt: skip
+    assert entry.metric("rmse").images == 4 and entry.metric("bits_per_pixel").value < 0.2
+    card = (hub / NAME / "1.0" / "README.md").read_text()
+    assert f"--arch {NAME}" in card and f"{about['pool']} parts at half to their own scale" in card
+    photo = tmp_path / "photo.png"
+    cv2.imwrite(str(photo), runtime.sample_images()[0][1][:90, :70])
+    assert zoo("encode", photo, "-o", "a.switches", "--arch", NAME, "--hub", hub).status == 0
+    made = zoo("decode", "a.switches", "-o", "a.png", "--hub", hub)
+    assert f"by {NAME} (sha256 " in made.out
+    shutil.move(hub / "index.json", tmp_path / "index.json")
+    (hub / "index.json").write_text('{"schema": 1, "models": []}')
+    assert f"was made by {NAME} (sha256 " in zoo(
+        "decode", "a.switches", "-o", "b.png", "--hub", hub
+    ).refusal  # fmt: skip
+    shutil.move(tmp_path / "index.json", hub / "index.json")
+    judged = zoo("rate", "--hub", hub, "--size", "own", "--limit", 1, "--json").json
+    assert [row["arch"] for row in judged["rows"]] == [NAME]
+    assert judged["against_jpeg"]["rate-aware switches"] is None  # one point is no curve
 
 
 def test_by_command(zoo, tmp_path):
