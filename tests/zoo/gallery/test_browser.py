@@ -19,6 +19,7 @@ import pytest
 
 import runtime
 from runtime.encoder_decoder import load_encoder_decoder
+from runtime.switch_predictor import Scores, SwitchPredictor, earlier
 from runtime.switch_tables import SwitchTables
 from tests.zoo.gallery.browser import PHONE, WIDE, Browser
 from zoo import hub as hubs
@@ -392,36 +393,55 @@ def test_the_code_is_two_bits_a_switch_and_comes_back(demo, url):
     np.testing.assert_array_equal(np.array(found["mask"]).reshape(3, 4, 6), rows * 12 + columns)
 
 
-def test_switches_are_coded_as_they_are_here(demo, url):
+SHAPES = [(5, 9, 7), (6, 4, 3), (2, 1, 1), (3, 2, 9)]
+
+
+def some_scores() -> SwitchPredictor:
+    rng = np.random.default_rng(0)
+    levels = []
+    for count, _, _ in SHAPES:
+        known = rng.integers(-128, 128, (5, 4 * count, 4 * count)).astype(np.int8)
+        known[4][~earlier(count)] = 0
+        levels.append(Scores(rng.integers(-900, 900, 4 * count).astype(np.int16), known))
+    return SwitchPredictor(levels)
+
+
+@pytest.mark.parametrize("kind", ["tables", "scores"])
+def test_switches_are_coded_as_they_are_here(demo, url, kind):
     """The same bytes as constriction's, to every word that a carry changes, and back."""
-    shapes = [(5, 9, 7), (6, 4, 3), (2, 1, 1)]
 
     def drawn(seed: int) -> list[np.ndarray]:
         rng = np.random.default_rng(seed)
-        return [rng.integers(0, 4, shape).astype(np.uint8) & seed % 4 for shape in shapes]
+        return [rng.integers(0, 4, shape).astype(np.uint8) & seed % 4 for shape in SHAPES]
 
-    tables = SwitchTables.counted(map(drawn, range(10)))
+    model = some_scores() if kind == "scores" else SwitchTables.counted(map(drawn, range(10)))
     cases = [drawn(seed) for seed in range(100, 160)]
     page = demo()
     found = page.driver.execute_async_script(
         """
-        const [url, text, dims, cases, done] = arguments;
-        import(`${url}/gallery/tables.js`).then(async ({ decode, encode, readTables }) => {
-          const tables = await readTables(text, dims.map((dim) => dim[1]));
+        const [url, kind, text, dims, cases, done] = arguments;
+        const load = (name) => import(`${url}/gallery/${name}.js`);
+        Promise.all(["coder", "tables", "scores"].map(load)).then(async (modules) => {
+          const [{ decode, encode }, tables, scores] = modules;
+          const [read, Walk] = kind === "tables"
+            ? [tables.readTables, tables.TablesWalk] : [scores.readScores, scores.ScoresWalk];
+          const known = await read(text, dims.map((dim) => dim[1]));
+          const walks = () => dims.map((dim, i) => new Walk(dim, known[i]));
           done(cases.map((levels) => {
-            const bytes = encode(tables, dims, levels.map((level) => Uint8Array.from(level)));
-            return [[...bytes], decode(tables, dims, bytes).map((level) => [...level])];
+            const bytes = encode(walks(), levels.map((level) => Uint8Array.from(level)));
+            return [[...bytes], decode(walks(), bytes).map((level) => [...level])];
           }));
         }).catch((error) => done(String(error)));
         """,
         url,
-        tables.to_text(),
-        [[1, *shape] for shape in shapes],
+        kind,
+        model.to_text(),
+        [[1, *shape] for shape in SHAPES],
         [[level.ravel().tolist() for level in levels] for levels in cases],
     )
     assert isinstance(found, list), found
     for levels, (code, back) in zip(cases, found, strict=True):
-        assert bytes(code) == tables.encode(levels)
+        assert bytes(code) == model.encode(levels)
         assert back == [level.ravel().tolist() for level in levels]
 
 

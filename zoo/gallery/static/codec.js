@@ -86,7 +86,7 @@ export function randomFrom(seed) {
 
 /**
  * A .switches file, as `zoo decode` reads it: version 1, the switches as they are, 2 bits each, or
- * what tables.js made of them (`coded`). `header` has height, width, arch (ASCII) and sha256 (hex)
+ * what coder.js made of them by tables (`coded`). `header` has height, width, arch (ASCII) and sha256 (hex)
  * of the model; `dims` [N, C, H, W] of each level, without padding.
  */
 export function switchesFile(header, dims, levels, coded = null) {

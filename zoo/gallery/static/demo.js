@@ -7,7 +7,8 @@ import * as images from "./image.js";
 import * as jpeg from "./jpeg.js";
 import * as networks from "./networks.js";
 import { listen as listenForPhotographs } from "./photograph.js";
-import { encode as byTables, readTables } from "./tables.js";
+import { encode as coded } from "./coder.js";
+import { readTables, TablesWalk } from "./tables.js";
 
 const $ = (id) => document.getElementById(id);
 const here = new URL("./", import.meta.url).href;
@@ -92,8 +93,8 @@ async function file(chosen, size, dims, levels) {
   }
   const tables = state.tables.get(chosen.name);
   const { arch, sha256 } = chosen.file;
-  const coded = tables && byTables(tables, dims, levels);
-  return switchesFile({ height: size, width: size, arch, sha256 }, dims, levels, coded);
+  const bytes = tables && coded(dims.map((dim, i) => new TablesWalk(dim, tables[i])), levels);
+  return switchesFile({ height: size, width: size, arch, sha256 }, dims, levels, bytes);
 }
 
 async function decode() {
