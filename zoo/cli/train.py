@@ -194,11 +194,9 @@ def train(
             "--encoders": encoders is not None,
             "--pretrained": pretrained,
             "--classes": classes is not None,
-            "--weights": weights is not None,
         }
         for name in (name for name, given in refused.items() if given):
             raise UsageError(f"{name} does not go with --arch n1_n2_n3-rate-N")
-        del how["weights"]
         how |= {"seed": seed, "device": device}
         _by_rate(say, arch, data or [], hold_out, output or Path(arch), how, again)
         return

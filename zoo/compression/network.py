@@ -7,6 +7,7 @@ weights go back to Caffe's form through `RateNetwork.blobs`.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -147,6 +148,26 @@ class RateNetwork(nn.Module):
             gather.transpose(0, 1, 4, 2, 5, 3).reshape(WIDTH, codes, 6, 6)
         )
         return found
+
+    @torch.no_grad()
+    def load_blobs(self, stored: Mapping[str, Sequence[np.ndarray]], scale: float = 255) -> None:
+        """The inverse of `blobs`; the entropy model stays as it is."""
+        codes = self.widths[2]
+        self.pattern.copy_(torch.from_numpy(stored["pattern"][0] / np.float32(scale)))
+        for name, layer in self.named_children():
+            if not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+                continue
+            assert layer.bias is not None
+            weight, bias = (np.asarray(blob) for blob in stored[name])
+            if name == "conv1_1":
+                weight = weight * np.float32(scale / CONTRAST)
+            elif name == "image":
+                weight, bias = weight / np.float32(scale), bias / np.float32(scale)
+            elif name == "gather":
+                parts = weight.reshape(WIDTH, codes, 3, 2, 3, 2).transpose(0, 1, 3, 5, 2, 4)
+                weight = parts.reshape(WIDTH, 4 * codes, 3, 3)
+            layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight)))
+            layer.bias.copy_(torch.from_numpy(np.ascontiguousarray(bias).ravel()))
 
 
 class EntropyModel(nn.Module):

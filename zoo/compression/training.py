@@ -48,9 +48,12 @@ class RateRun(Run):
         folder: Path,
         device: str = "cpu",
         group: Group = ALONE,
+        start: Mapping[str, Sequence[np.ndarray]] | None = None,
     ) -> None:
+        """`start` are the weights of a network to go on from."""
         super().__init__(name, images, recipe, Files(folder, name), device, group)
         self.widths, _ = definitions.parsed(name)
+        self.start = start
 
     def begin(self, saved: dict[str, np.ndarray] | None) -> Iterator[Event]:
         """Draw the network."""
@@ -58,6 +61,8 @@ class RateRun(Run):
         self.training = RateLearning(
             self.widths, images.pool, images.mean, self.recipe, self.device, self.group
         )
+        if saved is None and self.start is not None:
+            self.training.network.load_blobs(self.start)
         yield from ()
 
 
@@ -82,6 +87,7 @@ def train_rate(
     images: Images,
     folder: Path,
     *,
+    weights: Path | None = None,
     resume: Path | None = None,
     iterations: int | None = None,
     seed: int = 0,
@@ -93,23 +99,34 @@ def train_rate(
     """Train a network `A-rate-N`, with the processes that torchrun started.
 
     `folder` (or where the state to `resume` is) gets the state, the log and the exported network.
-    `ema` is the recipe's; `mixed` whether layers compute in bfloat16 (None: where that is fast).
+    `weights` are those of a network of another rate to go on from, by shorter steps. `ema` is the
+    recipe's; `mixed` whether layers compute in bfloat16 (None: where that is fast).
     Returns None in every process but the first. Raises ZooError.
     """
     device = choose_device(device)
     _, number = definitions.parsed(name)
     bfloat16 = fast_bfloat16(device) if mixed is None else mixed
     recipe = RateRecipe(seed=seed, bfloat16=bfloat16, ema=ema, number=number)
+    start = None if weights is None else starting_weights(name, weights)
+    if start is not None:
+        recipe = dataclasses.replace(recipe, rate=recipe.rate / 3)
     if iterations is not None:
         recipe = dataclasses.replace(recipe, iterations=iterations)
     if resume is not None:
         folder = resume if resume.is_dir() else resume.parent
     with join(device) as group:
-        run = RateRun(name, images, recipe, folder, device, group)
+        run = RateRun(name, images, recipe, folder, device, group, start)
         about = finished(run, say if group.first else lambda _: None, resume is not None)
         if not group.first:
             return None
         return ByModern(name, folder, about, run.kept if about is None else None)
+
+
+def starting_weights(name: str, path: Path) -> dict[str, list[np.ndarray]]:
+    """The weights of a network to go on from; ZooError where they are another network's."""
+    stored = prototxt.read_weights(path)
+    converters.convert(prototxt.parse_net(definitions.definition(name), name), stored)
+    return stored
 
 
 def finished(

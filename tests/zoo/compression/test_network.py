@@ -68,6 +68,17 @@ def test_training_and_definition_are_one_network(network, exported):
     assert coder.shapes(80, 72)[-1] == (6, 10, 9)
 
 
+def test_weights_and_back(network):
+    again = RateNetwork((4, 5, 6), seed=9)
+    again.load_blobs(network.blobs())
+    images = torch.from_numpy(photograph(24, 32))
+    with torch.no_grad():
+        ours, theirs = again.encode(images), network.encode(images)
+        torch.testing.assert_close(ours, theirs)
+        switches = one_of_four(theirs, 1)
+        torch.testing.assert_close(again.decode(switches), network.decode(switches))
+
+
 def test_the_entropy_model_is_what_the_file_is_coded_by():
     model = EntropyModel(5)
     generator = torch.Generator().manual_seed(0)

@@ -141,6 +141,11 @@ def test_by_command(zoo, tmp_path):
     assert "by the model's scores" in zoo("encode", photo, "-o", code, "--model", model).out
     assert zoo("decode", code, "-o", tmp_path / "0.png", "--model", model).status == 0
     assert runtime.read_image(tmp_path / "0.png").shape == (150, 140, 3)
+    weights, again = model.with_suffix(".caffemodel"), [*words, "--iterations", 1, "-o", "further"]
+    about = zoo(*again, "--weights", weights, "--json").json
+    assert about["rate"] == pytest.approx(1e-3) and about["rmse_held_out"] < 0.3
+    assert ": layer 'conv1_1'" in zoo(*[NAME.replace("3_4_5", "2_4_5") if w == NAME else w
+                                        for w in again], "--weights", weights).refusal  # fmt: skip
     for wrong in (["--recipe", "paper"], ["--encoder", "learned"], ["--encoders", 2]):
         refused = zoo(*words, *wrong)
         assert refused.status == 2 and "does not go with --arch n1_n2_n3-rate-N" in refused.err
