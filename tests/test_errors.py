@@ -181,6 +181,7 @@ NO_ADVICE = {
     "zoo/checking/coverage.py": 3,  # its own, as `python -m`
     # Its own, as `python -m`; and the command line that made a network, which the hub records.
     "zoo/paper/recipes/embed.py": 6,
+    "zoo/compression/controls.py": 6,
     "zoo/compression/embed.py": 4,
     "zoo/reproduction/trainings.py": 5,  # the command lines that made networks
 }

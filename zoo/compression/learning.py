@@ -56,9 +56,10 @@ class RateLearning(Learning):
         recipe: RateRecipe,
         device: str = "cpu",
         group: Group = ALONE,
+        kind: type[RateNetwork] = RateNetwork,
     ) -> None:
         super().__init__(pool, mean, recipe, device, group)
-        self.network = RateNetwork(widths, recipe.seed, recipe.temperature).to(self.device)
+        self.network = kind(widths, recipe.seed, recipe.temperature).to(self.device)
         self.learn(self.network)
 
     def error(

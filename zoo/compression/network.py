@@ -125,8 +125,13 @@ class RateNetwork(nn.Module):
 
     def forward(self, images: torch.Tensor) -> Coded:
         """Encode and decode."""
-        switches = one_of_four(self.encode(images), self.temperature)
-        return Coded(self.decode(switches), self.entropy(switches))
+        told, coded = self.code(self.encode(images))
+        return Coded(self.decode(told), self.entropy(coded))
+
+    def code(self, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """N×C×4×h×w values -> what the decoder is told and what is coded, N×4C×h×w: the same."""
+        switches = one_of_four(values, self.temperature)
+        return switches, switches
 
     def blobs(self, scale: float = 255) -> dict[str, list[np.ndarray]]:
         """Caffe's weights by layer, for pixels of 0..`scale` minus the mean."""
