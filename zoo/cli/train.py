@@ -186,18 +186,11 @@ def train(
     assert arch is not None
     extras.require("pytorch_optimizer")
     from zoo.paper import architectures
+    from zoo.training.run import choose_device
 
+    how |= {"seed": seed, "device": choose_device(device)}
     if "-rate-" in arch:
-        refused = {
-            "--recipe paper": recipe is RecipeName.paper,
-            "--encoder learned": encoder is EncoderName.learned,
-            "--encoders": encoders is not None,
-            "--pretrained": pretrained,
-            "--classes": classes is not None,
-        }
-        for name in (name for name, given in refused.items() if given):
-            raise UsageError(f"{name} does not go with --arch n1_n2_n3-rate-N")
-        how |= {"seed": seed, "device": device}
+        _without_recipe(recipe, encoder, encoders, pretrained, classes)
         _by_rate(say, arch, data or [], hold_out, output or Path(arch), how, again)
         return
     architectures.channels(arch)
@@ -208,9 +201,7 @@ def train(
     if classes is not None and not pretrained:
         raise UsageError("--classes goes with --pretrained only")
     from zoo.cli.images import training_images
-    from zoo.training.run import choose_device
 
-    how |= {"seed": seed, "device": choose_device(device)}
     folder = output or Path(architectures.model_name(arch, encoder.value))
     if recipe is RecipeName.paper:
         images = training_images(say, data or [], hold_out, seed, variants=1)
@@ -220,6 +211,25 @@ def train(
     else:
         images = training_images(say, data or [], hold_out, seed)
         _by_modern(say, arch, images, folder, encoder.value, encoders, how, again)
+
+
+def _without_recipe(
+    recipe: RecipeName,
+    encoder: EncoderName,
+    encoders: int | None,
+    pretrained: bool,
+    classes: Path | None,
+) -> None:
+    """UsageError for what a network for small files has no use for."""
+    given = {
+        "--recipe paper": recipe is RecipeName.paper,
+        "--encoder learned": encoder is EncoderName.learned,
+        "--encoders": encoders is not None,
+        "--pretrained": pretrained,
+        "--classes": classes is not None,
+    }
+    for name in (name for name, there in given.items() if there):
+        raise UsageError(f"{name} does not go with --arch n1_n2_n3-rate-N")
 
 
 def _by_solver(
