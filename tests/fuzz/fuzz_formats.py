@@ -33,6 +33,7 @@ with atheris.instrument_imports(
     include=[
         "prototxt",
         "runtime.codec",
+        "runtime.switch_predictor",
         "runtime.switch_tables",
         "zoo.data",
         "zoo.hub",
@@ -45,6 +46,7 @@ with atheris.instrument_imports(
     from prototxt.errors import ZooError
     from prototxt.records import HDF5Records, LMDBRecords
     from runtime import codec
+    from runtime.switch_predictor import Scores, SwitchPredictor
     from runtime.switch_tables import SwitchTables
     from zoo.data import lists
     from zoo.hub import index
@@ -103,14 +105,18 @@ def one_list(data: bytes) -> None:
 
 
 def one_code(data: bytes) -> None:
-    """As it is, and with a checksum that fits; by tables where it asks for small ones."""
+    """As it is, and with a checksum that fits; by tables or scores where it asks for small ones."""
     for end in (b"", zlib.crc32(data).to_bytes(4, "little")):
         SCRATCH.write_bytes(data + end)
         with contextlib.suppress(ZooError):
             header = codec.read_header(SCRATCH)
             levels = header.levels if max(header.padded) <= LONGEST else ()
-            small = [np.full((count, 256, 4), 1024) for count in levels if count < 64]
-            for _ in codec.read_masks(SCRATCH, SwitchTables(small)):
+            small = [count for count in levels if count < 64]
+            known: codec.EntropyModel = SwitchTables([np.full((n, 256, 4), 1024) for n in small])
+            if header.coding == "scores":
+                zeros = [(np.zeros(4 * n, int), np.zeros((5, 4 * n, 4 * n), int)) for n in small]
+                known = SwitchPredictor([Scores(*each) for each in zeros])
+            for _ in codec.read_masks(SCRATCH, known):
                 pass
 
 
