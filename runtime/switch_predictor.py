@@ -16,16 +16,12 @@ are those of `switch_tables`.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from .errors import InferenceError
-from .switch_tables import TOTAL, Reader, Writer
+from .switch_tables import TOTAL, Reader, Writer, misfit, packed, unpacked
 
 __all__ = ["METADATA", "Scores", "SwitchPredictor"]
 
@@ -70,22 +66,11 @@ class SwitchPredictor:
         text = metadata.get(METADATA)
         if text is None:
             return None
-        problem = InferenceError(
-            f"its metadata {METADATA} do not fit its {sum(channels)} channels of switches",
-            subject=source,
-            remedy="convert it again",
-        )
+        problem = misfit(METADATA, channels, source)
         if max(channels, default=0) > MOST_CHANNELS:
             raise problem
         sizes = [(8 * count, 80 * count * count) for count in channels]
-        size = sum(map(sum, sizes))
-        try:
-            unpacker = zlib.decompressobj()
-            data = unpacker.decompress(base64.b64decode(text, validate=True), size + 1)
-        except (binascii.Error, ValueError, zlib.error):
-            raise problem from None
-        if len(data) != size or not unpacker.eof:
-            raise problem
+        data = unpacked(text, sum(map(sum, sizes)), problem)
         levels, place = [], 0
         for count, (own, known) in zip(channels, sizes, strict=True):
             first = np.frombuffer(data, "<i2", 4 * count, place).astype(np.int16)
@@ -98,8 +83,9 @@ class SwitchPredictor:
 
     def to_text(self) -> str:
         """As the metadata hold it: `own` and `known` of each level, deflated, in base64."""
-        data = b"".join(own.astype("<i2").tobytes() + known.tobytes() for own, known in self.levels)
-        return base64.b64encode(zlib.compress(data, 9)).decode("ascii")
+        return packed(
+            b"".join(own.astype("<i2").tobytes() + known.tobytes() for own, known in self.levels)
+        )
 
     def encode(self, places: Iterable[np.ndarray]) -> bytes:
         """The places of each level (C×h×w uint8, first level first), coded."""

@@ -71,19 +71,8 @@ class SwitchTables:
         text = metadata.get(METADATA)
         if text is None:
             return None
-        size = 2 * 3 * CONTEXTS * sum(channels)
-        problem = InferenceError(
-            f"its metadata {METADATA} do not fit its {sum(channels)} channels of switches",
-            subject=source,
-            remedy="convert it again",
-        )
-        try:
-            unpacker = zlib.decompressobj()
-            data = unpacker.decompress(base64.b64decode(text, validate=True), size + 1)
-        except (binascii.Error, ValueError, zlib.error):
-            raise problem from None
-        if len(data) != size or not unpacker.eof:
-            raise problem
+        problem = misfit(METADATA, channels, source)
+        data = unpacked(text, 2 * 3 * CONTEXTS * sum(channels), problem)
         three = np.frombuffer(data, "<u2").astype(np.int64).reshape(-1, CONTEXTS, 3)
         whole = np.concatenate([three, TOTAL - three.sum(2, keepdims=True)], 2)
         if whole.min() < 1:
@@ -92,8 +81,7 @@ class SwitchTables:
 
     def to_text(self) -> str:
         """As the metadata hold it: the first three numbers of each context, deflated, in base64."""
-        data = b"".join(level[..., :3].astype("<u2").tobytes() for level in self.levels)
-        return base64.b64encode(zlib.compress(data, 9)).decode("ascii")
+        return packed(b"".join(level[..., :3].astype("<u2").tobytes() for level in self.levels))
 
     def encode(self, places: Iterable[np.ndarray]) -> bytes:
         """The places of each level (C×h×w uint8, first level first), coded."""
@@ -116,6 +104,32 @@ class SwitchTables:
                 grid.flat[at] = reader.take(table[channels, grid.contexts(at)])
             yield reader.level(grid.inside)
         reader.finish()
+
+
+def packed(data: bytes) -> str:
+    """An entropy model's numbers as metadata hold them: deflated, in base64."""
+    return base64.b64encode(zlib.compress(data, 9)).decode("ascii")
+
+
+def unpacked(text: str, size: int, problem: InferenceError) -> bytes:
+    """The inverse, of so many bytes; `problem` where it is no such text, however far it grows."""
+    try:
+        unpacker = zlib.decompressobj()
+        data = unpacker.decompress(base64.b64decode(text, validate=True), size + 1)
+    except (binascii.Error, ValueError, zlib.error):
+        raise problem from None
+    if len(data) != size or not unpacker.eof:
+        raise problem
+    return data
+
+
+def misfit(name: str, channels: Sequence[int], source: str) -> InferenceError:
+    """What to say of a model's metadata that are no entropy model of its switches."""
+    return InferenceError(
+        f"its metadata {name} do not fit its {sum(channels)} channels of switches",
+        subject=source,
+        remedy="convert it again",
+    )
 
 
 class Writer:

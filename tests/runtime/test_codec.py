@@ -15,8 +15,8 @@ from runtime import codec
 from runtime.codec import EntropyModel, Header, places_of, read_header, read_masks, write_switches
 from runtime.errors import InferenceError
 from runtime.metrics import bits_per_pixel
-from runtime.switch_predictor import Scores, SwitchPredictor, earlier
 from runtime.switch_tables import SwitchTables
+from tests.scores import drawn_scores
 
 SHA = "ab" * 32
 
@@ -41,19 +41,10 @@ def tables(header: Header) -> SwitchTables:
     return SwitchTables.counted(places_of(drawn(header, seed, 3)) for seed in (7, 8))
 
 
-def scores(header: Header) -> SwitchPredictor:
-    """Any."""
-    rng = np.random.default_rng(9)
-    levels = []
-    for count in header.levels:
-        known = rng.integers(-20, 20, (5, 4 * count, 4 * count)).astype(np.int8)
-        known[4][~earlier(count)] = 0
-        levels.append(Scores(rng.integers(-99, 99, 4 * count).astype(np.int16), known))
-    return SwitchPredictor(levels)
-
-
 def entropy_model(header: Header) -> EntropyModel:
-    return scores(header) if header.coding == "scores" else tables(header)
+    if header.coding == "scores":
+        return drawn_scores(header.levels, 9, own=99, known=20)
+    return tables(header)
 
 
 def refused(path, known: EntropyModel | None = None) -> str:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from runtime.errors import InferenceError
-from runtime.switch_predictor import METADATA, Scores, SwitchPredictor, earlier
+from runtime.switch_predictor import METADATA, SwitchPredictor
 from tests.runtime.range_decoder import Told, plainly_decoded
+from tests.scores import drawn_scores
 
 SHAPES = [(3, 7, 10), (0, 3, 5), (2, 2, 3)]
 AROUND = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 0)]
@@ -17,13 +18,7 @@ AROUND = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 0)]
 
 @pytest.fixture
 def predictor() -> SwitchPredictor:
-    rng = np.random.default_rng(0)
-    levels = []
-    for count, _, _ in SHAPES:
-        known = rng.integers(-128, 128, (5, 4 * count, 4 * count)).astype(np.int8)
-        known[4][~earlier(count)] = 0
-        levels.append(Scores(rng.integers(-400, 400, 4 * count).astype(np.int16), known))
-    return SwitchPredictor(levels)
+    return drawn_scores([shape[0] for shape in SHAPES], 0)
 
 
 def drawn(predictor: SwitchPredictor, seed: int) -> list[np.ndarray]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from runtime.switch_predictor import Scores
 from zoo.compression.definitions import RATES
 from zoo.compression.network import RateNetwork
 from zoo.paper.recipes.learning import Course, Learning
@@ -101,3 +102,8 @@ class RateLearning(Learning):
         """Caffe's blobs by layer, for pixels of 0..255 minus the mean."""
         with averaged(self.average):
             return self.network.blobs()
+
+    def scores(self) -> Scores:
+        """The entropy model in whole numbers."""
+        with averaged(self.average):
+            return self.network.entropy.quantised()

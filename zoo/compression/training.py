@@ -17,7 +17,7 @@ import prototxt
 import runtime
 from runtime.codec import dump
 from runtime.switch_predictor import Scores, SwitchPredictor
-from zoo import __version__, extras
+from zoo import __version__
 from zoo.compression import definitions
 from zoo.compression.learning import RateLearning, RateRecipe
 from zoo.paper.coding import add_entropy_model, open_coder
@@ -25,10 +25,9 @@ from zoo.paper.recipes.images import Images
 from zoo.paper.recipes.modern import fast_bfloat16
 from zoo.paper.recipes.run import Files, Run
 from zoo.paper.recipes.training import ByModern, Say
-from zoo.training.averaging import averaged
 from zoo.training.curves import draw_curve
 from zoo.training.distributed import ALONE, Group, join
-from zoo.training.run import choose_device, interruptible
+from zoo.training.run import choose_device
 from zoo.training.solver import Event
 
 __all__ = ["RateRun", "export", "train_rate"]
@@ -133,20 +132,15 @@ def finished(
     run: RateRun, say: Callable[[Event], None], resume: bool = False
 ) -> dict[str, Any] | None:
     """Train, export, measure, draw; the card, or None where Ctrl-C came first."""
-    extras.require("matplotlib")
-    with interruptible(run):
-        for event in run.run(resume):
-            say(event)
-    training = run.training
-    if training is None or training.iteration < run.recipe.iterations:
+    if not run.to_its_end(say, resume):
         return None
     if not run.group.first:
         return {}
+    training = run.training
+    assert training is not None
     mean = ",".join(f"{value:g}" for value in run.images.mean.ravel())
-    with averaged(training.average):
-        scores = training.network.entropy.quantised()
     none = Scores(np.zeros(0, np.int16), np.zeros((5, 0, 0), np.int8))
-    entropy_model = SwitchPredictor([none, none, scores])  # of the first two levels
+    entropy_model = SwitchPredictor([none, none, training.scores()])  # of the first two levels
     export(run.arch, training.weights(), entropy_model, mean, run.files)
     held = run.images.held
     found = measured(run.files.onnx, held) if len(held) else {}

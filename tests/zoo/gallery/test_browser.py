@@ -19,8 +19,8 @@ import pytest
 
 import runtime
 from runtime.encoder_decoder import load_encoder_decoder
-from runtime.switch_predictor import Scores, SwitchPredictor, earlier
 from runtime.switch_tables import SwitchTables
+from tests.scores import drawn_scores
 from tests.zoo.gallery.browser import PHONE, WIDE, Browser
 from zoo import hub as hubs
 from zoo.gallery import build
@@ -396,16 +396,6 @@ def test_the_code_is_two_bits_a_switch_and_comes_back(demo, url):
 SHAPES = [(5, 9, 7), (6, 4, 3), (2, 1, 1), (3, 2, 9)]
 
 
-def some_scores() -> SwitchPredictor:
-    rng = np.random.default_rng(0)
-    levels = []
-    for count, _, _ in SHAPES:
-        known = rng.integers(-128, 128, (5, 4 * count, 4 * count)).astype(np.int8)
-        known[4][~earlier(count)] = 0
-        levels.append(Scores(rng.integers(-900, 900, 4 * count).astype(np.int16), known))
-    return SwitchPredictor(levels)
-
-
 @pytest.mark.parametrize("kind", ["tables", "scores"])
 def test_switches_are_coded_as_they_are_here(demo, url, kind):
     """The same bytes as constriction's, to every word that a carry changes, and back."""
@@ -414,7 +404,9 @@ def test_switches_are_coded_as_they_are_here(demo, url, kind):
         rng = np.random.default_rng(seed)
         return [rng.integers(0, 4, shape).astype(np.uint8) & seed % 4 for shape in SHAPES]
 
-    model = some_scores() if kind == "scores" else SwitchTables.counted(map(drawn, range(10)))
+    model = SwitchTables.counted(map(drawn, range(10)))
+    if kind == "scores":
+        model = drawn_scores([shape[0] for shape in SHAPES], 0, own=900)
     cases = [drawn(seed) for seed in range(100, 160)]
     page = demo()
     found = page.driver.execute_async_script(

@@ -6,7 +6,7 @@ import dataclasses
 import io
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,12 @@ import torch
 import prototxt
 from prototxt.arrays import NUMBERS, read_arrays
 from prototxt.errors import ZooError
+from zoo import extras
 from zoo.paper.recipes.images import Images
 from zoo.paper.recipes.learning import Course, Learning
 from zoo.training.distributed import ALONE, Group
 from zoo.training.log import Log
+from zoo.training.run import interruptible
 from zoo.training.solver import Event, spacing
 
 __all__ = ["STATE", "Files", "Run"]
@@ -88,6 +90,15 @@ class Run:
             return
         with Log(self.files.log) as log:
             yield from self._run(log, resume)
+
+    def to_its_end(self, say: Callable[[Event], None], resume: bool = False) -> bool:
+        """Run it, telling its events; whether it came to its end, not to Ctrl-C's."""
+        extras.require("matplotlib")
+        with interruptible(self):
+            for event in self.run(resume):
+                say(event)
+        training = self.training
+        return training is not None and training.iteration >= self.recipe.iterations
 
     def begin(self, saved: dict[str, np.ndarray] | None) -> Iterator[Event]:
         """Set `training` anew or by the state to go on from, unless `stop` comes before."""

@@ -15,7 +15,7 @@ import numpy as np
 import converters
 import prototxt
 import runtime
-from zoo import __version__, extras
+from zoo import __version__
 from zoo.paper import architectures
 from zoo.paper.coding import add_tables
 from zoo.paper.recipes.encoders import Encoder
@@ -27,7 +27,6 @@ from zoo.paper.recipes.run import Files, Run, part
 from zoo.paper.recipes.switches import SwitchStore
 from zoo.training.curves import draw_curve
 from zoo.training.distributed import ALONE, Group
-from zoo.training.run import interruptible
 from zoo.training.solver import Event, Solver
 
 __all__ = ["TunnelRun", "export", "score", "starting_weights"]
@@ -217,15 +216,12 @@ def train_arch(
     run: TunnelRun, say: Callable[[Event], None], resume: bool = False
 ) -> dict[str, Any] | None:
     """Train, export, measure, draw; the card, or None where Ctrl-C came first."""
-    extras.require("matplotlib")
-    with interruptible(run):
-        for event in run.run(resume):
-            say(event)
-    training = run.training
-    if training is None or training.iteration < run.recipe.iterations:
+    if not run.to_its_end(say, resume):
         return None
     if not run.group.first:
         return {}
+    training = run.training
+    assert training is not None
     mean = ",".join(f"{value:g}" for value in run.images.mean.ravel())
     export(run.arch, training.weights(), mean, run.files, photographs(run.images))
     held = run.images.held
