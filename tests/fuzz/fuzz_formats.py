@@ -50,9 +50,9 @@ with atheris.instrument_imports(
     from runtime.switch_tables import SwitchTables
     from zoo.data import lists
     from zoo.hub import index
-    from zoo.hub.index import Tensor
     from zoo.importing import readme
     from zoo.inspection import programs
+    from zoo.inspection.onnx_model import Tensor
     from zoo.prediction import truth
 
 assert all((binary, net, schema, solver, text, upgrade, h5py))

@@ -26,8 +26,8 @@ def advice(written: WrittenModel, net: Path, weights: Path | None) -> dict[str, 
     one that takes nothing.
     """
     from prototxt.preprocessing import Preprocessing
-    from zoo.hub.index import Tensor
     from zoo.inspection import onnx_model
+    from zoo.inspection.onnx_model import Tensor
     from zoo.inspection.programs import keeps_size, snippet
 
     stated = {item.key: item.value for item in written.proto.metadata_props}

@@ -18,7 +18,8 @@ from prototxt.preprocessing import Preprocessing
 from prototxt.shapes import Size
 from zoo import formatting
 from zoo.errors import HubError
-from zoo.hub.index import Cost, Entry, File, Metric, Pair, Tensor
+from zoo.hub.index import Cost, Entry, File, Metric, Pair
+from zoo.inspection.onnx_model import Tensor
 from zoo.inspection.programs import snippet
 
 LARGEST_CARD = 1 << 20

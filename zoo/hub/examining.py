@@ -16,7 +16,8 @@ from prototxt.preprocessing import Preprocessing
 from zoo.errors import HubError
 from zoo.hub import index as schema
 from zoo.hub.fields import Fields, plain_name
-from zoo.hub.index import Cost, File, Network, Tensor
+from zoo.hub.index import Cost, File, Network
+from zoo.inspection.onnx_model import Tensor
 
 if TYPE_CHECKING:
     import onnx

@@ -24,6 +24,7 @@ from typing import Any
 
 from prototxt.preprocessing import Preprocessing
 from zoo.hub.fields import Fields, parse
+from zoo.inspection.onnx_model import Tensor
 
 SCHEMA = 2
 FILE = "index.json"
@@ -51,15 +52,6 @@ _WORD = r"[a-z][a-z0-9_.-]{0,63}"
 _SHA256 = r"[0-9a-f]{64}"
 _FILTER = "bilinear"
 """How images are resized."""
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """An input or output; a dimension that is left open is a text."""
-
-    name: str
-    shape: tuple[int | str, ...]
-    dtype: str
 
 
 Pair = tuple[float, float]

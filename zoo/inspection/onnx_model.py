@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
 
 OPEN = {"batch": 1}
 """What stands in for an open dimension of this name; others take what the metadata states."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output; a dimension that is left open is a text."""
+
+    name: str
+    shape: tuple[int | str, ...]
+    dtype: str
 
 
 def is_trained(path: Path) -> bool:

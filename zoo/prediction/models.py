@@ -79,8 +79,8 @@ def located(
 def task_of(path: Path) -> str:
     """What the model in a file is for: `runtime.task_of`, without running it."""
     from runtime.onnx_files import read_model
-    from zoo.hub.index import Tensor
     from zoo.inspection import onnx_model
+    from zoo.inspection.onnx_model import Tensor
 
     model = read_model(path, weights=False)
     stated = {str(item.key): str(item.value) for item in model.metadata_props}

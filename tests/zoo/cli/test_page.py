@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -261,23 +262,19 @@ def test_converting_loads_only_what_converts(tmp_path):
 
 @pytest.mark.slow
 def test_converting_takes_at_most_twice_and_a_half_of_loading_numpy_and_onnx(tmp_path):
-    """Of the processor's time, in turns; the slack is for a machine that is busy with others."""
+    """Of the processor's time, in turns: half the turns are below, whatever a busy machine adds."""
     (tmp_path / "net.prototxt").write_text(architectures.definition("8_8_8"))
     code = (
         "import sys; sys.argv = 'zoo convert net.prototxt -q -o new.onnx'.split(); "
         "from zoo.cli.app import main; main()"
     )
-    times: dict[str, list[float]] = {code: [], "import numpy, onnx": []}
-    for _ in range(6):
-        for one, found in times.items():
+    ratios = []
+    for _ in range(7):
+        took = []
+        for one in (code, "import numpy, onnx"):
             before = os.times()
             python(one, tmp_path, PYTHONDONTWRITEBYTECODE="", PYTHONPYCACHEPREFIX=str(tmp_path))
             after = os.times()
-            found.append(
-                after.children_user
-                + after.children_system
-                - before.children_user
-                - before.children_system
-            )
-    converting, importing = (min(found) for found in times.values())
-    assert converting < 3 * importing
+            took.append(sum(after[2:4]) - sum(before[2:4]))
+        ratios.append(took[0] / took[1])
+    assert statistics.median(ratios) < 3

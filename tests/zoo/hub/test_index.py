@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from prototxt import Preprocessing
 from zoo.errors import HubError
 from zoo.hub import index as schema
-from zoo.hub.index import Cost, Entry, File, Index, Metric, Network, Tensor
+from zoo.hub.index import Cost, Entry, File, Index, Metric, Network
+from zoo.inspection.onnx_model import Tensor
 
 NETWORK = Network(
     "whole",
