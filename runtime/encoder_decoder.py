@@ -6,8 +6,9 @@ models of a definition. A model that was converted whole has no layers any more,
 published keep their bytes, so here the cut is not stated in the file but found in it, by following
 tensors from the picture back to the masks.
 
-Of an image nothing but masks may cross. The decoder's other inputs follow from the image's size:
-the outputs of Shape nodes, and of bias layers, convolutions whose weights are zero.
+Of an image nothing but masks may cross. What else the decoder reads follows from the image's size,
+and so from the masks': the outputs of Shape nodes, and of bias layers, convolutions whose weights
+are zero.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ from .errors import InferenceError
 from .evaluation import image_output
 from .feeding import refuse_half
 from .onnx_files import infer_shapes, read_model, work
-from .session import IOSpec, Model, load
+from .session import IOSpec, load
 from .switch_predictor import SwitchPredictor
 from .switch_tables import SwitchTables
 
@@ -85,16 +86,37 @@ class EncoderDecoder:
             self._cut = self._find_cut()
             self._extractor = Extractor(model)
             self._extractor.value_infos.update(self._inputs())
-            self.levels = self._find_levels(signature)
+            sides = signature.inputs[0].shape[2:]
+            height, width = (side if isinstance(side, int) else PROBE for side in sides)
+            self._dims = self._sizes_in(height, width)
+            self.levels = self._find_levels(signature, height, width)
             self.multiple = 2 ** len(self.levels)
             self.entropy_model = entropy_model(self.metadata, self.levels, source)
             """By which its switches are coded, where the model has one."""
             for kind in (SwitchPredictor, SwitchTables):
                 self.metadata.pop(kind.metadata, None)
-        self.encoder = self._session([self.input], self._cut.masks, provider, threads)
-        self.decoder = self._session(self._cut.names, [self.output], provider, threads)
+        with work(source, "cut in two"):
+            halves = self.halves()
+        self.encoder, self.decoder = (
+            load(half.SerializeToString(), provider, threads, name=source) for half in halves
+        )
         self.note = self.encoder.note
-        self._sizes: dict[tuple[int, int], dict[str, np.ndarray]] = {}
+
+    def halves(self) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+        """The encoder, image to masks, and the decoder, masks to image, as models of their own.
+
+        Beside a mask the decoder takes its index of the whole tensor, where it unpools by such
+        (`--target cpu`).
+        """
+        from onnx import helper
+
+        cut = self._cut
+        encoder = self._extractor.extract_model([self.input], cut.masks)
+        decoder = self._extractor.extract_model(cut.names, [self.output])
+        self._tell_sizes(decoder.graph)
+        for half in (encoder, decoder):
+            helper.set_model_props(half, self.metadata)
+        return encoder, decoder
 
     @property
     def fixed(self) -> tuple[int, int] | None:
@@ -117,8 +139,6 @@ class EncoderDecoder:
 
     def decode(self, masks: Sequence[np.ndarray], height: int, width: int) -> np.ndarray:
         """The masks of an image of that size -> 1×3×height×width float32."""
-        if (height, width) not in self._sizes:
-            self._sizes = {(height, width): self._infer_sizes(height, width)}
         used = (mask for mask in masks if len(mask))
         by_name = dict(zip(self._cut.masks, used, strict=True))
         feeds = {name: mask[None] for name, mask in by_name.items()}
@@ -127,7 +147,6 @@ class EncoderDecoder:
             area = 4 * mask.shape[1] * mask.shape[2]
             first = np.arange(len(mask), dtype=np.int64)[:, None, None] * area
             feeds[name] = (mask + first)[None]
-        feeds |= self._sizes[height, width]
         return self.decoder.run(feeds, [self.output])[self.output]
 
     def _error(self, what: str) -> InferenceError:
@@ -135,11 +154,10 @@ class EncoderDecoder:
             what, subject=self.source, remedy="give a network of the paper, whole and trained"
         )
 
-    def _find_levels(self, signature: Signature) -> list[int]:
-        """The channels of each level, by the sizes of the masks."""
-        height, width = (s if isinstance(s, int) else PROBE for s in signature.inputs[0].shape[2:])
+    def _find_levels(self, signature: Signature, height: int, width: int) -> list[int]:
+        """The channels of each level, by the sizes of the masks of an image of that size."""
         channels = {spec.name: spec.shape[1] for spec in signature.outputs if spec.shape}
-        dims = self._sizes_in(height, width)
+        dims = self._dims
         levels: list[int] = []
         for name in self._cut.masks:
             level = len(levels) + 1
@@ -208,17 +226,6 @@ class EncoderDecoder:
             rank = 1 if name in self._cut.shapes else 4
             yield name, helper.make_tensor_value_info(name, dtype, [None] * rank)
 
-    def _session(
-        self, inputs: list[str], outputs: list[str], provider: str, threads: int | None
-    ) -> Model:
-        from onnx import helper
-
-        with work(self.source, "cut in two"):
-            part = self._extractor.extract_model(inputs, outputs)
-            helper.set_model_props(part, self.metadata)
-            data = part.SerializeToString()
-        return load(data, provider, threads, name=self.source)
-
     def _sizes_in(self, height: int, width: int) -> dict[str, list[int]]:
         """The shape of each tensor of the encoder for an image of that size, 0 where unknown."""
         cut = self._cut
@@ -233,18 +240,45 @@ class EncoderDecoder:
             for value in (*inferred.value_info, *inferred.output, *inferred.input)
         }
 
-    def _infer_sizes(self, height: int, width: int) -> dict[str, np.ndarray]:
-        """What Shape nodes and bias layers give for an image of that size."""
-        cut, dims = self._cut, self._sizes_in(height, width)
-        asked = [*cut.biases, *(node.input[0] for node in cut.shapes.values())]
-        if not all(dims.get(name) and all(dims[name]) for name in asked):
-            raise self._error("the sizes of its features cannot be told from the image's")
-        found = {n: np.broadcast_to(bias, dims[n]).copy() for n, bias in cut.biases.items()}
+    def _tell_sizes(self, graph: onnx.GraphProto) -> None:
+        """Put what Shape nodes and bias layers give into the decoder, by its coarsest mask."""
+        from onnx import helper, numpy_helper
+
+        cut, mask = self._cut, self._cut.masks[-1]
+        nodes: list[onnx.NodeProto] = []
+
+        def made(kind: str, output: str, read: str, values: np.ndarray) -> None:
+            graph.initializer.append(numpy_helper.from_array(values, f"{output}.{kind}"))
+            nodes.append(helper.make_node(kind, [read, f"{output}.{kind}"], [output]))
+
+        def sized(output: str, tensor: str, channels: int | None = None, **sides: Any) -> None:
+            """Make the size of a tensor of the encoder, or of other channels, or a part of it."""
+            factors, plus = self._size_by(tensor, mask)
+            plus[1] = channels or plus[1]
+            part = slice(sides.get("start", 0), sides.get("end", 4))
+            nodes.append(helper.make_node("Shape", [mask], [f"{output}/mask"], **sides))
+            made("Mul", f"{output}/sides", f"{output}/mask", factors[part])
+            made("Add", output, f"{output}/sides", plus[part])
+
         for name, node in cut.shapes.items():
-            sides = {a.name: a.i for a in node.attribute}
-            whole = dims[node.input[0]]
-            found[name] = np.array(whole[sides.get("start", 0) : sides.get("end", 4)], np.int64)
-        return found
+            sized(name, node.input[0], **{a.name: a.i for a in node.attribute})
+        for name, bias in cut.biases.items():
+            sized(f"{name}/size", name, channels=1)
+            graph.initializer.append(numpy_helper.from_array(bias, f"{name}.bias"))
+            nodes.append(helper.make_node("Expand", [f"{name}.bias", f"{name}/size"], [name]))
+        taken = [value for value in graph.input if value.name in {*cut.masks, *cut.flat}]
+        nodes += graph.node
+        del graph.input[:], graph.node[:]
+        graph.input.extend(taken)
+        graph.node.extend(nodes)
+
+    def _size_by(self, tensor: str, mask: str) -> tuple[np.ndarray, np.ndarray]:
+        """By what the size of a mask is multiplied, and what is added, to be a tensor's."""
+        size, by = self._dims.get(tensor, []), self._dims[mask]
+        if len(size) != 4 or not all(size) or size[2] % by[2] or size[3] % by[3]:
+            raise self._error("the sizes of its features cannot be told from its switches'")
+        factors = [1, 0, size[2] // by[2], size[3] // by[3]]
+        return np.array(factors, np.int64), np.array([0, size[1], 0, 0], np.int64)
 
 
 def entropy_model(
