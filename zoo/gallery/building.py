@@ -63,7 +63,7 @@ def build(
     shown = []
     step = counted(on_progress, len(hub.index.models))
     for entry in hub.index.models:
-        shown.append(pages.model(hub, entry, photographs, site, bool(demos), demo))
+        shown.append(pages.model(hub, entry, photographs, site, demos, demo))
         step()
     runs = bool(demos) or any(one.live for one in shown)
     if runs:

@@ -1,10 +1,10 @@
-"""What the live demonstration runs.
+"""What the live demonstration runs: networks that rebuild an image from their switches.
 
-The published encoder and decoder, with the features between them brought back.
-
-Converting folds `bias4`, the only way for features into the decoder, to its constants: all of its
-weights are zero. To let a visitor alter features and see that nothing comes of it, the encoder here
-also gives out `pool3`, and the decoder takes it through that layer, as Caffe's does.
+The encoder and the decoder, as published or cut out of the whole network, with the features
+between them brought back. Converting folds `bias4`, the only way for features into the decoder, to
+its constants: all of its weights are zero. To let a visitor alter features and see that nothing
+comes of it, the encoder here also gives out `pool3`, and the decoder takes it through that layer,
+as Caffe's does.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
+
+from prototxt.errors import ZooError
+from prototxt.preprocessing import Preprocessing
 from zoo.errors import HubError
 from zoo.gallery.photographs import Photograph
 from zoo.hub.index import Entry, File
@@ -24,31 +27,35 @@ from zoo.hub.pulling import choose
 if TYPE_CHECKING:
     import onnx
 
+    from zoo.paper.coding import Coder
+
 MANIFEST = "gallery/demo.json"
+
+Parts: TypeAlias = "tuple[onnx.ModelProto, onnx.ModelProto]"
+"""An encoder and a decoder."""
 
 
 @dataclass(frozen=True)
 class Demo:
     """One model of the demonstration: what the page reads of it, and its two networks."""
 
-    entry: Entry
+    label: str
+    """Of the model's version."""
     described: dict[str, Any]
     encoder: bytes
     decoder: bytes
-    tables: str | None = None
-    """By which its switches are coded, as `runtime.switch_tables` has them."""
+    entropy_model: str = ""
+    """By which its switches are coded, as its metadata have it; empty where it has none."""
 
 
 def collect(hub: Hub) -> list[Demo]:
-    """The newest versions that are split in two parts which run in a browser."""
-    assert hub.folder is not None
+    """The newest versions that rebuild images from switches alone and run in a browser."""
     found = []
     for entry in hub.index.newest():
-        parts = _parts(entry)
         how = entry.preprocessing
-        if parts is not None and how is not None and how.mean is not None:
-            encoder, decoder = (hub.folder / entry.path(file) for file in parts)
-            found.append(_demo(hub, entry, encoder, decoder))
+        if entry.task == "reconstruct" and how is not None and isinstance(how.mean, tuple):
+            demo = _demo(hub, entry, how)
+            found += [demo] if demo is not None else []
     return found
 
 
@@ -65,80 +72,85 @@ def files(demos: Sequence[Demo], photographs: Sequence[Photograph]) -> dict[str,
     for demo in demos:
         site[f"gallery/{demo.described['encoder']}"] = demo.encoder
         site[f"gallery/{demo.described['decoder']}"] = demo.decoder
-        if demo.tables is not None:
-            site[f"gallery/{demo.described['tables']}"] = demo.tables.encode()
+        if demo.entropy_model:
+            site[f"gallery/{demo.described['coding']['url']}"] = demo.entropy_model.encode()
     return site
 
 
-def _parts(entry: Entry) -> tuple[File, File] | None:
-    if entry.task != "reconstruct" or entry.arch is None:
+def _demo(hub: Hub, entry: Entry, how: Preprocessing) -> Demo | None:
+    """The demonstration's part of a model; None where it has no switches, or runs elsewhere."""
+    whole = _file(entry, "portable") or _file(entry, "cpu")
+    coder = None if whole is None else _coder(hub, entry, whole)
+    parts = _parts(hub, entry)
+    if parts is None and coder is not None and whole is _file(entry, "portable"):
+        parts = coder.network.halves()
+    if parts is None or how.input_size is None:
         return None
-    try:
-        return choose(entry, "portable", "encoder"), choose(entry, "portable", "decoder")
-    except HubError:
-        return None
-
-
-def _demo(hub: Hub, entry: Entry, encoder_path: Path, decoder_path: Path) -> Demo:
-    from runtime.onnx_files import read_model
-    from zoo.paper import architectures
-
-    how = entry.preprocessing
-    assert how is not None and how.input_size is not None and entry.arch is not None
-    assert isinstance(how.mean, tuple)
-    encoder, decoder = read_model(encoder_path), read_model(decoder_path)
-    masks = [value.name for value in decoder.graph.input]
-    image = decoder.graph.output[0].name
+    encoder, decoder = parts
+    wanted = _rebuilt(entry.label, encoder, decoder, how.input_size)
+    masks = list(decoder.graph.input)
     features = _bring_back_features(encoder, decoder)
-    pieces = encoder.SerializeToString(), decoder.SerializeToString()
-    compare(entry, encoder_path, decoder_path, pieces, features)
-    metric, whole = entry.metric("rmse"), _whole(entry)
-    tables = None if whole is None else _tables(hub, entry, whole)
+    compare(entry.label, wanted, encoder, decoder, features)
+    channels = [mask.type.tensor_type.shape.dim[1].dim_value for mask in masks]
+    levels = channels if coder is None else coder.network.levels
+    known = None if coder is None else coder.network.entropy_model
+    rmse, bits = entry.metric("rmse"), entry.metric("bits_per_pixel")
     place = f"{entry.name}/{entry.version}"
     described = {
         "name": entry.name,
-        "label": entry.label,
-        "arch": entry.arch,
         "encoderKind": entry.encoder,
-        "bitsPerPixel": architectures.bits_per_pixel(entry.arch),
-        "rmse": metric.value if metric else None,
-        "mean": list(how.mean),
+        "levels": levels,
+        "bits": bits.value if bits else None,
+        "rmse": rmse.value if rmse else None,
+        "mean": how.mean_values(3).ravel().tolist(),
         "scale": how.scale,
         "channelOrder": how.channel_order,
         "size": list(how.input_size),
         "input": encoder.graph.input[0].name,
-        "output": image,
-        "masks": masks,
+        "output": decoder.graph.output[0].name,
+        "masks": [mask.name for mask in masks],
         "features": features,
-        "file": None if whole is None else {"arch": entry.arch, "sha256": whole.sha256},
-        "tables": None if tables is None else f"{place}/demo.tables",
         "encoder": f"{place}/demo.encoder.onnx",
         "decoder": f"{place}/demo.decoder.onnx",
+        "file": None if coder is None else {"arch": coder.arch, "sha256": coder.sha256},
+        "coding": known and {"kind": known.coding, "url": f"{place}/demo.{known.coding}"},
     }
-    return Demo(entry, described, *pieces, tables)
+    pieces = encoder.SerializeToString(), decoder.SerializeToString()
+    return Demo(entry.label, described, *pieces, known.to_text() if known else "")
 
 
-def _whole(entry: Entry) -> File | None:
-    """The network that decodes .switches files of the demonstration; None where it is not here."""
+def _file(entry: Entry, target: str, part: str = "whole") -> File | None:
     try:
-        return choose(entry, "cpu")
+        return choose(entry, target, part)
     except HubError:
         return None
 
 
-def _tables(hub: Hub, entry: Entry, whole: File) -> str | None:
-    """By which that network's switches are coded, if it says."""
+def _parts(hub: Hub, entry: Entry) -> Parts | None:
+    """The encoder and the decoder where they are published as such."""
     from runtime.onnx_files import read_model
-    from runtime.switch_tables import METADATA
 
     assert hub.folder is not None
-    stated = read_model(hub.folder / entry.path(whole)).metadata_props
-    return next((item.value for item in stated if item.key == METADATA), None)
+    encoder, decoder = (_file(entry, "portable", part) for part in ("encoder", "decoder"))
+    if encoder is None or decoder is None:
+        return None
+    first, second = (read_model(hub.folder / entry.path(file)) for file in (encoder, decoder))
+    return first, second
+
+
+def _coder(hub: Hub, entry: Entry, whole: File) -> Coder | None:
+    """The network that codes and decodes .switches files; None where it has no switches."""
+    from zoo.paper.coding import open_coder
+
+    assert hub.folder is not None
+    try:
+        return open_coder(hub.folder / entry.path(whole), "cpu")
+    except ZooError:
+        return None
 
 
 def _bring_back_features(encoder: onnx.ModelProto, decoder: onnx.ModelProto) -> str | None:
     """Let `pool3` out of the encoder and into the decoder; None where they are not the paper's."""
-    import numpy as np
     from onnx import TensorProto, helper, numpy_helper
 
     made = {name: node for node in decoder.graph.node for name in node.output}
@@ -170,22 +182,34 @@ def _bring_back_features(encoder: onnx.ModelProto, decoder: onnx.ModelProto) -> 
 
 
 def compare(
-    entry: Entry, encoder: Path, decoder: Path, pieces: tuple[bytes, bytes], features: str | None
+    label: str,
+    wanted: np.ndarray,
+    encoder: onnx.ModelProto,
+    decoder: onnx.ModelProto,
+    features: str | None,
 ) -> None:
-    """HubError unless both pairs rebuild the same of a random image, to the last bit."""
-    import numpy as np
+    """HubError unless they rebuild `wanted` whatever the features are, to the last bit."""
+    size = wanted.shape[2:]
+    found = _rebuilt(label, encoder, decoder, size, features)
+    if not np.array_equal(wanted, found):
+        raise HubError("features reach its decoder; it cannot be demonstrated", subject=label)
 
+
+def _rebuilt(
+    label: str,
+    encoder: onnx.ModelProto,
+    decoder: onnx.ModelProto,
+    size: tuple[int, ...],
+    features: str | None = None,
+) -> np.ndarray:
+    """What two networks make of a random image of that size, and of features that are altered."""
     import runtime
 
-    assert entry.preprocessing is not None and entry.preprocessing.input_size is not None
-    height, width = entry.preprocessing.input_size
-    image = np.random.default_rng(0).normal(0, 60, (1, 3, height, width)).astype(np.float32)
-    results = []
-    for first, second in ((encoder, decoder), pieces):
-        front, back = runtime.load(first, "cpu"), runtime.load(second, "cpu")
-        code = front.run({front.inputs[0].name: image})
-        if features in code:
-            code[features] = -7 * code[features][:, ::-1]  # nothing may come of it
-        results.append(next(iter(back.run(code).values())))
-    if not np.array_equal(results[0], results[1]):
-        raise HubError("features reach its decoder; it cannot be demonstrated", subject=entry.label)
+    image = np.random.default_rng(0).normal(0, 60, (1, 3, *size)).astype(np.float32)
+    front, back = (
+        runtime.load(part.SerializeToString(), "cpu", name=label) for part in (encoder, decoder)
+    )
+    code = front.run({front.inputs[0].name: image})
+    if features is not None:
+        code[features] = -7 * code[features][:, ::-1]
+    return next(iter(back.run(code).values()))

@@ -61,12 +61,17 @@ def static() -> Site:
 
 
 def model(
-    hub: Hub, entry: Entry, photographs: Sequence[Photograph], site: Site, demo: bool, runs: bool
+    hub: Hub,
+    entry: Entry,
+    photographs: Sequence[Photograph],
+    site: Site,
+    demos: Sequence[Demo],
+    runs: bool,
 ) -> ModelPage:
     """Put the page of one version and its pictures into the site.
 
-    `demo` says whether the site has the demonstration of switches, `runs` whether it has the
-    runtime, so that pages may run models.
+    `demos` are the site's demonstration of switches; `runs` says whether the site has the runtime,
+    so that pages may run models.
     """
     from zoo.inspection import onnx_model as onnx_summary
     from zoo.paper import architectures
@@ -115,7 +120,8 @@ def model(
         stages=stages,
         card=markdown(text),
         others=[other for other in hub.index.versions(entry.name) if other is not entry],
-        demo=demo,
+        demo=bool(demos),
+        demonstrated=entry.label in {demo.label for demo in demos},
         paper=bool(list(filter(is_of_paper, hub.index.models))),
         live=f"{below}/live.json" if live else "",
         words=WORDS,

@@ -249,14 +249,16 @@ def test_the_demonstration_has_the_features_and_they_change_nothing(hub):
 def test_a_model_whose_features_pass_is_not_demonstrated(hub):
     opened = hubs.open_hub(hub)
     (demo,) = demonstration.collect(opened)
-    decoder = onnx.load_from_string(demo.decoder)
+    original, decoder = (onnx.load_from_string(demo.decoder) for _ in range(2))
     (weight,) = [t for t in decoder.graph.initializer if t.name == "bias4.weight"]
     weight.raw_data = np.eye(4, dtype=np.float32).tobytes()
-    paths = [hub / "2_3_4/1.0" / f"net.{part}.onnx" for part in ("encoder", "decoder")]
+    whole = runtime.load(hub / "2_3_4/1.0/net.onnx", "cpu")
+    image = np.random.default_rng(0).normal(0, 60, (1, 3, 128, 128)).astype(np.float32)
+    wanted = whole.run({"data": image})["deconv1_2"]
+    encoder = onnx.load_from_string(demo.encoder)
+    demonstration.compare("2_3_4@1.0", wanted, encoder, original, "pool3")
     with pytest.raises(HubError) as caught:
-        demonstration.compare(
-            demo.entry, *paths, (demo.encoder, decoder.SerializeToString()), "pool3"
-        )
+        demonstration.compare("2_3_4@1.0", wanted, encoder, decoder, "pool3")
     assert str(caught.value) == ("2_3_4@1.0: features reach its decoder; it cannot be demonstrated")
 
 

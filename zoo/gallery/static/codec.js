@@ -84,16 +84,18 @@ export function randomFrom(seed) {
   };
 }
 
+const CODINGS = ["raw", "lzma2", "tables", "scores"];
+
 /**
  * A .switches file, as `zoo decode` reads it: version 1, the switches as they are, 2 bits each, or
- * what coder.js made of them by tables (`coded`). `header` has height, width, arch (ASCII) and sha256 (hex)
- * of the model; `dims` [N, C, H, W] of each level, without padding.
+ * `coded`, what coder.js made of them by tables or scores (`coding`). `header` has height, width, arch
+ * (ASCII) and sha256 (hex) of the model; `dims` [N, C, H, W] of each level, without padding.
  */
-export function switchesFile(header, dims, levels, coded = null) {
+export function switchesFile(header, dims, levels, coding = "raw", coded = null) {
   const name = new TextEncoder().encode(header.arch);
   const start = new Uint8Array(15 + 2 * dims.length + 1 + name.length + 32);
   const view = new DataView(start.buffer);
-  start.set([0x89, 0x5a, 0x53, 0x57, 1, coded ? 2 : 0]);
+  start.set([0x89, 0x5a, 0x53, 0x57, 1, CODINGS.indexOf(coding)]);
   view.setUint32(6, header.height, true);
   view.setUint32(10, header.width, true);
   start[14] = dims.length;

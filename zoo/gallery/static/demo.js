@@ -8,17 +8,20 @@ import * as jpeg from "./jpeg.js";
 import * as networks from "./networks.js";
 import { listen as listenForPhotographs } from "./photograph.js";
 import { encode as coded } from "./coder.js";
+import { readScores, ScoresWalk } from "./scores.js";
 import { readTables, TablesWalk } from "./tables.js";
 
 const $ = (id) => document.getElementById(id);
 const here = new URL("./", import.meta.url).href;
 const FACTOR = 4; // how much brighter differences are drawn
+const SMALL = "networks for small files"; // what the list calls them all; a slider says which
+const ENTROPY_MODELS = { tables: [readTables, TablesWalk], scores: [readScores, ScoresWalk] };
 
 const state = {
   manifest: null,
   photograph: null, // ImageData at its own size
   networks: new Map(), // model name -> its two sessions
-  tables: new Map(), // model name -> how its switches follow one another, or null
+  entropyModels: new Map(), // model name -> how likely its switches are, or null
   encoded: null, // what `encode` found of the photograph
   plain: null, // the reconstruction with nothing altered
   altered: null, // switches of each level as they were decoded last
@@ -54,7 +57,14 @@ function say(text, isError = false) {
 }
 
 function model() {
-  return state.manifest.models.find(({ name }) => name === $("model").value);
+  const chosen = $("model").value;
+  if (chosen === SMALL) return ofRates()[Number($("rate").value)];
+  return state.manifest.models.find(({ name }) => name === chosen);
+}
+
+/** The networks for small files, the smallest first. */
+function ofRates() {
+  return state.manifest.models.filter(({ bits }) => bits !== null).sort((a, b) => a.bits - b.bits);
 }
 
 async function encode() {
@@ -84,17 +94,20 @@ async function encode() {
   state.plain = null;
 }
 
-/** The real .switches file, as `zoo encode` would write it where the model has tables. */
+/** The real .switches file, as `zoo encode` would write it where the model has an entropy model. */
 async function file(chosen, size, dims, levels) {
   if (chosen.file === null) return null;
-  if (!state.tables.has(chosen.name)) {
-    const found = chosen.tables && await (await fetch(`${here}${chosen.tables}`)).text();
-    state.tables.set(chosen.name, found && await readTables(found, dims.map((dim) => dim[1])));
+  const header = { height: size, width: size, ...chosen.file };
+  if (chosen.coding === null) return switchesFile(header, dims, levels);
+  const { kind, url } = chosen.coding;
+  const [read, Walk] = ENTROPY_MODELS[kind];
+  if (!state.entropyModels.has(chosen.name)) {
+    const text = await (await fetch(`${here}${url}`)).text();
+    state.entropyModels.set(chosen.name, await read(text, chosen.levels));
   }
-  const tables = state.tables.get(chosen.name);
-  const { arch, sha256 } = chosen.file;
-  const bytes = tables && coded(dims.map((dim, i) => new TablesWalk(dim, tables[i])), levels);
-  return switchesFile({ height: size, width: size, arch, sha256 }, dims, levels, bytes);
+  const known = state.entropyModels.get(chosen.name);
+  const bytes = coded(dims.map((dim, i) => new Walk(dim, known[i])), levels);
+  return switchesFile(header, dims, levels, kind, bytes);
 }
 
 async function decode() {
@@ -113,7 +126,8 @@ async function decode() {
   state.altered = altered;
   for (const id of ["rebuilt", "after"]) images.draw($(id), rebuilt, size, size);
   images.drawDifference($("difference"), rgb, rebuilt, size, size, FACTOR);
-  images.drawSwitches($("code"), altered[0], dims[0]);
+  const finest = altered.findIndex((level) => level.length);
+  images.drawSwitches($("code"), altered[finest], dims[finest]);
   await report({ chosen, size, rgb, rebuilt, code, switches: levels, milliseconds, back });
 }
 
@@ -166,9 +180,13 @@ async function report(found) {
   fact("rmse-plain", isAltered() ? `${images.rmse(rgb, state.plain).toFixed(4)} as it was` : "");
   fact("bits", `${bits.toLocaleString("en")} bits`);
   const { beside, bytes } = state.encoded;
-  fact("bytes", `${bytes.toLocaleString("en")} bytes for ${size}×${size} pixels`);
+  const each = (8 * bytes / (size * size)).toFixed(3);
+  fact("bytes", `${bytes.toLocaleString("en")} bytes for ${size}×${size} pixels, ${each} bits each`);
   const ofJpeg = images.rmse(rgb, feeding.resize(beside.pixels, size, size)).toFixed(4);
-  fact("jpeg", beside.bytes <= bytes ? `RMSE ${ofJpeg}` : `none; the smallest has RMSE ${ofJpeg}`);
+  const fits = beside.bytes <= bytes;
+  fact("jpeg", fits ? `RMSE ${ofJpeg}` : `none; the smallest has RMSE ${ofJpeg}`);
+  fact("as-jpeg-text", `As JPEG: ${fits ? "of no more bytes" : "the smallest, of more bytes"}`);
+  images.show($("as-jpeg"), beside.pixels);
   fact("jpeg-bytes", `${beside.bytes.toLocaleString("en")} bytes, this browser’s quality ${Math.round(100 * beside.quality)}`);
   fact("per-pixel", `${+(bits / (3 * size * size)).toFixed(4)}`);
   const { rmse } = found.chosen;
@@ -203,6 +221,7 @@ async function show(source) {
 
 function listen() {
   $("model").addEventListener("change", () => { setLevels(); rerun(); });
+  $("rate").addEventListener("input", () => { setLevels(); rerun(); });
   $("size").addEventListener("change", rerun);
   $("share").addEventListener("input", () => {
     $("share-text").textContent = `${$("share").value} %`;
@@ -228,17 +247,32 @@ function rerun() {
 }
 
 function setLevels() {
-  $("features").hidden = model().features === null;
-  $("save-switches").hidden = $("decode").hidden = model().file === null;
+  const { levels, bits, features, file: made } = model();
+  $("features").hidden = features === null;
+  $("save-switches").hidden = $("decode").hidden = made === null;
+  $("rates").hidden = $("model").value !== SMALL;
+  $("rate-text").textContent = bits === null ? "" : `${bits.toFixed(2)} bits a pixel on average`;
+  for (const input of document.querySelectorAll("input[name=level]")) {
+    const number = Number(input.id.slice("level-".length));
+    input.closest("label").hidden = !levels[number - 1];
+  }
 }
 
 function fill() {
-  for (const { name, bitsPerPixel } of state.manifest.models) {
-    $("model").append(new Option(`${name} – ${bitsPerPixel} bits`, name));
+  const small = ofRates();
+  for (const { name, bits, levels } of state.manifest.models) {
+    if (bits !== null) continue;
+    const each = levels.reduce((sum, channels, i) => sum + (2 * channels) / (3 * 4 ** (i + 1)), 0);
+    $("model").append(new Option(`${name} – ${+each.toFixed(4)} bits`, name));
   }
+  if (small.length) $("model").append(new Option(SMALL, SMALL));
+  $("rate").max = small.length - 1;
   const named = decodeURIComponent(location.hash.slice(1));
-  const models = state.manifest.models.map(({ name }) => name);
-  $("model").value = models.includes(named) ? named : models.at(-1);
+  const rate = small.findIndex(({ name }) => name === named);
+  if (rate >= 0) $("rate").value = rate;
+  const options = [...$("model").options].map(({ value }) => value);
+  const usual = options.filter((option) => option !== SMALL).at(-1) ?? SMALL;
+  $("model").value = rate >= 0 ? SMALL : options.includes(named) ? named : usual;
   const samples = state.manifest.samples.map(({ name, url }) => ({ name, url: `${here}${url}` }));
   listenForPhotographs(samples, show);
 }

@@ -54,15 +54,17 @@ export async function open(model) {
   return { encoder, decoder: await openOne(`${here}${model.decoder}`) };
 }
 
-/** Image -> { masks: [{ data, dims }], features: { data, dims } or null }. */
+/** Image -> { masks: [{ data, dims }] of each level, features: { data, dims } or null }. */
 export async function encode(networks, model, input, height, width) {
   const { ort } = await runtime();
   const found = await networks.encoder.run({
     [model.input]: new ort.Tensor("float32", input, [1, 3, height, width]),
   });
   const plain = ({ data, dims }) => ({ data, dims: [...dims] });
+  const names = model.masks.values();
+  const none = (level) => ({ data: new BigInt64Array(0), dims: [1, 0, height >> level, width >> level] });
   return {
-    masks: model.masks.map((name) => plain(found[name])),
+    masks: model.levels.map((channels, i) => (channels ? plain(found[names.next().value]) : none(i + 1))),
     features: model.features ? plain(found[model.features]) : null,
   };
 }
@@ -71,8 +73,9 @@ export async function encode(networks, model, input, height, width) {
 export async function decode(networks, model, masks, features) {
   const { ort } = await runtime();
   const feeds = {};
+  const there = masks.filter(({ data }) => data.length);
   model.masks.forEach((name, i) => {
-    feeds[name] = new ort.Tensor("int64", masks[i].data, masks[i].dims);
+    feeds[name] = new ort.Tensor("int64", there[i].data, there[i].dims);
   });
   if (model.features) {
     feeds[model.features] = new ort.Tensor("float32", features.data, features.dims);
