@@ -2,8 +2,9 @@
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,3 +146,18 @@ def url(gallery) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield server.url
         server.shutdown()
+
+
+@pytest.fixture
+def demo(gallery, chromium, url) -> Callable[..., Browser]:
+    """Opens the demonstration and waits until its first photograph is rebuilt."""
+    if not (gallery / "demo.html").exists():
+        pytest.skip("needs onnxruntime-web in the cache: run `zoo publish --gallery` once")
+
+    def start(at: str = url, query: str = "?backend=wasm", **how: Any) -> Browser:
+        chromium.open(f"{at}/demo.html{query}", **how)
+        chromium.until("document.body.dataset.state === 'done'")
+        assert "error" not in chromium("document.getElementById('status').className")
+        return chromium
+
+    return start

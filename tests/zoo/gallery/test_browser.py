@@ -10,9 +10,7 @@ import http.server
 import json
 import shutil
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -53,21 +51,6 @@ def gallery(published, photographs, onnxruntime_web, tmp_path_factory) -> Path:
     hubs.publish(models, folder, name=entry.name, **how)
     build(folder, photographs, demo=bool(onnxruntime_web), runtime_web=onnxruntime_web)
     return folder
-
-
-@pytest.fixture
-def demo(gallery, chromium, url) -> Callable[..., Browser]:
-    """Opens the demonstration and waits until its first photograph is rebuilt."""
-    if not (gallery / "demo.html").exists():
-        pytest.skip("needs onnxruntime-web in the cache: run `zoo publish --gallery` once")
-
-    def start(at: str = url, query: str = "?backend=wasm", **how: Any) -> Browser:
-        chromium.open(f"{at}/demo.html{query}", **how)
-        chromium.until("document.body.dataset.state === 'done'")
-        assert "error" not in chromium("document.getElementById('status').className")
-        return chromium
-
-    return start
 
 
 PAGES = ["index.html", "gallery/2_3_4/1.0.html", "demo.html"]
