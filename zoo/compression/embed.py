@@ -29,6 +29,7 @@ from zoo.hub.index import Metric
 from zoo.hub.places import EMBEDDED
 from zoo.hub.publishing import publish
 from zoo.paper.recipes.crops import cut_middle
+from zoo.paper.recipes.images import told
 from zoo.paper.recipes.run import Files
 
 VERSION = "1.0"
@@ -53,7 +54,7 @@ level of an encoder of convolutions and max pooling.
 | input | `data`, N×3×H×W, BGR, 0..255 minus the mean colour {mean}; H and W are multiples of 8 |
 | outputs | `image`; `pool3_mask`, the switches |
 | trained | error and bits together, one squared grey level for {weight:g} bits; straight through |
-| recipe | {iterations:,} × {batch} parts of {crop}×{crop} pixels, seed {seed} |
+| recipe | {iterations:,} × {batch} parts of {crop}×{crop} pixels, seed {seed}{from_another} |
 | time | {minutes} minutes |
 | data | {training_images} photographs of `{data}`, {pool:,} parts at half to their own scale |
 | date | {date} |
@@ -64,7 +65,9 @@ def card(about: Mapping[str, Any]) -> str:
     """The Markdown card of a network."""
     from zoo.compression.definitions import RATES
 
+    origin = about["started_from"]
     more = {
+        "from_another": f", going on from the weights of `{origin}`" if origin else "",
         "mean": ", ".join(f"{value:g}" for value in about["mean"]),
         "minutes": round(about["seconds"] / 60),
         "side": SIDE,
@@ -73,8 +76,11 @@ def card(about: Mapping[str, Any]) -> str:
     return CARD.format(**{**about, **more})
 
 
-def embed(runs: Path, images: list[np.ndarray], hub: Path = EMBEDDED) -> list[str]:
-    """Publish every network below `runs`, measured on these H×W×3 images; a line for each."""
+def embed(runs: Path, images: list[np.ndarray], data: str, hub: Path = EMBEDDED) -> list[str]:
+    """Publish every network below `runs`, measured on these H×W×3 images; a line for each.
+
+    `data` is what they are called that the images are of.
+    """
     lines = []
     held = cut_middle(images, SIDE)
     for folder in sorted(runs.iterdir()):
@@ -92,7 +98,7 @@ def embed(runs: Path, images: list[np.ndarray], hub: Path = EMBEDDED) -> list[st
             about |= {**found, "held_out": len(held)}
             text = Path(place) / "card.md"
             text.write_text(card(about), encoding="utf-8")
-            where = f"{about['data']}, held out"
+            where = f"{data}, held out"
             rmse, bits = found["rmse_held_out"], found["bits_per_pixel_held_out"]
             done = publish(
                 [files.onnx],
@@ -123,7 +129,8 @@ def main() -> None:
     parser.add_argument("--held-out", type=int, default=100)
     given = parser.parse_args()
     items, _, _ = evaluated_images(given.data, given.held_out)
-    for line in embed(given.runs, [runtime.pixels(item) for item in items]):
+    images = [runtime.pixels(item) for item in items]
+    for line in embed(given.runs, images, told(str(given.data))):
         sys.stdout.write(line + "\n")
 
 

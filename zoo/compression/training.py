@@ -108,7 +108,8 @@ def train_rate(
     recipe = RateRecipe(seed=seed, bfloat16=bfloat16, ema=ema, number=number)
     start = None if weights is None else starting_weights(name, weights)
     if start is not None:
-        recipe = dataclasses.replace(recipe, rate=recipe.rate / 3)
+        assert weights is not None
+        recipe = dataclasses.replace(recipe, rate=recipe.rate / 3, started_from=weights.stem)
     if iterations is not None:
         recipe = dataclasses.replace(recipe, iterations=iterations)
     if resume is not None:

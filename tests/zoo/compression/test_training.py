@@ -21,7 +21,7 @@ from zoo.compression.learning import RateLearning, RateRecipe
 from zoo.compression.training import RateRun, finished
 from zoo.hub import open_hub
 from zoo.paper.recipes.crops import cut_middle, cut_pool
-from zoo.paper.recipes.images import Images
+from zoo.paper.recipes.images import Images, told
 
 NAME = "3_4_5-rate-4"
 RECIPE = RateRecipe(iterations=12, batch=4, crop=32, number=4)
@@ -99,15 +99,21 @@ def test_it_is_published(tmp_path, pool, zoo):
     """By its files alone, and what was measured before is measured again."""
     run, hub = run_in(tmp_path / "runs" / NAME, pool), tmp_path / "hub"
     about = finished(run, lambda _: None)
-    (line,) = embed(tmp_path / "runs", [image for _, image in runtime.sample_images()], hub)
+    images = [image for _, image in runtime.sample_images()]
+    (line,) = embed(tmp_path / "runs", images, "photographs", hub)
     assert line.startswith(f"published {NAME}@1.0: RMSE 0.") and line.endswith(" bits a pixel")
     (entry,) = open_hub(hub).index.models
     assert (entry.name, entry.task, entry.arch, entry.encoder) == (
         NAME, "reconstruct", None, "learned",
     )  # fmt: skip
     assert entry.metric("rmse").images == 4 and entry.metric("bits_per_pixel").value < 0.2
+    assert entry.metric("rmse").data == "photographs, held out"
     card = (hub / NAME / "1.0" / "README.md").read_text()
-    assert f"--arch {NAME}" in card and f"{about['pool']} parts at half to their own scale" in card
+    assert (
+        "going on" not in card
+        and f"--arch {NAME}" in card
+        and f"{about['pool']} parts at half to their own scale" in card
+    )
     photo = tmp_path / "photo.png"
     cv2.imwrite(str(photo), runtime.sample_images()[0][1][:90, :70])
     assert zoo("encode", photo, "-o", "a.switches", "--arch", NAME, "--hub", hub).status == 0
@@ -144,6 +150,7 @@ def test_by_command(zoo, tmp_path):
     weights, again = model.with_suffix(".caffemodel"), [*words, "--iterations", 1, "-o", "further"]
     about = zoo(*again, "--weights", weights, "--json").json
     assert about["rate"] == pytest.approx(1e-3) and about["rmse_held_out"] < 0.3
+    assert about["started_from"] == NAME
     assert ": layer 'conv1_1'" in zoo(*[NAME.replace("3_4_5", "2_4_5") if w == NAME else w
                                         for w in again], "--weights", weights).refusal  # fmt: skip
     for wrong in (["--recipe", "paper"], ["--encoder", "learned"], ["--encoders", 2]):
@@ -151,6 +158,14 @@ def test_by_command(zoo, tmp_path):
         assert refused.status == 2 and "does not go with --arch n1_n2_n3-rate-N" in refused.err
     refused = zoo("train", "--arch", "3_4_5-rate-7", "--data", folder)
     assert "is not of the form n1_n2_n3-rate-N; N is 1 (the smallest files) to 6" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("photos", "photos"), ("bsds/train", "bsds/train"), ("a/ecssd/images/", "ecssd/images")],
+)
+def test_what_a_card_calls_images(folder, name):
+    assert told(f"/somewhere/{folder}") == name
 
 
 def test_parts_at_their_own_scale():

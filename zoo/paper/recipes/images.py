@@ -14,13 +14,16 @@ from zoo.data.sources import Source, held_out_places
 from zoo.paper.recipes.crops import cut_middle, cut_pool, make_pool
 from zoo.progress import OnProgress, counted, unheard
 
-__all__ = ["VARIANTS", "Images", "load_images"]
+__all__ = ["VARIANTS", "Images", "load_images", "told"]
 
 VARIANTS = 16
 """Parts that are taken of each image."""
 
 Place = tuple[Source, int]
 """An image: where it is from, and its number there."""
+
+PARTS = {"test", "train", "val", "images"}
+"""What folders are called that are a part of a data set; it is their parent's name that tells."""
 
 MOST = 24_576
 """Images kept in memory at most: 1.2 GB of 128×128."""
@@ -48,6 +51,12 @@ class Images:
     def mean_image(self) -> np.ndarray:
         """Mean of the pool: 3×S×S, BGR, 0..255."""
         return np.asarray(self.pool.mean(0))
+
+
+def told(source: str) -> str:
+    """What a card calls the images of a folder or database."""
+    path = Path(source)
+    return f"{path.parent.name}/{path.name}" if path.name in PARTS else path.name
 
 
 def load_images(
@@ -115,7 +124,7 @@ def load_images(
         pool,
         held_pool,
         mean,
-        " + ".join(Path(source.name).name for source in sources),
+        " + ".join(told(source.name) for source in sources),
         len(taken),
         [source.names[number] for source, number in taken_held],
         [source.label(number) for source, number in taken for _ in range(variants)],
