@@ -14,8 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-
 from prototxt.errors import ZooError
 from prototxt.preprocessing import Preprocessing
 from zoo.errors import HubError
@@ -25,6 +23,7 @@ from zoo.hub.places import Hub
 from zoo.hub.pulling import choose
 
 if TYPE_CHECKING:
+    import numpy as np
     import onnx
 
     from zoo.paper.coding import Coder
@@ -151,6 +150,7 @@ def _coder(hub: Hub, entry: Entry, whole: File) -> Coder | None:
 
 def _bring_back_features(encoder: onnx.ModelProto, decoder: onnx.ModelProto) -> str | None:
     """Let `pool3` out of the encoder and into the decoder; None where they are not the paper's."""
+    import numpy as np
     from onnx import TensorProto, helper, numpy_helper
 
     made = {name: node for node in decoder.graph.node for name in node.output}
@@ -189,6 +189,8 @@ def compare(
     features: str | None,
 ) -> None:
     """HubError unless they rebuild `wanted` whatever the features are, to the last bit."""
+    import numpy as np
+
     size = wanted.shape[2:]
     found = _rebuilt(label, encoder, decoder, size, features)
     if not np.array_equal(wanted, found):
@@ -203,6 +205,8 @@ def _rebuilt(
     features: str | None = None,
 ) -> np.ndarray:
     """What two networks make of a random image of that size, and of features that are altered."""
+    import numpy as np
+
     import runtime
 
     image = np.random.default_rng(0).normal(0, 60, (1, 3, *size)).astype(np.float32)
