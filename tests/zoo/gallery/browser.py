@@ -1,9 +1,15 @@
 """A page in headless Chromium, driven by selenium."""
 
+import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+DRIVER = shutil.which("chromedriver")
+IMITATED_GPU = ("enable-unsafe-webgpu", "use-webgpu-adapter=swiftshader")
 WIDE, PHONE = (1280, 900), (390, 844)
 
 
@@ -71,3 +77,18 @@ class Browser:
         return set(
             self("performance.getEntriesByType('resource').map(e => new URL(e.name).origin)")
         )
+
+
+@contextmanager
+def headless() -> Iterator[Browser]:
+    """A browser without a window, for as long as it is needed."""
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    for flag in ("headless=new", "no-sandbox", "disable-dev-shm-usage", *IMITATED_GPU):
+        options.add_argument(f"--{flag}")
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield Browser(driver)
+    driver.quit()

@@ -1,6 +1,5 @@
 """What the tests of the gallery share: a browser, and hubs of several kinds of models."""
 
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,15 +12,12 @@ import converters
 import prototxt
 import runtime
 from prototxt.preprocessing import Preprocessing
-from tests.zoo.gallery.browser import Browser
+from tests.zoo.gallery.browser import BROWSER, DRIVER, Browser, headless
 from zoo import hub as hubs
 from zoo.gallery import vendor
 from zoo.hub.server import Server
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
-DRIVER = shutil.which("chromedriver")
 RUNTIME = vendor.RUNTIME.kept()  # of the real cache, before any test names another
-IMITATED_GPU = ("enable-unsafe-webgpu", "use-webgpu-adapter=swiftshader")
 
 
 @pytest.fixture(scope="session")
@@ -40,17 +36,11 @@ def few_photographs(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    selenium = pytest.importorskip("selenium.webdriver", reason="needs selenium")
+    pytest.importorskip("selenium.webdriver", reason="needs selenium")
     if BROWSER is None or DRIVER is None:
         pytest.skip("needs chromium and chromedriver")
-    options = selenium.ChromeOptions()
-    options.binary_location = BROWSER
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    for flag in ("headless=new", "no-sandbox", "disable-dev-shm-usage", *IMITATED_GPU):
-        options.add_argument(f"--{flag}")
-    driver = selenium.Chrome(options=options, service=selenium.ChromeService(DRIVER))
-    yield Browser(driver)
-    driver.quit()
+    with headless() as browser:
+        yield browser
 
 
 INPUT = 'layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ {} }} }} }}'

@@ -11,6 +11,7 @@ from runtime.codec import places_of
 from runtime.encoder_decoder import load_encoder_decoder
 from runtime.switch_predictor import Scores, SwitchPredictor
 from tests.scores import drawn_scores
+from tests.zoo.gallery import round_trip
 from tests.zoo.gallery.browser import PHONE
 from zoo import hub as hubs
 from zoo.compression.network import RateNetwork
@@ -79,6 +80,21 @@ def test_an_address_names_a_rate_and_its_file_decodes(demo, gallery, tmp_path, z
     network = load_encoder_decoder(gallery / name / "1.0" / f"{name}.onnx", "cpu")
     *_, places = places_of(runtime.read_masks(file, network.entropy_model))
     assert len(np.unique(places)) == 4
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_are_the_same_wherever_they_are_made_and_read(demo, gallery, name, url):
+    """Here and in the page; PyTorch's switches may differ where two are nearly equal."""
+    files = Files(gallery.parent, name)
+    coder, network = round_trip.opened(files)
+    page = demo()
+    for (_, image), size in zip(runtime.sample_images(), [(64, 96), (40, 32)], strict=False):
+        small = runtime.resize(image, *size)
+        found = round_trip.compare(page, url, name, coder, network, small)
+        assert found["switches"] == coder.network.levels[2] * size[0] * size[1] // 64
+        for different in found["other_switches"].values():
+            assert different <= 0.01 * found["switches"]
+        assert max(found["largest_difference"].values()) <= 1
 
 
 def test_the_pages_of_whole_networks_lead_to_it(gallery):
