@@ -39,6 +39,12 @@ if TYPE_CHECKING:
 
 __all__ = ["EncoderDecoder", "load_encoder_decoder"]
 
+KERNEL = ("kernel_shape", "dilations", "strides")
+ANYWHERE = frozenset(
+    "GlobalAveragePool GlobalMaxPool InstanceNormalization GroupNormalization MatMul Gemm Resize"
+    " LSTM RNN GRU GridSample ReduceMean ReduceMax ReduceSum Softmax".split()
+)
+"""Operators whose result may depend on all of an image."""
 PROBE = 1 << MOST_LEVELS
 """Side of an image by which the levels of a network are told apart that takes any."""
 
@@ -97,6 +103,10 @@ class EncoderDecoder:
                 self.metadata.pop(kind.metadata, None)
         with work(source, "cut in two"):
             halves = self.halves()
+        self.reach = reach_of(halves, self.multiple)
+        """How many rows away what an image or mask has may matter, a multiple of `multiple`; None
+        where any may.
+        """
         self.encoder, self.decoder = (
             load(half.SerializeToString(), provider, threads, name=source) for half in halves
         )
@@ -279,6 +289,25 @@ class EncoderDecoder:
             raise self._error("the sizes of its features cannot be told from its switches'")
         factors = [1, 0, size[2] // by[2], size[3] // by[3]]
         return np.array(factors, np.int64), np.array([0, size[1], 0, 0], np.int64)
+
+
+def reach_of(halves: Iterable[onnx.ModelProto], multiple: int) -> int | None:
+    """How far apart in an image what goes in may be from what comes out, at most; None: anywhere.
+
+    As if every layer were at the coarsest level, where a step is `multiple` pixels.
+    """
+    furthest = 0
+    for half in halves:
+        steps = 0
+        for node in half.graph.node:
+            if node.op_type in ANYWHERE:
+                return None
+            given = {a.name: max(a.ints) for a in node.attribute if a.name in KERNEL and a.ints}
+            kernel = (given.get("kernel_shape", 1) - 1) * given.get("dilations", 1) + 1
+            if kernel > 1 and not (node.op_type == "MaxPool" and kernel <= given.get("strides", 1)):
+                steps += kernel // 2
+        furthest = max(furthest, steps)
+    return multiple * furthest
 
 
 def entropy_model(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from runtime.codec import CodeSize, EntropyModel, Header
     from runtime.encoder_decoder import EncoderDecoder
     from zoo.hub.places import HubAddress
+
+
+STRIP = 1 << 22
+"""Pixels of an image that a network works on at a time; larger ones go through it in strips."""
 
 
 @dataclass(frozen=True)
@@ -49,20 +53,48 @@ class Coder:
     def switches(self, image: np.ndarray) -> list[np.ndarray]:
         """The masks of an H×W×3 uint8 BGR image of any size, padded by its last row and column."""
         height, width = image.shape[:2]
-        rows, columns = padded = self._padded(height, width)
+        rows, columns = self._padded(height, width)
         edge = [(0, rows - height), (0, columns - width), (0, 0)]
         whole = np.pad(image, edge, mode="edge")
-        return self.network.encode(self._feeder(padded).blob(whole)[None])
+        masks = [np.empty(shape, np.int64) for shape in self.network.shapes(rows, columns)]
+        for kept, seen in self._strips(rows, columns):
+            part = whole[seen]
+            found = self.network.encode(self._feeder(part.shape[:2]).blob(part)[None])
+            for level, (mask, new) in enumerate(zip(masks, found, strict=True)):
+                start = (seen.start >> level) * (columns >> level)
+                inner = rows_of(kept, level + 1, seen.start)
+                mask[:, rows_of(kept, level + 1)] = new[:, inner] + start
+        return masks
 
     def picture(self, masks: list[np.ndarray], height: int, width: int) -> np.ndarray:
         """The masks of an image of that size -> H×W×3 uint8 BGR."""
         from runtime.evaluation import check_image
 
-        padded = self._padded(height, width)
-        found = self.network.decode(masks, *padded)[0]
-        image = np.broadcast_to(np.float32(0), (3, *padded))
-        check_image(found, image, self.network.decoder, "these switches")
-        return self._feeder(padded).picture(found)[:height, :width]
+        rows, columns = self._padded(height, width)
+        picture = np.empty((rows, columns, 3), np.uint8)
+        for kept, seen in self._strips(rows, columns):
+            parts = [
+                mask[:, rows_of(seen, level + 1)] - (seen.start >> level) * (columns >> level)
+                for level, mask in enumerate(masks)
+            ]
+            size = (seen.stop - seen.start, columns)
+            found = self.network.decode(parts, *size)[0]
+            image = np.broadcast_to(np.float32(0), (3, *size))
+            check_image(found, image, self.network.decoder, "these switches")
+            inner = rows_of(kept, 0, seen.start)
+            picture[kept] = self._feeder(size).picture(found[:, inner])
+        return picture[:height, :width]
+
+    def _strips(self, rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
+        """Rows of an image, and with them those around that bear upon them."""
+        unit, reach = self.network.multiple, self.network.reach
+        step = max(unit, STRIP // columns // unit * unit)
+        if reach is None or self.network.fixed is not None:
+            step = rows
+        for top in range(0, rows, step):
+            end = min(rows, top + step)
+            around = reach if reach is not None else 0
+            yield slice(top, end), slice(max(0, top - around), min(rows, end + around))
 
     def _feeder(self, padded: tuple[int, int]) -> Feeder:
         """Feeds images of that size, uncut, by the model's mean, scale and order of colours."""
@@ -81,6 +113,11 @@ class Coder:
                 remedy=Sentence("convert it again without ", Argument("shapes")),
             )
         return size
+
+
+def rows_of(rows: slice, level: int, first: int = 0) -> slice:
+    """Rows of an image, counted from the `first`, as rows of a level's windows."""
+    return slice((rows.start - first) >> level, (rows.stop - first) >> level)
 
 
 def open_coder(model: Path, provider: str = "auto") -> Coder:

@@ -323,3 +323,33 @@ def test_tables_are_counted_anew(tmp_path):
     once = model.read_bytes()
     coding.add_tables(model, images)
     assert model.read_bytes() == once
+
+
+@pytest.mark.parametrize("name", ["8_8_8", "16_32_32-rate-1"])
+@pytest.mark.parametrize("rows", [8, 48])
+def test_a_large_image_goes_through_in_strips(name, rows, monkeypatch):
+    """And nothing of it shows: what is around a strip is seen as far as it matters."""
+    coder = coding.open_coder(locate(name), "cpu")
+    photograph = runtime.resize(runtime.sample_images()[0][1], 397, 150)
+    masks = coder.switches(photograph)
+    picture = coder.picture(masks, 397, 150)
+    monkeypatch.setattr(coding, "STRIP", rows * 152)
+    strips = list(coder._strips(400, 152))
+    assert len(strips) == -(-400 // rows)
+    assert max(seen.stop - seen.start for _, seen in strips) == rows + 2 * coder.network.reach < 400
+    again = coder.switches(photograph)
+    for one, other in zip(masks, again, strict=True):
+        assert (one != other).sum() <= 1e-4 * one.size  # as floats are summed
+    assert np.abs(picture.astype(int) - coder.picture(masks, 397, 150)).max() <= 1
+    assert picture.std() > 20
+
+
+def test_how_far_a_pixel_matters_bounds_what_it_changes():
+    coder = coding.open_coder(locate("8_8_8"), "cpu")
+    photograph = runtime.resize(runtime.sample_images()[1][1], 320, 64)
+    other = photograph.copy()
+    other[160:] = np.random.default_rng(0).integers(0, 256, other[160:].shape)
+    before, after = map(coder.switches, (photograph, other))
+    for level, (one, two) in enumerate(zip(before, after, strict=True), 1):
+        changed = np.flatnonzero((one != two).any((0, 2)))[0] << level
+        assert 160 - coder.network.reach <= changed <= 160
