@@ -1,4 +1,4 @@
-"""The table of docs/guides/switches.md is that of benchmarks/rate.json."""
+"""The tables of docs/guides/switches.md are those of benchmarks/rate.json, kodak.json, controls.json."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 from tests.docs.blocks import ROOT
+from zoo.compression.controls import KINDS
 from zoo.paper.formats import FORMATS
 
 LINES = (ROOT / "docs/guides/switches.md").read_text().splitlines()
-FOUND = json.loads((ROOT / "benchmarks/rate.json").read_text())
-ROWS = FOUND["rows"]
+FOUND, KODAK, CONTROLS = (
+    json.loads((ROOT / f"benchmarks/{name}.json").read_text())
+    for name in ("rate", "kodak", "controls")
+)
 
 
 def quality(measured: dict[str, Any]) -> str:
@@ -21,7 +24,7 @@ def quality(measured: dict[str, Any]) -> str:
     return f"{measured['rmse']:.4f} / {measured['psnr']:.1f} / {measured['ssim']:.3f}"
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["arch"])
+@pytest.mark.parametrize("row", FOUND["rows"], ids=lambda row: row["arch"])
 def test_a_row(row: dict[str, Any]) -> None:
     bits = row["bits_per_pixel_and_channel"]
     cells = [row["arch"], f"{bits['fixed']:g}", f"{bits['entropy']:.2f}", f"{bits['coded']:.2f}"]
@@ -29,8 +32,26 @@ def test_a_row(row: dict[str, Any]) -> None:
     assert f"| {' | '.join(cells)} |" in LINES
 
 
-@pytest.mark.parametrize("name", FOUND["against_jpeg"])
-def test_bjontegaard(name: str) -> None:
-    shown = FORMATS[name].name if name in FORMATS else name
-    found = FOUND["against_jpeg"][name]
-    assert f"| {shown} | {found['rate']:+.0f} % | {found['psnr']:+.1f} dB |" in LINES
+@pytest.mark.parametrize("row", KODAK["rows"], ids=lambda row: row["arch"])
+def test_a_row_of_kodak(row: dict[str, Any]) -> None:
+    cells = [row["arch"], f"{3 * row['bits_per_pixel_and_channel']['coded']:.3f}"]
+    for name in ("switches", "jpeg", "webp", "avif"):
+        assert row[name]["images"] == 24
+        cells.append(f"{row[name]['psnr']:.2f} / {row[name]['ms_ssim']:.3f}")
+    assert f"| {' | '.join(cells)} |" in LINES
+
+
+@pytest.mark.parametrize("found", [FOUND, KODAK], ids=["rate", "kodak"])
+def test_bjontegaard(found: dict[str, Any]) -> None:
+    for name, against in found["against_jpeg"].items():
+        shown = FORMATS[name].name if name in FORMATS else name
+        if against:
+            difference = f"{against['rate']:+.0f} % | {against['psnr']:+.1f} dB"
+            assert f"| {shown} | {difference} |" in LINES
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_control(name: str) -> None:
+    found = CONTROLS["found"][name]
+    figures = f"{found['psnr']:.2f} | {found['bits_per_pixel']:.3f} | {found['loss']:.3f}"
+    assert any(line.endswith(f"| {figures} |") for line in LINES)
