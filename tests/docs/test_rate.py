@@ -1,4 +1,4 @@
-"""The tables of docs/guides/switches.md are those of benchmarks/rate.json, kodak.json, controls.json."""
+"""The tables of docs/guides/switches.md are those of rate.json, kodak.json and controls.json."""
 
 from __future__ import annotations
 
