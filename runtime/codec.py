@@ -233,7 +233,7 @@ def read_masks(path: str | Path, entropy_model: EntropyModel | None = None) -> I
         if header.coding in MODELLED:
             known = _known(entropy_model, header, str(path))
             for places in known.decode(file.read(left), header.shapes, str(path)):
-                yield _pointing(places.astype(np.int64))
+                yield pointing(places.astype(np.int64))
             return
         source: _Source = (_Plain if header.coding == "raw" else _Coded)(file, left, str(path))
         for shape in header.shapes:
@@ -479,10 +479,10 @@ def _unpacked(source: _Source, shape: tuple[int, int, int], name: str) -> np.nda
         if places[count:].any():
             raise _damaged(name, "a level's last byte is not filled up with zeros")
         flat[start : start + count] = places[:count]
-    return _pointing(flat.reshape(shape))
+    return pointing(flat.reshape(shape))
 
 
-def _pointing(mask: np.ndarray) -> np.ndarray:
+def pointing(mask: np.ndarray) -> np.ndarray:
     """Places (C×h×w int64) -> indices into planes of 2h×2w, in place."""
     columns = mask.shape[2]
     step = max(1, BLOCK // columns)

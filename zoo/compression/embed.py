@@ -27,8 +27,8 @@ from runtime.switch_predictor import SwitchPredictor
 from zoo.compression.training import export, measured
 from zoo.hub.index import Metric
 from zoo.hub.places import EMBEDDED
-from zoo.hub.publishing import publish
 from zoo.paper.recipes.crops import cut_middle
+from zoo.paper.recipes.embed import publish_trained
 from zoo.paper.recipes.images import told
 from zoo.paper.recipes.run import Files
 
@@ -96,24 +96,14 @@ def embed(runs: Path, images: list[np.ndarray], data: str, hub: Path = EMBEDDED)
             export(folder.name, prototxt.read_weights(trained.caffemodel), known, colour, files)
             found = measured(files.onnx, held)
             about |= {**found, "held_out": len(held)}
-            text = Path(place) / "card.md"
-            text.write_text(card(about), encoding="utf-8")
             where = f"{data}, held out"
             rmse, bits = found["rmse_held_out"], found["bits_per_pixel_held_out"]
-            done = publish(
-                [files.onnx],
-                hub,
-                name=folder.name,
-                version=VERSION,
-                card=text,
-                licence="BSD-2-Clause",
-                source=f"zoo train --arch {folder.name}",
-                encoder="learned",
-                metrics=[
-                    Metric("rmse", rmse, where, len(held)),
-                    Metric("bits_per_pixel", bits, where, len(held)),
-                ],
-            )
+            metrics = [
+                Metric("rmse", rmse, where, len(held)),
+                Metric("bits_per_pixel", bits, where, len(held)),
+            ]
+            source = f"zoo train --arch {folder.name}"
+            done = publish_trained(files, hub, VERSION, card(about), source, "learned", metrics)
         lines.append(f"{done.outcome} {done.entry.label}: RMSE {rmse:.4f}, {bits:.3f} bits a pixel")
     return lines
 

@@ -106,9 +106,9 @@ def train_rate(
     _, number = definitions.parsed(name)
     bfloat16 = fast_bfloat16(device) if mixed is None else mixed
     recipe = RateRecipe(seed=seed, bfloat16=bfloat16, ema=ema, number=number)
-    start = None if weights is None else starting_weights(name, weights)
-    if start is not None:
-        assert weights is not None
+    start = None
+    if weights is not None:
+        start = starting_weights(name, weights)
         recipe = dataclasses.replace(recipe, rate=recipe.rate / 3, started_from=weights.stem)
     if iterations is not None:
         recipe = dataclasses.replace(recipe, iterations=iterations)

@@ -78,10 +78,11 @@ def files(demos: Sequence[Demo], photographs: Sequence[Photograph]) -> dict[str,
 
 def _demo(hub: Hub, entry: Entry, how: Preprocessing) -> Demo | None:
     """The demonstration's part of a model; None where it has no switches, or runs elsewhere."""
-    whole = _file(entry, "portable") or _file(entry, "cpu")
+    portable = _file(entry, "portable")
+    whole = portable or _file(entry, "cpu")
     coder = None if whole is None else _coder(hub, entry, whole)
     parts = _parts(hub, entry)
-    if parts is None and coder is not None and whole is _file(entry, "portable"):
+    if parts is None and coder is not None and portable is not None:
         parts = coder.network.halves()
     if parts is None or how.input_size is None:
         return None

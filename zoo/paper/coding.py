@@ -88,13 +88,13 @@ class Coder:
     def _strips(self, rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
         """Rows of an image, and with them those around that bear upon them."""
         unit, reach = self.network.multiple, self.network.reach
-        step = max(unit, STRIP // columns // unit * unit)
         if reach is None or self.network.fixed is not None:
-            step = rows
+            yield slice(0, rows), slice(0, rows)
+            return
+        step = max(unit, STRIP // columns // unit * unit)
         for top in range(0, rows, step):
             end = min(rows, top + step)
-            around = reach if reach is not None else 0
-            yield slice(top, end), slice(max(0, top - around), min(rows, end + around))
+            yield slice(top, end), slice(max(0, top - reach), min(rows, end + reach))
 
     def _feeder(self, padded: tuple[int, int]) -> Feeder:
         """Feeds images of that size, uncut, by the model's mean, scale and order of colours."""

@@ -27,7 +27,7 @@ import torch
 
 import prototxt
 import runtime
-from runtime.codec import dump, places_of
+from runtime.codec import dump, places_of, pointing
 from tests.zoo.gallery.browser import Browser, headless
 from zoo import hub as hubs
 from zoo.compression.network import RateNetwork
@@ -107,7 +107,7 @@ def compare(
         *_, onnx_places = places_of(by_onnx)
         ones = torch.from_numpy(onnx_places[:, None] == np.arange(4)[:, None, None])
         rebuilt = network.decode(ones.flatten(0, 1)[None].float()) + mean
-    by_torch = [*by_onnx[:-1], pointed(best)]
+    by_torch = [*by_onnx[:-1], pointing(best.copy())]
     files = {"onnxruntime": file_of(by_onnx), "torch": file_of(by_torch)}
     plane = np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1)).tobytes()
     found = page.driver.execute_async_script(
@@ -144,13 +144,6 @@ def compare(
             kind: int(np.abs(picture - ours).max()) for kind, picture in pictures.items()
         },
     }
-
-
-def pointed(places: np.ndarray) -> np.ndarray:
-    """Places 0…3, C×h×w, as Caffe's masks: the index in the plane of before the pooling."""
-    _, height, width = places.shape
-    rows = 2 * np.arange(height)[:, None] + places // 2
-    return (rows * 2 * width + 2 * np.arange(width) + places % 2).astype(np.int64)
 
 
 @contextmanager

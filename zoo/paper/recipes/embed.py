@@ -20,10 +20,14 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.hub.index import Metric
 from zoo.hub.places import EMBEDDED
+
+if TYPE_CHECKING:
+    from zoo.hub.publishing import Published
+    from zoo.paper.recipes.run import Files
 
 VERSION = "1.2"
 """1.0 was made by an earlier converter and is not kept; what learned by AdamW is 1.1."""
@@ -69,6 +73,33 @@ def card(about: Mapping[str, Any], authors: float | None) -> str:
     return CARD.format(**{**about, **more, "minutes": round(about["seconds"] / 60)})
 
 
+def publish_trained(
+    files: Files,
+    hub: Path,
+    version: str,
+    card: str,
+    source: str,
+    encoder: str,
+    metrics: list[Metric],
+) -> Published:
+    """Publish a network by its converted file, with the Markdown of its card written beside."""
+    from zoo.hub.publishing import publish
+
+    text = files.folder / "card.md"
+    text.write_text(card, encoding="utf-8")
+    return publish(
+        [files.onnx],
+        hub,
+        name=files.name,
+        version=version,
+        card=text,
+        licence="BSD-2-Clause",
+        source=source,
+        encoder=encoder,
+        metrics=metrics,
+    )
+
+
 def embed(
     runs: Path,
     images: list[Any],
@@ -84,7 +115,6 @@ def embed(
     """
     import prototxt
     import runtime
-    from zoo.hub.publishing import publish
     from zoo.paper import architectures, table2, table2_rows
     from zoo.paper.recipes.run import Files
     from zoo.paper.recipes.tunnel import export
@@ -118,19 +148,9 @@ def embed(
             if authors is not None:
                 theirs = Metric("rmse_authors", round(authors, 8), measured[0].data, found.images)
                 measured.append(theirs)
-            text = Path(folder) / "card.md"
-            text.write_text(card(about, authors), encoding="utf-8")
-            done = publish(
-                [files.onnx],
-                hub,
-                name=name,
-                version=VERSION,
-                card=text,
-                licence="BSD-2-Clause",
-                source=f"zoo train --arch {row.arch} --encoder {encoder}",
-                encoder=encoder,
-                metrics=measured,
-            )
+            source = f"zoo train --arch {row.arch} --encoder {encoder}"
+            text = card(about, authors)
+            done = publish_trained(files, hub, VERSION, text, source, encoder, measured)
         ratio = f", {found.rmse / authors:.3f} of the authors'" if authors else ""
         lines.append(f"{done.outcome} {done.entry.label}: RMSE {found.rmse:.4f}{ratio}")
     return lines
