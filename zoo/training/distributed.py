@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -73,6 +74,9 @@ def join(device: str) -> Iterator[Group]:
     if size == 1:
         yield ALONE
         return
+    # An optimiser's first step imports this module, whose functions' defaults are the group of that
+    # moment. Imported now, it has none to keep: with the group its threads end, before Python does.
+    importlib.import_module("torch.distributed.nn")
     cuda = device.startswith("cuda")
     if cuda:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))

@@ -209,6 +209,8 @@ with join("cpu") as group:
         arrays = {name: t.detach().numpy() for name, t in modern.decoder.state_dict().items()}
         arrays["ip"] = solver.network.weights()["ip"][0]
         np.savez(out / f"of{group.size}.npz", **arrays)
+tasks = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
+assert not any("gloo" in task for task in tasks), tasks  # one that outlives Python aborts it
 """
 
 NET = """
