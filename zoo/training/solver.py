@@ -21,6 +21,7 @@ from prototxt.files import is_there, make_folder, writing
 from prototxt.shapes import shape_text
 from zoo.training.averaging import Average, averaged
 from zoo.training.distributed import ALONE, Group
+from zoo.training.frozen import FrozenStart
 from zoo.training.network import Network
 from zoo.training.optimizers import make_optimizer
 from zoo.training.policies import check_policy, current_step, learning_rate
@@ -116,10 +117,13 @@ class Solver:
         group: Group = ALONE,
         ema: float = 0.0,
         mixed: bool = False,
+        period: int | None = None,
     ) -> None:
         """With `ema`, weights averaged with that decay are tested and kept beside the others.
 
-        With `mixed`, layers compute in bfloat16 where torch deems it safe (`torch.autocast`).
+        With `mixed`, layers compute in bfloat16 where torch deems it safe (`torch.autocast`). Where
+        the feed repeats itself after `period` batches, layers before the first one that learns are
+        computed once for each.
         """
         check_policy(definition)
         self.definition, self.network, self.feed = definition, network, feed
@@ -132,6 +136,7 @@ class Solver:
         self.group = group
         group.share(network.module)
         self.optimizer = make_optimizer(definition, network.groups())
+        self.start = FrozenStart(network.module, period) if period else None
         tensors = [tensor for _, _, tensor, _ in network.blobs]
         self.average = Average(tensors, ema) if ema else None
         if mixed and device.startswith("cuda") and not torch.cuda.is_bf16_supported():
@@ -166,7 +171,8 @@ class Solver:
                 for name in self.network.inputs
             ]
             with self.precision():
-                loss = self.network.loss(self.network.module(*inputs))
+                found = self.start(place, inputs) if self.start else self.network.module(*inputs)
+                loss = self.network.loss(found)
             loss.backward()
             total += self.group.mean(loss.detach())
             self.images = len(inputs[0]) * size * self.group.size if inputs else 0

@@ -7,8 +7,10 @@ Caffe's fillers drew it. With `--pretrained` it first learns to classify (`class
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -94,4 +96,6 @@ def paper_solver(
         )
     network, feed = fed(images.pool, BATCH, images.labels)
     prefix = folder / f"{'classify' if classify else 'net'}{arch}"
-    return Solver(definition, network, feed, tests, device, seed, prefix, ema=ema, mixed=mixed)
+    period = math.lcm(len(images.pool), BATCH) // BATCH
+    how: dict[str, Any] = {"ema": ema, "mixed": mixed, "period": period}
+    return Solver(definition, network, feed, tests, device, seed, prefix, **how)
