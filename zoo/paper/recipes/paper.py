@@ -1,7 +1,9 @@
 """The `paper` recipe: the authors' solver to the letter, on images in memory.
 
 AdaGrad at a rate of 0.01, batches of 16 whole images, 50,000 iterations; the encoder stays as
-Caffe's fillers drew it. With `--pretrained` it first learns to classify (`classify*`).
+Caffe's fillers drew it. With `--pretrained` it first learns to classify (`classify*`): images in an
+order drawn once, as `convert_imageset --shuffle` writes them, or a folder's classes would come one
+after the other.
 """
 
 from __future__ import annotations
@@ -74,6 +76,10 @@ def paper_solver(
     if iterations is not None:
         definition = dataclasses.replace(definition, max_iter=iterations)
     net = prototxt.parse_net(architectures.definition(arch, size, classify), arch).select("TRAIN")
+    pool, labels = images.pool, images.labels
+    if classify:
+        order = np.random.default_rng(seed).permutation(len(pool))
+        pool, labels = pool[order], [labels[place] for place in order]
     stored = {k: list(v) for k, v in weights.items()} if weights else None
     mean = images.mean_image.astype(np.float32)
 
@@ -94,8 +100,8 @@ def paper_solver(
             test_interval=spacing(definition.max_iter),
             test_initialization=False,
         )
-    network, feed = fed(images.pool, BATCH, images.labels)
+    network, feed = fed(pool, BATCH, labels)
     prefix = folder / f"{'classify' if classify else 'net'}{arch}"
-    period = math.lcm(len(images.pool), BATCH) // BATCH
+    period = math.lcm(len(pool), BATCH) // BATCH
     how: dict[str, Any] = {"ema": ema, "mixed": mixed, "period": period}
     return Solver(definition, network, feed, tests, device, seed, prefix, **how)

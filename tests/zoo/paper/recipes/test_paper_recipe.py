@@ -86,6 +86,25 @@ def test_labels_without_an_output_are_refused(images, tmp_path):
         paper_solver(ARCH, of(images, [200] * len(images)), tmp_path, classify=True)
 
 
+def test_a_classifier_sees_classes_mixed(images, tmp_path):
+    """A folder has one class after the other; of batches of one class nothing can be learned."""
+    labels = [place // 16 for place in range(32)]
+    marked = images.copy()
+    marked[:, 0, 0, 0] = np.arange(32)
+    given = of(marked, labels)
+    feed = paper_solver(ARCH, given, tmp_path, classify=True).feed
+    seen = []
+    for number in range(2):
+        batch = feed(number)
+        assert set(batch["label"]) == {0, 1}
+        places = batch["data"][:, 0, 0, 0] + given.mean_image[0, 0, 0]
+        seen += places.round().astype(int).tolist()
+        assert [labels[place] for place in seen[-16:]] == batch["label"].tolist()
+    assert sorted(seen) == list(range(32))
+    again = paper_solver(ARCH, given, tmp_path, classify=True).feed(0)
+    assert np.array_equal(again["data"], feed(0)["data"])
+
+
 def test_it_is_tested_on_what_is_held_out_and_the_best_is_kept(images, tmp_path):
     """The first two are trained on, the last six are tested on."""
     some = Images(images[:2], images[-6:], images.mean((0, 2, 3)).reshape(3, 1, 1), "noise", 2)
