@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 from tests.docs.blocks import ROOT
 from zoo.reproduction import filters, objects, report, salinet
 from zoo.reproduction.inputs import NAMES
 from zoo.reproduction.items import SOURCES
+from zoo.reproduction.registry import ITEMS
 
 PAGE = (ROOT / "docs/reproduction.md").read_text()
 FOUND = json.loads((ROOT / "benchmarks/reproduction.json").read_text())
@@ -16,6 +18,20 @@ FOUND = json.loads((ROOT / "benchmarks/reproduction.json").read_text())
 def test_the_table_of_published_numbers() -> None:
     assert report.table(report.COLUMNS, report.compared(FOUND), (2, 3)) in PAGE
     assert f"{report.summary(FOUND)}." in PAGE
+
+
+def test_the_pictures() -> None:
+    """Every figure that is drawn without data of a user's has one at least; none is left over."""
+    text = (ROOT / "docs/pictures.md").read_text()
+    shown = re.findall(r"\]\(images/reproduction/(.+)\)", text)
+    folder = ROOT / "docs/images/reproduction"
+    assert sorted(shown) == sorted(path.name for path in folder.iterdir())
+    drawn = {name.rpartition("-")[0] for name in shown}
+    for item in FOUND["items"]:
+        if item["id"] in drawn:
+            assert f"### {item['number']}: {item['title']}\n" in text
+    pictured = {item["id"] for item in FOUND["items"] if item["pictures"]}
+    assert {item.id for item in ITEMS if not item.needs} & pictured <= drawn
 
 
 def numbers(item: str) -> dict[str, float]:

@@ -10,7 +10,16 @@ from typing import Any
 from zoo.formatting import printable
 from zoo.reproduction.items import SOURCES, Source
 
-__all__ = ["COLUMNS", "STATE", "cells", "documents", "summary"]
+__all__ = [
+    "COLUMNS",
+    "STATE",
+    "by_source",
+    "cells",
+    "compared",
+    "documents",
+    "summary",
+    "table",
+]
 
 STATE = "report.json"
 COLUMNS = ("published in", "what", "published", "ours", "condition", "met?")
