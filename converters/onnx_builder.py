@@ -124,17 +124,26 @@ class OnnxBuilder:
         op_type, operands, given = emitted.op_type, emitted.inputs, emitted.attributes
         label = label or f"{self._layer}/{op_type}_{len(self._nodes)}"
         self._node_names.add(label)
-        if len(self._nodes) >= MOST_NODES:
+        self.allow(1)
+        self._nodes.append(helper.make_node(op_type, operands, targets, name=label, **given))
+        if op_type in UNINFERRED and isinstance(out, Value):
+            self._told.append(out)
+        return targets[0]
+
+    @property
+    def count(self) -> int:
+        """How many ONNX nodes there are so far."""
+        return len(self._nodes)
+
+    def allow(self, more: int) -> None:
+        """ConversionError where so many more ONNX nodes would be too many."""
+        if self.count + more > MOST_NODES:
             raise ConversionError(
                 f"takes more than {MOST_NODES:,} operators",
                 subject=self._subject,
                 position=self._position,
                 remedy=Sentence("give a smaller ", Argument("shapes")),
             )
-        self._nodes.append(helper.make_node(op_type, operands, targets, name=label, **given))
-        if op_type in UNINFERRED and isinstance(out, Value):
-            self._told.append(out)
-        return targets[0]
 
     def _check(self, emitted: opsets.Emitted) -> None:
         """ConversionError where the opset has no such operator, or ONNX Runtime not that of it."""

@@ -146,7 +146,10 @@ class Recurrent(LayerType[RecurrentParams]):
         states: list[Operand] = [b.op("Squeeze", node.inputs[i], axis) for i in places]
         states = states or [self.zero(node, b)] * self.states
         outputs = []
+        before = b.count
         for step in range(steps):
+            if step == 1:
+                b.allow((b.count - before) * (steps - 1))
             index = b.const(np.array(step))
             term = b.op("Gather", terms, index, axis=0)
             going = b.op("Unsqueeze", b.op("Gather", cont, index, axis=0), b.ints(1))
