@@ -40,11 +40,14 @@ if TYPE_CHECKING:
 __all__ = ["EncoderDecoder", "load_encoder_decoder"]
 
 KERNEL = ("kernel_shape", "dilations", "strides")
-ANYWHERE = frozenset(
-    "GlobalAveragePool GlobalMaxPool InstanceNormalization GroupNormalization MatMul Gemm Resize"
-    " LSTM RNN GRU GridSample ReduceMean ReduceMax ReduceSum Softmax".split()
+NEARBY = frozenset(
+    "Conv ConvTranspose MaxPool AveragePool MaxUnpool DepthToSpace SpaceToDepth LRN"
+    " BatchNormalization Relu LeakyRelu PRelu Elu Clip Sigmoid Tanh Softplus Exp Log Abs Neg Sqrt"
+    " Pow Add Sub Mul Div Mod Sum Max Min Floor Where Equal Less Greater And Or Not Cast Identity"
+    " Concat Split Slice Pad Expand Reshape Squeeze Unsqueeze Shape Range Constant"
+    " ConstantOfShape Gather".split()
 )
-"""Operators whose result may depend on all of an image."""
+"""Operators whose result depends on what is near, as converted networks have them."""
 PROBE = 1 << MOST_LEVELS
 """Side of an image by which the levels of a network are told apart that takes any."""
 
@@ -300,7 +303,7 @@ def reach_of(halves: Iterable[onnx.ModelProto], multiple: int) -> int | None:
     for half in halves:
         steps = 0
         for node in half.graph.node:
-            if node.op_type in ANYWHERE:
+            if node.op_type not in NEARBY:
                 return None
             given = {a.name: max(a.ints) for a in node.attribute if a.name in KERNEL and a.ints}
             kernel = (given.get("kernel_shape", 1) - 1) * given.get("dilations", 1) + 1

@@ -5,11 +5,13 @@ import struct
 import zlib
 
 import numpy as np
+import onnx
 import pytest
 
 import converters
 import prototxt
 import runtime
+from runtime.encoder_decoder import reach_of
 from zoo.hub import locate
 from zoo.paper import architectures, coding
 
@@ -353,3 +355,17 @@ def test_how_far_a_pixel_matters_bounds_what_it_changes():
     for level, (one, two) in enumerate(zip(before, after, strict=True), 1):
         changed = np.flatnonzero((one != two).any((0, 2)))[0] << level
         assert 160 - coder.network.reach <= changed <= 160
+
+
+@pytest.mark.parametrize(
+    ("operator", "bounded"), [("Relu", True), ("GlobalMaxPool", False), ("NeverHeardOf", False)]
+)
+def test_of_operators_that_are_not_known_to_be_local_all_is_seen(operator, bounded):
+    """Such a network takes an image whole, however large."""
+    info = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 3, 8, 8])
+    nodes = [
+        onnx.helper.make_node("Conv", ["x", "w"], ["y"], kernel_shape=[5, 5]),
+        onnx.helper.make_node(operator, ["y"], ["z"]),
+    ]
+    model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "n", [info], []))
+    assert reach_of([model], 4) == (8 if bounded else None)
