@@ -118,12 +118,14 @@ class Solver:
         ema: float = 0.0,
         mixed: bool = False,
         period: int | None = None,
+        patience: int | None = None,
     ) -> None:
         """With `ema`, weights averaged with that decay are tested and kept beside the others.
 
         With `mixed`, layers compute in bfloat16 where torch deems it safe (`torch.autocast`). Where
         the feed repeats itself after `period` batches, layers before the first one that learns are
-        computed once for each.
+        computed once for each. It ends early where so many tests as `patience` were no better than
+        one before them.
         """
         check_policy(definition)
         self.definition, self.network, self.feed = definition, network, feed
@@ -144,6 +146,7 @@ class Solver:
         self.precision = partial(torch.autocast, self.device.type, torch.bfloat16, enabled=mixed)
         self.iteration = 0
         self.losses: deque[float] = deque(maxlen=max(1, definition.average_loss))
+        self.patience = patience
         self.best: Best | None = None
         """Of the tests so far, those before a snapshot that was resumed included."""
         self.best_path = self.prefix.with_name(f"{self.prefix.name}_best.caffemodel")
@@ -202,7 +205,7 @@ class Solver:
             due = d.test_interval and self.iteration % d.test_interval == 0
             if self.tests and due and (self.iteration > 0 or d.test_initialization):
                 yield from self.test()
-                if self.stop:
+                if self.stop or self.is_stuck:
                     break
             rate = learning_rate(d, self.iteration)
             loss = self.step()
@@ -230,9 +233,16 @@ class Solver:
             self.tests
             and d.test_interval
             and self.iteration % d.test_interval == 0
-            and not self.stop
+            and not (self.stop or self.is_stuck)
         ):
             yield from self.test()
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it ends before max_iter, as it no longer gets better."""
+        if self.patience is None or self.best is None:
+            return False
+        return self.iteration - self.best.iteration >= self.patience * self.definition.test_interval
 
     def test(self) -> Iterator[Event]:
         """The mean of every output over test_iter batches, for each test network.

@@ -3,7 +3,7 @@
 AdaGrad at a rate of 0.01, batches of 16 whole images, 50,000 iterations; the encoder stays as
 Caffe's fillers drew it. With `--pretrained` it first learns to classify (`classify*`): images in an
 order drawn once, as `convert_imageset --shuffle` writes them, or a folder's classes would come one
-after the other.
+after the other; until it gets no better at those that are held out.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ from zoo.paper.recipes.images import Images
 from zoo.training.network import Network
 from zoo.training.solver import Feed, Solver, spacing
 
-__all__ = ["array_feed", "paper_solver"]
+__all__ = ["array_feed", "classifier_prefix", "paper_solver"]
 
 BATCH = 16
 """Images in one iteration."""
+PATIENCE = 10
+"""Tests that the classifier is given to become better than ever, of about fifty."""
 CLASSES = 200
 """What the paper's classifier tells apart (ILSVRC 2014's detection classes)."""
 
@@ -44,6 +46,11 @@ def array_feed(
         return found
 
     return feed
+
+
+def classifier_prefix(arch: str, folder: Path) -> Path:
+    """What the files of an encoder that learns classes begin with, in a folder of their own."""
+    return folder / "classify" / f"classify{arch}"
 
 
 def paper_solver(
@@ -101,7 +108,8 @@ def paper_solver(
             test_initialization=False,
         )
     network, feed = fed(pool, BATCH, labels)
-    prefix = folder / f"{'classify' if classify else 'net'}{arch}"
+    prefix = classifier_prefix(arch, folder) if classify else folder / f"net{arch}"
     period = math.lcm(len(pool), BATCH) // BATCH
     how: dict[str, Any] = {"ema": ema, "mixed": mixed, "period": period}
+    how["patience"] = PATIENCE if classify else None
     return Solver(definition, network, feed, tests, device, seed, prefix, **how)

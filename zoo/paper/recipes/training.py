@@ -11,8 +11,15 @@ import prototxt
 from zoo.paper import architectures
 from zoo.paper.recipes.images import Images
 from zoo.paper.recipes.modern import fast_bfloat16, recipe_for
-from zoo.paper.recipes.paper import paper_solver
-from zoo.paper.recipes.tunnel import TunnelRun, finish_paper, starting_weights, train_arch
+from zoo.paper.recipes.paper import classifier_prefix, paper_solver
+from zoo.paper.recipes.tunnel import (
+    TunnelRun,
+    finish_paper,
+    note_pretraining,
+    read_pretraining,
+    starting_weights,
+    train_arch,
+)
 from zoo.training.distributed import join
 from zoo.training.run import Trained, choose_device, run_solver
 from zoo.training.solver import Event
@@ -55,19 +62,25 @@ def train_paper(
     `ema` and `mixed` are as `zoo.training.solver.Solver` has them. With `pretrained` the encoder
     first learns to classify (event ``classify``, values: how many `classes`) the images `classes`
     (those of the reconstruction, where there are none), unless `weights` or a snapshot to `resume`
-    are given; what it knew in its best test is taken. Events ``train`` and ``test`` of the
+    are given (one of the classifier goes on with that); what it knew in its best test is taken, and
+    it ends where ten tests were no better. Events ``train`` and ``test`` of the
     reconstruction tell its `rmse` (in [0,1]) as well; tested is what is held out. Raises ZooError.
     """
     how: dict[str, Any] = {"iterations": iterations, "seed": seed, "device": choose_device(device)}
     how |= {"ema": ema, "mixed": mixed}
     start = prototxt.read_weights(weights) if weights is not None else None
-    if pretrained and weights is None and resume is None:
+    learning = resume is not None and resume.name.startswith(classifier_prefix(arch, folder).name)
+    if pretrained and (learning or (weights is None and resume is None)):
         named = classes or images
         classifier = paper_solver(arch, named, folder, classify=True, **how)
+        if resume is not None:
+            classifier.restore(resume)
+            resume = None
         say(Event("classify", 0, {"classes": len(set(named.labels))}))
         trained = run_solver(classifier, say)
         if not trained.finished:
             return ByPaper(trained)
+        note_pretraining(classifier, named)
         best = trained.best_weights
         start = classifier.network.weights() if best is None else prototxt.read_weights(best)
     solver = paper_solver(arch, images, folder, weights=start, **how)
@@ -87,7 +100,10 @@ def train_paper(
     if not trained.finished:
         return ByPaper(trained)
     kind = "pretrained" if pretrained else "random"
-    return ByPaper(trained, finish_paper(arch, images, solver, folder, seed, kind))
+    known = None
+    if pretrained and weights is None:
+        known = read_pretraining(classifier_prefix(arch, folder))
+    return ByPaper(trained, finish_paper(arch, images, solver, folder, seed, kind, known))
 
 
 @dataclass(frozen=True)

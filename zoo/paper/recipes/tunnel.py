@@ -15,6 +15,7 @@ import numpy as np
 import converters
 import prototxt
 import runtime
+from prototxt.files import is_there
 from zoo import __version__
 from zoo.paper import architectures
 from zoo.paper.coding import add_tables
@@ -185,6 +186,30 @@ def card(arch: str, images: Images, rmse: float | None, recipe: dict[str, Any]) 
     }
 
 
+def note_pretraining(classifier: Solver, images: Images) -> None:
+    """Write beside an encoder's weights how it learned classes: NAME.json."""
+    best = classifier.best
+    about = {
+        "classes": len(set(images.labels)),
+        "training_images": images.count,
+        "data": images.source,
+        "iterations": classifier.iteration,
+        "taken": classifier.iteration if best is None else best.iteration,
+        "seconds": round(classifier.seconds, 1),
+    }
+    note = classifier.prefix.with_suffix(".json")
+    prototxt.atomic_write(note, json.dumps(about, indent=2) + "\n")
+
+
+def read_pretraining(prefix: Path) -> dict[str, Any] | None:
+    """What `note_pretraining` wrote; None where there is nothing."""
+    note = prefix.with_suffix(".json")
+    if not is_there(note):
+        return None
+    about: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
+    return about
+
+
 def finish_paper(
     arch: str,
     images: Images,
@@ -192,14 +217,18 @@ def finish_paper(
     folder: Path,
     seed: int,
     encoder: str,
+    pretraining: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Export what the `paper` recipe trained, measure it, write its card; returns the card."""
+    """Export what the `paper` recipe trained, measure it, write its card; returns the card.
+
+    `pretraining` is how its encoder learned classes, where that is known.
+    """
     files, mean = Files(folder, arch), images.mean_image
     mean_file = folder / "mean.binaryproto"
     prototxt.write_binaryproto(mean_file, mean)
     export(arch, solver.network.weights(), str(mean_file), files, photographs(images))
     rmse = score(files.onnx, images.held, mean) if len(images.held) else None
-    recipe = {
+    recipe: dict[str, Any] = {
         "recipe": "paper",
         "iterations": solver.iteration,
         "batch": BATCH * solver.group.size,
@@ -207,6 +236,8 @@ def finish_paper(
         "encoder": encoder,
         "seconds": round(solver.seconds, 1),
     }
+    if pretraining is not None:
+        recipe["pretraining"] = pretraining
     about = card(arch, images, rmse, recipe)
     prototxt.atomic_write(files.json, json.dumps(about, indent=2) + "\n")
     return about

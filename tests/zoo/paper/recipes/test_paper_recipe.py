@@ -20,6 +20,7 @@ from zoo.paper.recipes.images import Images
 from zoo.paper.recipes.paper import paper_solver
 
 ARCH = "2_3_4"
+PARTS = ("classify/classify", "net")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_a_classifier_first(zoo, tmp_path):
     run = zoo(*words).json
     assert run["finished"] and run["encoder"] == "pretrained"
     out = tmp_path / "1_1_1"
-    classifier = prototxt.read_weights(out / "classify1_1_1_iter_1.caffemodel")
+    classifier = prototxt.read_weights(out / "classify/classify1_1_1_iter_1.caffemodel")
     network = prototxt.read_weights(out / "net1_1_1_iter_1.caffemodel")
     assert "fc4" in classifier and "fc4" not in network
     for layer in ("conv1_1", "conv3_2"):
@@ -79,6 +80,39 @@ def test_a_classifier_first(zoo, tmp_path):
     assert zoo(*words, "--resume", out / "net1_1_1_iter_1.solverstate").status == 0
     again = json.loads((out / "1_1_1.json").read_text())
     assert {**again, "seconds": 0} == {**card, "seconds": 0}
+    learned = card["pretraining"]
+    assert learned.pop("seconds") > 0
+    assert learned == {
+        "classes": 2, "training_images": 4, "data": "photos", "iterations": 1, "taken": 1,
+    }  # fmt: skip
+    # stopped while the encoder was learning classes
+    words[words.index("--iterations") + 1] = 2
+    state = out / "classify/classify1_1_1_iter_1.solverstate"
+    assert zoo(*words, "--resume", state).json["iterations"] == 2
+    went_on = [prototxt.read_weights(out / f"{n}1_1_1_iter_2.caffemodel") for n in PARTS]
+    assert zoo(*words, "-o", tmp_path / "at_once").status == 0
+    for part, expected in zip(PARTS, went_on, strict=True):
+        found = prototxt.read_weights(tmp_path / f"at_once/{part}1_1_1_iter_2.caffemodel")
+        for layer, blobs in expected.items():
+            assert all(map(np.array_equal, blobs, found[layer])), layer
+    about = json.loads((out / "1_1_1.json").read_text())
+    assert about["pretraining"]["iterations"] == 2
+
+
+def test_it_ends_where_it_gets_no_better(images, tmp_path, monkeypatch):
+    """After three tests that were no better than the best; its weights are kept."""
+    some = Images(images[:2], images[-6:], images.mean((0, 2, 3)).reshape(3, 1, 1), "noise", 2)
+    solver = paper_solver(ARCH, some, tmp_path, iterations=60)
+    assert solver.patience is None
+    solver.patience = 3
+    losses = iter([5.0, 4.0, 4.5, 4.0, 4.1])
+    monkeypatch.setattr(solver, "measure", lambda *_: {"L2_loss": next(losses)})
+    events = [(e.kind, e.iteration) for e in solver.run() if e.kind in ("test", "best", "snapshot")]
+    assert events == [
+        ("test", 2), ("best", 2), ("test", 4), ("best", 4), ("test", 6), ("test", 8),
+        ("test", 10), ("snapshot", 10),
+    ]  # fmt: skip
+    assert not solver.stop
 
 
 def test_labels_without_an_output_are_refused(images, tmp_path):
