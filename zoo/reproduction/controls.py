@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,8 +13,10 @@ from zoo.paper import architectures
 from zoo.progress import OnProgress, counted
 from zoo.reproduction.inputs import Inputs
 from zoo.reproduction.items import SOURCES, Item, Made, Number, Picture
+from zoo.reproduction.trainings import Training, trainings
 
 if TYPE_CHECKING:
+    from runtime import Model
     from zoo.paper.coding import Coder
 
 __all__ = ["ITEMS"]
@@ -286,57 +288,82 @@ def encoders(inputs: Inputs, on_progress: OnProgress) -> Made:
     """Encoders left random, pretrained for classification, and trained for their switches."""
     import runtime
     from runtime.pictures import png
-    from zoo.errors import HubError
-    from zoo.hub import locate
-    from zoo.paper import table2 as tables
-    from zoo.paper.models import open_model
     from zoo.paper.reconstruction import reconstruct
-    from zoo.paper.table2_rows import Row
 
     images, data = judges(inputs)
+    here = {}
+    if inputs.path("trainings") is not None:
+        found = trainings(inputs.paths["trainings"])
+        here = {one.card["arch"]: one for one in found if one.card["encoder"] == "pretrained"}
+    arches = dict.fromkeys((SIDE_BY_SIDE, *sorted(here)))
+    columns = {arch: side_by_side(arch, inputs, here.get(arch)) for arch in arches}
+    step = counted(on_progress, sum(map(len, columns.values())))
+    values: dict[str, float] = {}
+    pictures = []
+    for arch, networks in columns.items():
+        made = {}
+        for name, (model, mean) in networks.items():
+            size = (architectures.SIZE,) * 2
+            made[name] = [reconstruct(model, pixels, mean, size) for _, pixels in images]
+            step()
+        cells = [
+            [
+                (image, name),
+                *((one[place].image, f"RMSE {one[place].rmse:.4f}") for one in made.values()),
+            ]
+            for place, (name, image) in enumerate(images[:SHOWN])
+        ]
+        sheet = runtime.captioned_grid(cells, ["original", *made])
+        pictures.append(Picture(f"{arch}: encoders side by side", png(sheet)))
+        for name, results in made.items():
+            squares = [one.rmse**2 for one in results]
+            values[encoder_what(arch, name)] = math.sqrt(float(np.mean(squares)))
+    return Made(data, values, pictures)
+
+
+def side_by_side(
+    arch: str, inputs: Inputs, here: Training | None
+) -> dict[str, tuple[Model, np.ndarray]]:
+    """The networks of an arch that are at hand, by the name of their encoder; what they subtract.
+
+    `here` is one whose encoder was pretrained by `zoo train`.
+    """
+    import runtime
+    from zoo.errors import HubError
+    from zoo.hub import locate
+    from zoo.paper import table2
+    from zoo.paper.models import open_model
+    from zoo.paper.table2_rows import Row
+
     folder = inputs.path("caffemodels")
     mean = runtime.read_mean(str(inputs.path("mean") or runtime.IMAGENET_MEAN))
-    columns: dict[str, tuple[Any, np.ndarray]] = {}
-    arch = "16_16_16"
+    found: dict[str, tuple[Model, np.ndarray]] = {}
     for encoder in ("random", "pretrained"):
         row = Row(arch, encoder, 0.0, None)
-        path = tables.caffemodel(folder, row) if folder is not None else None
+        path = table2.caffemodel(folder, row) if folder is not None else None
         if path is not None:
-            model = runtime.load(tables.converted(row, path), "cpu")
-            columns[f"authors', {encoder}"] = model, mean
+            found[f"authors', {encoder}"] = runtime.load(table2.converted(row, path), "cpu"), mean
+    if here is not None:
+        opened = open_model(here.model, "cpu", mean=str(here.mean))
+        found[PRETRAINED_HERE] = opened.model, opened.mean
     for encoder in ("random", "learned"):
         try:
             opened = open_model(locate(architectures.model_name(arch, encoder), inputs.hub), "cpu")
         except HubError:
             continue
-        columns[f"ours, {encoder}"] = opened.model, opened.mean
-    step = counted(on_progress, len(columns))
-    made = {}
-    for name, (model, subtracted) in columns.items():
-        size = (architectures.SIZE,) * 2
-        made[name] = [reconstruct(model, pixels, subtracted, size) for _, pixels in images]
-        step()
-    cells = [
-        [
-            (image, name),
-            *((found[place].image, f"RMSE {found[place].rmse:.4f}") for found in made.values()),
-        ]
-        for place, (name, image) in enumerate(images[:SHOWN])
-    ]
-    sheet = runtime.captioned_grid(cells, ["original", *made])
-    values = {
-        encoder_what(name): math.sqrt(float(np.mean([one.rmse**2 for one in found])))
-        for name, found in made.items()
-    }
-    return Made(data, values, [Picture(f"{arch}: encoders side by side", png(sheet))])
+        found[f"ours, {encoder}"] = opened.model, opened.mean
+    return found
 
 
-def encoder_what(name: str) -> str:
-    """What the number of an encoder is called."""
-    return f"RMSE of 16_16_16, {name}"
-
-
+SIDE_BY_SIDE = "16_16_16"
+PRETRAINED_HERE = "pretrained here"
 ENCODERS = ("authors', random", "authors', pretrained", "ours, random", "ours, learned")
+
+
+def encoder_what(arch: str, name: str) -> str:
+    """What the number of an encoder is called."""
+    return f"RMSE of {arch}, {name}"
+
 
 ITEMS = [
     Item(
@@ -398,9 +425,10 @@ ITEMS = [
         TUNNEL,
         "talk: encoders",
         "random, pretrained, learned, side by side",
-        "Learned encoders are ours; the paper has random and pretrained ones.",
+        "Learned encoders are ours; the paper has random and pretrained ones. Where networks are "
+        "given whose encoders `zoo train` pretrained, there is a picture of each.",
         encoders,
-        [Number(encoder_what(name)) for name in ENCODERS],
-        uses=("photographs", "caffemodels", "mean"),
+        [Number(encoder_what(SIDE_BY_SIDE, name)) for name in ENCODERS],
+        uses=("photographs", "caffemodels", "mean", "trainings"),
     ),
 ]

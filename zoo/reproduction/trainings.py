@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from zoo.reproduction.items import SOURCES, Item, Made, Number, Picture
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["ITEMS"]
+__all__ = ["ITEMS", "Training", "trainings"]
 
 ARCHES = ("8_8_8", "6_12_24", "16_16_16", "12_24_48")
 """Those that two cores train in hours."""
@@ -71,12 +71,24 @@ class Training:
         """The command, the time and the seed."""
         card = self.card
         pretrained = " --pretrained --classes ..." if card["encoder"] == "pretrained" else ""
-        took = f" in {card['seconds'] / 60:.0f} minutes" if card.get("seconds") else ""
-        return (
+        told = (
             f"`zoo train --arch {card['arch']} --recipe paper{pretrained} --data ... "
             f"--hold-out {card['held_out']} --seed {card['seed']}` on {card['training_images']} "
-            f"photographs ({card['data']}): {card['iterations']:,} iterations{took}"
+            f"photographs ({card['data']}): {card['iterations']:,} iterations{took(card)}"
         )
+        before = card.get("pretraining")
+        if before:
+            told += (
+                f"; its encoder learned {before['classes']} classes of "
+                f"{before['training_images']:,} images before, {before['iterations']:,} "
+                f"iterations{took(before)}, and is that of iteration {before['taken']:,}"
+            )
+        return told
+
+
+def took(card: Mapping[str, Any]) -> str:
+    """How long it took, where that is known."""
+    return f" in {card['seconds'] / 60:.0f} minutes" if card.get("seconds") else ""
 
 
 def trainings(folder: Path) -> Iterator[Training]:

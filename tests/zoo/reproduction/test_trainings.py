@@ -10,7 +10,7 @@ import pytest
 from prototxt import ZooError
 from tests.zoo.drawn import folder_of
 from zoo.progress import unheard
-from zoo.reproduction import trainings
+from zoo.reproduction import controls, trainings
 from zoo.reproduction.inputs import Inputs
 
 
@@ -51,7 +51,15 @@ def test_they_are_measured_beside_the_authors_weights(zoo, folder, tmp_path):
     notes = sorted(made.notes)
     assert "--pretrained" in notes[1] and "--pretrained" not in notes[0]
     assert all("2 iterations" in note and "--seed 0" in note for note in notes)
+    assert "its encoder learned 1 classes of 8 images before, 2 iterations" in notes[1]
     assert made.pictures[0].png.startswith(b"\x89PNG")
+    # beside the others in the talk's control
+    made = controls.encoders(inputs, unheard)
+    names = {"authors', random", "pretrained here", "ours, random", "ours, learned"}
+    assert {f"RMSE of 8_8_8, {name}" for name in names} <= made.values.keys()
+    assert "RMSE of 16_16_16, pretrained here" not in made.values
+    captions = ["16_16_16: encoders side by side", "8_8_8: encoders side by side"]
+    assert [picture.caption for picture in made.pictures] == captions
 
 
 def test_other_files_are_passed_by_and_broken_ones_told(tmp_path):
