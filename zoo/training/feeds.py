@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +29,7 @@ from prototxt.stderr import silenced
 from zoo.data.lists import ImageRecords, from_list
 from zoo.training.solver import Feed
 
-__all__ = ["MissingSource", "beside", "layers_feed", "npz_feed", "read_blobs"]
+__all__ = ["LayersFeed", "MissingSource", "beside", "layers_feed", "npz_feed", "read_blobs"]
 
 
 def read_blobs(net: NetDefinition) -> list[str]:
@@ -74,7 +76,7 @@ def npz_feed(
 
 def layers_feed(
     net: NetDefinition, path: Path, data: Path | None = None, seed: int = 0
-) -> tuple[Feed, dict[str, tuple[int, ...]]]:
+) -> tuple[LayersFeed, dict[str, tuple[int, ...]]]:
     """Batches as the network's own data layers read them (or all from `data`, an LMDB folder).
 
     Files are looked for from the current folder, then beside `path`, the solver's. What is random
@@ -94,19 +96,35 @@ def layers_feed(
             "no data layer", subject=net.path, remedy=Sentence("give ", Argument("data", "IO.npz"))
         )
 
-    def feed(number: int) -> dict[str, np.ndarray]:
+    feed = LayersFeed(sources, wanted)
+    return feed, {blob: array.shape for blob, array in feed(0).items()}
+
+
+class LayersFeed:
+    """What the data layers of a network read, of the blobs that are wanted."""
+
+    def __init__(self, sources: Sequence[LayerSource | ConstantSource], wanted: set[str]) -> None:
+        self.sources, self.wanted = sources, wanted
+        periods = [source.period for source in sources]
+        self.period = math.lcm(*(p for p in periods if p is not None))
+        """After how many batches they come again; 0 for never, where anything is random."""
+        if None in periods:
+            self.period = 0
+
+    def __call__(self, number: int) -> dict[str, np.ndarray]:
+        """The batch of that number."""
         return {
             blob: array
-            for source in sources
+            for source in self.sources
             for blob, array in source.batch(number).items()
-            if blob in wanted
+            if blob in self.wanted
         }
-
-    return feed, {blob: array.shape for blob, array in feed(0).items()}
 
 
 class ConstantSource:
     """A DummyData layer: blobs filled once, the same in every batch."""
+
+    period = 1
 
     def __init__(self, layer: LayerDefinition, seed: int) -> None:
         kind = find(layer.type)
@@ -185,6 +203,13 @@ class LayerSource:
         self.shape: tuple[int, ...] | None = None
         self.shape = self.row(0)[0].shape
 
+    @property
+    def period(self) -> int | None:
+        """After how many batches they come again; None for never."""
+        if self.shuffled or (self.images and self.transform.is_random):
+            return None
+        return math.lcm(len(self.records), self.size) // self.size
+
     def batch(self, number: int) -> dict[str, np.ndarray]:
         with silenced():  # once, not for each image
             rows = [self.row(number * self.size + i) for i in range(self.size)]
@@ -261,6 +286,11 @@ class Transform:
             self.mean = read_mean_image(beside(params.mean_file, path))
         elif params.mean_value:
             self.mean = np.array(params.mean_value, np.float32).reshape(-1, 1, 1)
+
+    @property
+    def is_random(self) -> bool:
+        """Whether an image is not always the same."""
+        return self.mirror or (self.train and bool(self.crop))
 
     def check(self, shape: tuple[int, ...], source: Path) -> None:
         """ZooError where the mean or the crop does not fit an image of that shape."""

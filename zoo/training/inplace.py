@@ -15,7 +15,7 @@ from converters import Graph, Value
 from converters.layers.activations import ReLU
 from converters.registry import find
 
-__all__ = ["follow_overwritten_blobs"]
+__all__ = ["OverwrittenReLU", "follow_overwritten_blobs"]
 
 
 class Overwritten(torch.autograd.Function):
@@ -46,6 +46,7 @@ class OverwrittenReLU(nn.Module):
         self.slope = slope
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """A plain ReLU; what gates its gradient comes later."""
         y: torch.Tensor = Overwritten.apply(x, self)  # type: ignore[no-untyped-call]
         return y
 

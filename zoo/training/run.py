@@ -21,7 +21,7 @@ from zoo import extras
 from zoo.processes import ENDING
 from zoo.training.curves import draw_curve, read_metrics
 from zoo.training.distributed import ALONE, Group, join
-from zoo.training.feeds import MissingSource, beside, layers_feed, npz_feed
+from zoo.training.feeds import LayersFeed, MissingSource, beside, layers_feed, npz_feed
 from zoo.training.log import Log
 from zoo.training.network import CAFFES, Network
 from zoo.training.solver import Best, Event, Feed, Solver
@@ -160,9 +160,11 @@ def open_solver(
     prefix = Path(definition.snapshot_prefix or path.stem)
     if output is not None:
         prefix = output / prefix.name
-    solver = Solver(
-        definition, network, feed, tests, choose_device(device), seed, prefix, group, ema, mixed
-    )
+    how: dict[str, Any] = {"ema": ema, "mixed": mixed}
+    if isinstance(feed, LayersFeed):
+        how["period"] = feed.period
+    where = choose_device(device)
+    solver = Solver(definition, network, feed, tests, where, seed, prefix, group, **how)
     for start, file in files:
         # The network has taken what is there; a file of some other network is an error.
         solver.load(file, start)

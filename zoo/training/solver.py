@@ -138,7 +138,8 @@ class Solver:
         self.group = group
         group.share(network.module)
         self.optimizer = make_optimizer(definition, network.groups())
-        self.start = FrozenStart(network.module, period) if period else None
+        learned = (tensor for _, _, tensor, spec in network.blobs if spec.lr_mult)
+        self.start = FrozenStart(network.module, period, learned) if period else None
         tensors = [tensor for _, _, tensor, _ in network.blobs]
         self.average = Average(tensors, ema) if ema else None
         if mixed and device.startswith("cuda") and not torch.cuda.is_bf16_supported():

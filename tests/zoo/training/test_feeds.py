@@ -170,7 +170,9 @@ def test_crops_are_random_in_training_and_central_in_tests(tmp_path):
     corners = {int(feed(number)["data"][0, 0, 0, 0]) for number in range(60)}
     assert corners == {y * 5 + x for y in range(3) for x in range(3)}
     assert all(np.array_equal(feed(7)["data"], feed(7)["data"]) for _ in range(3))
+    assert feed.period == 0
     feed, _ = source_of(tmp_path, "crop_size: 3", "TEST")
+    assert feed.period == 1
     assert np.array_equal(feed(0)["data"][0], image[:, 1:4, 1:4])
 
 
@@ -179,11 +181,21 @@ def test_mirroring_is_of_half_the_rows_and_after_the_mean(tmp_path):
     mean = np.arange(8, dtype=np.float32)[::-1].reshape(1, 2, 4).copy()
     prototxt.write_binaryproto(tmp_path / "mean", mean)
     feed, _ = source_of(tmp_path, 'mirror: true mean_file: "mean" scale: 2', "TRAIN", image)
+    assert feed.period == 0
     straight = (image - mean) * 2
     rows = [row for number in range(50) for row in feed(number)["data"]]
     turned = [np.array_equal(row, straight[:, :, ::-1]) for row in rows]
     assert all(t or np.array_equal(row, straight) for t, row in zip(turned, rows, strict=True))
     assert 30 < sum(turned) < 70
+
+
+def test_batches_come_again(tmp_path):
+    """Three images in twos: the fourth batch is the first."""
+    feed, _ = source_of(tmp_path, "scale: 0.5", "TRAIN", *(ramp(n, 4) for n in range(3)))
+    assert feed.period == 3
+    first = [feed(number)["data"] for number in range(3)]
+    assert not any(np.array_equal(first[0], other) for other in first[1:])
+    assert all(np.array_equal(feed(3 + n)["data"], batch) for n, batch in enumerate(first))
 
 
 def test_images_of_other_sizes_may_be_cropped(tmp_path):
@@ -221,6 +233,7 @@ def test_lists_of_images_and_dummy_data(tmp_path, monkeypatch, shuffle):
     assert sorted(labels[:4]) == sorted(labels[4:]) == [0, 1, 2, 3]
     assert np.array_equal(labels, [0, 1, 2, 3] * 2) == (shuffle == "false")
     batch = feed(0)
+    assert feed.period == (2 if shuffle == "false" else 0)
     assert np.array_equal(batch["data"][:, 0, 0, 0], batch["label"] * 10)
     assert (batch["one"] == 7).all()
 

@@ -30,20 +30,20 @@ layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "
 """
 
 
-def solver_of(text: str, period: int | None, batches: np.ndarray = BATCHES) -> Solver:
+def solver_of(text: str, period: int | None, caffe: str = "1.0") -> Solver:
     net = prototxt.parse_net(text).select("TRAIN")
-    shapes = {"data": batches.shape[1:]}
+    shapes = {"data": BATCHES.shape[1:]}
     if "label" in text:
-        shapes["label"] = batches.shape[1:2]
+        shapes["label"] = BATCHES.shape[1:2]
 
     def feed(number: int) -> dict[str, np.ndarray]:
-        data = batches[number % len(batches)]
+        data = BATCHES[number % len(BATCHES)]
         return {"data": data, "label": (np.arange(len(data)) % 2).astype(np.float32)}
 
     definition = dataclasses.replace(
         prototxt.parse_solver('base_lr: 0.01 lr_policy: "fixed" type: "AdaGrad"'), max_iter=7
     )
-    return Solver(definition, Network(net, shapes, None, 5), feed, period=period)
+    return Solver(definition, Network(net, shapes, None, 5, caffe), feed, period=period)
 
 
 def trained(solver: Solver) -> tuple[list[float], dict[str, list[np.ndarray]]]:
@@ -93,6 +93,26 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     solver = solver_of(text, 3)
     assert counted(solver, "conv2_2") == [2, 2, 2, 0, 0, 2, 0]
     assert solver.start is not None and solver.start.bytes == frozen.MOST_BYTES
+
+
+NORMALISED = FINE_TUNED.replace(
+    'layer { name: "drop"',
+    """layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "conv" GLOBAL
+  batch_norm_param { use_global_stats: true } }
+layer { name: "drop\"""",
+)
+
+
+def test_statistics_that_a_solver_changes_are_not_frozen() -> None:
+    """Until Caffe 1.0 solvers changed them, unless their lr_mult was 0."""
+    frozen_too = NORMALISED.replace("GLOBAL", "param { lr_mult: 0 } " * 3)
+    for text, caffe, seen in (
+        (NORMALISED.replace("GLOBAL", ""), "1.0", 0),
+        (NORMALISED.replace("GLOBAL", ""), "2016", 2),
+        (frozen_too, "2016", 0),
+        (frozen_too.replace("use_global_stats: true", ""), "1.0", 2),
+    ):
+        assert counted(solver_of(text, 3, caffe=caffe), "bn")[-1] == seen
 
 
 def test_where_all_learns_there_is_nothing_to_keep() -> None:
