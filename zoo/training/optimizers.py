@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from prototxt import SolverDefinition
@@ -27,6 +28,11 @@ __all__ = [
     "RMSProp",
     "make_optimizer",
 ]
+
+
+def as_float(value: float) -> float:
+    """A setting as Caffe holds it, in a C float: what is left of 1 differs (by 1e-5 for 0.999)."""
+    return float(np.float32(value))
 
 
 class CaffeOptimizer(torch.optim.Optimizer):
@@ -155,7 +161,7 @@ class RMSProp(CaffeOptimizer):
         self, gradient: torch.Tensor, rate: float, history: list[torch.Tensor]
     ) -> torch.Tensor:
         """rate · gradient / (√(mean of squares) + delta); the mean decays by rms_decay."""
-        keep = self.solver.rms_decay
+        keep = as_float(self.solver.rms_decay)
         history[0].mul_(keep).addcmul_(gradient, gradient, value=1 - keep)
         return gradient / (history[0].sqrt() + self.solver.delta) * rate
 
@@ -169,7 +175,7 @@ class AdaDelta(CaffeOptimizer):
         self, gradient: torch.Tensor, rate: float, history: list[torch.Tensor]
     ) -> torch.Tensor:
         """rate · gradient · √((updates + delta) / (gradients + delta)), means of squares."""
-        keep, delta = self.solver.momentum, self.solver.delta
+        keep, delta = as_float(self.solver.momentum), self.solver.delta
         gradients, updates = history
         gradients.mul_(keep).addcmul_(gradient, gradient, value=1 - keep)
         step = gradient * ((updates + delta) / (gradients + delta)).sqrt()
@@ -186,7 +192,7 @@ class Adam(CaffeOptimizer):
         self, gradient: torch.Tensor, rate: float, history: list[torch.Tensor]
     ) -> torch.Tensor:
         """rate · mean / (√(mean of squares) + delta), corrected for a start from 0."""
-        first, second = self.solver.momentum, self.solver.momentum2
+        first, second = as_float(self.solver.momentum), as_float(self.solver.momentum2)
         mean, square = history
         mean.mul_(first).add_(gradient, alpha=1 - first)
         square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
