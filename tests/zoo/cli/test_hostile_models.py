@@ -125,9 +125,9 @@ def elsewhere(place: str) -> onnx.ModelProto:
 
 
 def limited(*command: object, folder: Path) -> tuple[int, str, str]:
-    """The command in a process of its own, of which no call may take more than 0.6 seconds."""
+    """The command in a process of its own, of which no call may take more than 1.4 seconds."""
     script = (
-        "from runtime import limits; limits.SECONDS = 0.6; from zoo.cli.app import main; main()"
+        "from runtime import limits; limits.SECONDS = 1.4; from zoo.cli.app import main; main()"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(folder / "tmp")}
     environment |= {"HOME": str(folder / "home")}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 
 import converters
@@ -107,6 +108,19 @@ def test_zero_points_have_the_shape_of_their_scales(photos: Path) -> None:
     pairs = [node.input[1:3] for node in graph.node if node.op_type == "DequantizeLinear"]
     assert (1,) in {dims[scale] for scale, _ in pairs}
     assert all(dims[scale] == dims[zero] for scale, zero in pairs)
+
+
+def test_sums_of_two_products_fit_16_bits(photos: Path) -> None:
+    """As processors without VNNI add them: uint8 times int8, twice."""
+    conversion = converters.convert(prototxt.parse_net(DETECTOR), preprocessing=MEAN)
+    loaded = runtime.load(conversion.to_onnx().SerializeToString(), "cpu")
+    sample, _ = saving.sampled(conversion, loaded, photos)
+    graph = int8.quantized(conversion.to_onnx(), set(), sample.feeds).graph
+    arrays = [onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer]
+    weights = [array for array in arrays if array.dtype == np.int8 and array.ndim == 4]
+    assert len(weights) >= 3
+    largest = max(int(np.abs(array.astype(int)).max()) for array in weights)
+    assert largest >= 60 and 2 * 255 * largest < 2**15
 
 
 def test_layers_without_weights_stay_float32(photos: Path, tmp_path: Path) -> None:
