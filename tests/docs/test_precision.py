@@ -55,6 +55,16 @@ def test_a_row(row: dict[str, Any]) -> None:
         assert row["change"] >= -POINTS[row["precision"]]
 
 
+def test_without_vnni() -> None:
+    rows = json.loads((ROOT / "benchmarks/precision_avx2.json").read_text())["rows"]
+    for row in rows:
+        if row["precision"] == "int8":
+            share = row["measure"] == "top-1"
+            change = f"{100 * row['change']:+.1f} points" if share else f"{row['change']:+.5f}"
+            assert f"| `{row['network']}` | {change} | {row['ratio']:.2f} |" in LINES
+            assert row["flipped"] == 0
+
+
 def test_on_which_images() -> None:
     settings = FOUND["settings"]
     images, others = settings["images"], settings["calibration_images"]
