@@ -58,9 +58,9 @@ class FrozenStart:
         self.rest = part(module, [inputs[i] for i in self.passed] + self.told, rest, None)
         self.kept: dict[int, list[torch.Tensor]] = {}
         self.bytes, self.most = 0, MOST_BYTES
-        device = next((p.device for p in module.parameters()), torch.device("cpu"))
-        if device.type == "cuda":
-            self.most = min(MOST_BYTES, torch.cuda.mem_get_info(device)[0] // 4)
+        first = next(module.parameters(), None)
+        if first is not None and first.is_cuda:
+            self.most = min(MOST_BYTES, torch.cuda.mem_get_info(first.device)[0] // 4)
 
     def __call__(self, number: int, inputs: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
         """The outputs by name, for the `number`-th batch of the training."""
