@@ -105,11 +105,8 @@ class LayersFeed:
 
     def __init__(self, sources: Sequence[LayerSource | ConstantSource], wanted: set[str]) -> None:
         self.sources, self.wanted = sources, wanted
-        periods = [source.period for source in sources]
-        self.period = math.lcm(*(p for p in periods if p is not None))
+        self.period = math.lcm(*(source.period for source in sources))
         """After how many batches they come again; 0 for never, where anything is random."""
-        if None in periods:
-            self.period = 0
 
     def __call__(self, number: int) -> dict[str, np.ndarray]:
         """The batch of that number."""
@@ -204,10 +201,10 @@ class LayerSource:
         self.shape = self.row(0)[0].shape
 
     @property
-    def period(self) -> int | None:
-        """After how many batches they come again; None for never."""
+    def period(self) -> int:
+        """After how many batches they come again; 0 for never."""
         if self.shuffled or (self.images and self.transform.is_random):
-            return None
+            return 0
         return math.lcm(len(self.records), self.size) // self.size
 
     def batch(self, number: int) -> dict[str, np.ndarray]:

@@ -51,11 +51,11 @@ class FrozenStart:
                 frozen[node] = None
         inputs = [node for node in frozen if node.op == "placeholder"]
         edge = [node for node in frozen if any(user not in frozen for user in node.users)]
-        self.told = [node for node in edge if node.op != "placeholder"]
+        told = [node for node in edge if node.op != "placeholder"]
         self.passed = [inputs.index(node) for node in edge if node.op == "placeholder"]
-        self.start = part(module, inputs, [*frozen], self.told)
+        self.start = part(module, inputs, [*frozen], told)
         rest = [node for node in module.graph.nodes if node not in frozen]
-        self.rest = part(module, [inputs[i] for i in self.passed] + self.told, rest, None)
+        self.rest = part(module, [inputs[i] for i in self.passed] + told, rest, None)
         self.kept: dict[int, list[torch.Tensor]] = {}
         self.bytes, self.most = 0, MOST_BYTES
         first = next(module.parameters(), None)
