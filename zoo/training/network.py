@@ -62,8 +62,8 @@ class Network:
         self.outputs = [value.name for value in self.graph.outputs]
         self.module = conversion.to_torch()
         follow_overwritten_blobs(self.graph, self.module)
-        self.blobs: list[tuple[str, int, torch.Tensor, ParamSpec]] = []
-        """(layer, index, tensor, multipliers) of each learned blob, shared ones once."""
+        self.learned: list[tuple[str, int, str, ParamSpec]] = []
+        """(layer, index, attribute, multipliers) of each learned blob, shared ones once."""
         self.metrics: list[str] = []
         """The outputs that measure without being minimised: accuracies."""
         for node in self.graph.nodes:
@@ -74,14 +74,24 @@ class Network:
             for index, spec in enumerate(kind.blobs(node)):
                 if index in node.shared:
                     continue
-                tensor = getattr(self.module.get_submodule(node.name), spec.name)
                 kept = spec.is_statistic and caffe != "2016"
                 multipliers = ParamSpec(lr_mult=0, decay_mult=0) if kept else node.specs[index]
-                self.blobs.append((node.name, index, tensor, multipliers))
+                self.learned.append((node.name, index, spec.name, multipliers))
         for _, _, tensor, multipliers in self.blobs:
             if isinstance(tensor, nn.Parameter):
                 # Caffe computes no gradient for a blob whose rate is 0.
                 tensor.requires_grad_(multipliers.lr_mult != 0)
+
+    @property
+    def blobs(self) -> list[tuple[str, int, torch.Tensor, ParamSpec]]:
+        """(layer, index, tensor, multipliers) of each learned blob, shared ones once.
+
+        They are looked up: a module that moves to another device has other buffers from then on.
+        """
+        return [
+            (layer, index, getattr(self.module.get_submodule(layer), name), spec)
+            for layer, index, name, spec in self.learned
+        ]
 
     def groups(self) -> list[dict[str, Any]]:
         """One parameter group for each blob, for an optimizer."""

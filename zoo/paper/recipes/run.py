@@ -218,11 +218,12 @@ def restore(training: Learning, saved: dict[str, np.ndarray]) -> None:
     parameters = training.parameters
     for name, value in part(saved, "optimizer").items():
         place, key, *several = name.split("/")
-        state = training.optimizer.state[parameters[int(place)]]
+        parameter = parameters[int(place)]
+        state = training.optimizer.state[parameter]
         if several:  # they come in order
-            state.setdefault(key, []).append(value)
+            state.setdefault(key, []).append(value.to(parameter.device))
         else:
-            state[key] = value if value.ndim else value.item()
+            state[key] = value.to(parameter.device) if value.ndim else value.item()
     training.settle()
     for group in training.optimizer.param_groups:
         group["step"] = training.iteration
