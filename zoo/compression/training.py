@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import io
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +15,14 @@ import prototxt
 import runtime
 from runtime.codec import dump
 from runtime.switch_predictor import Scores, SwitchPredictor
-from zoo import __version__
 from zoo.compression import definitions
 from zoo.compression.learning import RateLearning, RateRecipe
 from zoo.paper.coding import add_entropy_model, open_coder
 from zoo.paper.recipes.images import Images
 from zoo.paper.recipes.modern import fast_bfloat16
-from zoo.paper.recipes.run import Files, Run
-from zoo.paper.recipes.training import ByModern, Say
-from zoo.training.curves import draw_curve
-from zoo.training.distributed import ALONE, Group, join
+from zoo.paper.recipes.run import Files, Run, starting_weights, stated
+from zoo.paper.recipes.training import ByModern, Say, run_together
+from zoo.training.distributed import ALONE, Group
 from zoo.training.run import choose_device
 from zoo.training.solver import Event
 
@@ -52,6 +48,7 @@ class RateRun(Run):
         """`start` are the weights of a network to go on from."""
         super().__init__(name, images, recipe, Files(folder, name), device, group)
         self.widths, _ = definitions.parsed(name)
+        self.title = f"{name}, its own recipe"
         self.start = start
 
     def begin(self, saved: dict[str, np.ndarray] | None) -> Iterator[Event]:
@@ -63,6 +60,28 @@ class RateRun(Run):
         if saved is None and self.start is not None:
             self.training.network.load_blobs(self.start)
         yield from ()
+
+    def export(self, mean: str) -> dict[str, Any]:
+        """NAME.prototxt, NAME.caffemodel and NAME.onnx."""
+        training, images = self.training, self.images
+        assert training is not None
+        none = Scores(np.zeros(0, np.int16), np.zeros((5, 0, 0), np.int8))
+        entropy_model = SwitchPredictor([none, none, training.scores()])  # of the first two levels
+        export(self.arch, training.weights(), entropy_model, mean, self.files)
+        return {
+            "name": self.arch,
+            "arch": self.arch,
+            "recipe": "rate",
+            **dataclasses.asdict(self.recipe),
+            "encoder": "learned",
+            "mean": images.mean.ravel().tolist(),
+            "seconds": round(self.seconds, 1),
+            "rmse_held_out": None,
+            "bits_per_pixel_held_out": None,
+            **(measured(self.files.onnx, images.held) if len(images.held) else {}),
+            "published": None,
+            **stated(images),
+        }
 
 
 def export(
@@ -108,66 +127,17 @@ def train_rate(
     recipe = RateRecipe(seed=seed, bfloat16=bfloat16, ema=ema, number=number)
     start = None
     if weights is not None:
-        start = starting_weights(name, weights)
+        start = starting_weights(definitions.definition(name), name, weights)
         recipe = dataclasses.replace(recipe, rate=recipe.rate / 3, started_from=weights.stem)
     if iterations is not None:
         recipe = dataclasses.replace(recipe, iterations=iterations)
     if resume is not None:
         folder = resume if resume.is_dir() else resume.parent
-    with join(device) as group:
-        run = RateRun(name, images, recipe, folder, device, group, start)
-        about = finished(run, say if group.first else lambda _: None, resume is not None)
-        if not group.first:
-            return None
-        return ByModern(name, folder, about, run.kept if about is None else None)
 
+    def begun(group: Group) -> Run:
+        return RateRun(name, images, recipe, folder, device, group, start)
 
-def starting_weights(name: str, path: Path) -> dict[str, list[np.ndarray]]:
-    """The weights of a network to go on from; ZooError where they are another network's."""
-    stored = prototxt.read_weights(path)
-    converters.convert(prototxt.parse_net(definitions.definition(name), name), stored)
-    return stored
-
-
-def finished(
-    run: RateRun, say: Callable[[Event], None], resume: bool = False
-) -> dict[str, Any] | None:
-    """Train, export, measure, draw; the card, or None where Ctrl-C came first."""
-    if not run.to_its_end(say, resume):
-        return None
-    if not run.group.first:
-        return {}
-    training = run.training
-    assert training is not None
-    mean = ",".join(f"{value:g}" for value in run.images.mean.ravel())
-    none = Scores(np.zeros(0, np.int16), np.zeros((5, 0, 0), np.int8))
-    entropy_model = SwitchPredictor([none, none, training.scores()])  # of the first two levels
-    export(run.arch, training.weights(), entropy_model, mean, run.files)
-    held = run.images.held
-    found = measured(run.files.onnx, held) if len(held) else {}
-    title = f"{run.arch}, its own recipe"
-    draw_curve(run.files.log, run.files.curve, title, held_out=found.get("rmse_held_out"))
-    about = {
-        "name": run.arch,
-        "arch": run.arch,
-        "recipe": "rate",
-        **dataclasses.asdict(run.recipe),
-        "encoder": "learned",
-        "mean": run.images.mean.ravel().tolist(),
-        "seconds": round(run.seconds, 1),
-        "data": run.images.source,
-        "training_images": run.images.count,
-        "pool": len(run.images.pool),
-        "held_out": len(held),
-        "rmse_held_out": None,
-        "bits_per_pixel_held_out": None,
-        "published": None,
-        **found,
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "version": __version__,
-    }
-    prototxt.atomic_write(run.files.json, json.dumps(about, indent=2) + "\n")
-    return about
+    return run_together(begun, device, say, resume is not None)
 
 
 def measured(model: Path, images: np.ndarray) -> dict[str, float]:

@@ -18,7 +18,7 @@ from runtime.encoder_decoder import load_encoder_decoder
 from tests.faults.commands import content
 from zoo.compression.embed import embed
 from zoo.compression.learning import RateLearning, RateRecipe
-from zoo.compression.training import RateRun, finished
+from zoo.compression.training import RateRun
 from zoo.hub import open_hub
 from zoo.paper.recipes.crops import cut_middle, cut_pool
 from zoo.paper.recipes.images import Images, told
@@ -61,12 +61,12 @@ def test_killed_and_resumed_it_ends_the_same(tmp_path, pool, moment, ema, monkey
 
     monkeypatch.setattr(recipe_run, "SAVE_EVERY", 0.0)
     whole = run_in(tmp_path / "whole", pool, ema=ema)
-    assert finished(whole, lambda _: None)
+    assert whole.finished(lambda _: None)
     for event in run_in(tmp_path / "broken", pool, ema=ema).run():
         if event.kind == "snapshot" and event.iteration == moment:
             break
     resumed = run_in(tmp_path / "broken", pool, ema=ema)
-    assert finished(resumed, lambda _: None, resume=True)
+    assert resumed.finished(lambda _: None, resume=True)
     for kind in ("log", "state", "json", "caffemodel", "onnx"):
         files = (getattr(run.files, kind) for run in (resumed, whole))
         assert len({json.dumps(content(file), default=str) for file in files}) == 1, kind
@@ -74,7 +74,7 @@ def test_killed_and_resumed_it_ends_the_same(tmp_path, pool, moment, ema, monkey
 
 def test_the_file_is_the_network_that_learned(tmp_path, pool):
     run = run_in(tmp_path, pool)
-    about = finished(run, lambda _: None)
+    about = run.finished(lambda _: None)
     again = json.loads(run.files.json.read_text())
     assert again == about and about["arch"] == NAME and about["number"] == 4
     held, network = run.images.held, run.training
@@ -98,7 +98,7 @@ def test_the_file_is_the_network_that_learned(tmp_path, pool):
 def test_it_is_published(tmp_path, pool, zoo):
     """By its files alone, and what was measured before is measured again."""
     run, hub = run_in(tmp_path / "runs" / NAME, pool), tmp_path / "hub"
-    about = finished(run, lambda _: None)
+    about = run.finished(lambda _: None)
     images = [image for _, image in runtime.sample_images()]
     (line,) = embed(tmp_path / "runs", images, "photographs", hub)
     assert line.startswith(f"published {NAME}@1.0: RMSE 0.") and line.endswith(" bits a pixel")

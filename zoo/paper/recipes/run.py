@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import io
 import json
 import time
@@ -13,18 +14,20 @@ from typing import Any
 import numpy as np
 import torch
 
+import converters
 import prototxt
 from prototxt.arrays import NUMBERS, read_arrays
 from prototxt.errors import ZooError
-from zoo import extras
+from zoo import __version__, extras
 from zoo.paper.recipes.images import Images
 from zoo.paper.recipes.learning import Course, Learning
+from zoo.training.curves import draw_curve
 from zoo.training.distributed import ALONE, Group
 from zoo.training.log import Log
 from zoo.training.run import interruptible
 from zoo.training.solver import Event, spacing
 
-__all__ = ["STATE", "Files", "Run"]
+__all__ = ["STATE", "Files", "Run", "starting_weights", "stated"]
 
 STATE = "state.npz"
 MOST_TESTS = 10
@@ -65,6 +68,8 @@ class Run:
     """A training by a recipe; `begin` says how it comes about."""
 
     training: Learning | None
+    title: str
+    """Of the curve."""
 
     def __init__(
         self,
@@ -99,6 +104,24 @@ class Run:
                 say(event)
         training = self.training
         return training is not None and training.iteration >= self.recipe.iterations
+
+    def finished(self, say: Callable[[Event], None], resume: bool = False) -> dict[str, Any] | None:
+        """Train, export, measure, draw; the card.
+
+        None where Ctrl-C came first; empty in every process but the first, which does all that.
+        """
+        if not self.to_its_end(say, resume):
+            return None
+        if not self.group.first:
+            return {}
+        card = self.export(",".join(f"{value:g}" for value in self.images.mean.ravel()))
+        draw_curve(self.files.log, self.files.curve, self.title, held_out=card["rmse_held_out"])
+        prototxt.atomic_write(self.files.json, json.dumps(card, indent=2) + "\n")
+        return card
+
+    def export(self, mean: str) -> dict[str, Any]:
+        """Write and measure what was trained; its card. `mean` is b,g,r."""
+        raise NotImplementedError
 
     def begin(self, saved: dict[str, np.ndarray] | None) -> Iterator[Event]:
         """Set `training` anew or by the state to go on from, unless `stop` comes before."""
@@ -203,6 +226,25 @@ class Run:
     def remember(self, about: dict[str, Any]) -> None:
         """Take from a state what `about` has put there."""
         self.seconds = about.get("seconds", 0.0)
+
+
+def starting_weights(definition: str, name: str, path: Path) -> dict[str, list[np.ndarray]]:
+    """The weights of a network to go on from; ZooError where they are another network's."""
+    stored = prototxt.read_weights(path)
+    converters.convert(prototxt.parse_net(definition, name), stored)  # each blob, and its shape
+    return stored
+
+
+def stated(images: Images) -> dict[str, Any]:
+    """What every card says of the images that were learned from, and of when that was."""
+    return {
+        "data": images.source,
+        "training_images": images.count,
+        "pool": len(images.pool),
+        "held_out": len(images.held),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "version": __version__,
+    }
 
 
 def restore(training: Learning, saved: dict[str, np.ndarray]) -> None:

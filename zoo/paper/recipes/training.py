@@ -12,19 +12,18 @@ from zoo.paper import architectures
 from zoo.paper.recipes.images import Images
 from zoo.paper.recipes.modern import fast_bfloat16, recipe_for
 from zoo.paper.recipes.paper import classifier_prefix, paper_solver
+from zoo.paper.recipes.run import Run, starting_weights
 from zoo.paper.recipes.tunnel import (
     TunnelRun,
     finish_paper,
     note_pretraining,
     read_pretraining,
-    starting_weights,
-    train_arch,
 )
-from zoo.training.distributed import join
+from zoo.training.distributed import Group, join
 from zoo.training.run import Trained, choose_device, run_solver
 from zoo.training.solver import Event
 
-__all__ = ["ByModern", "ByPaper", "train_modern", "train_paper"]
+__all__ = ["ByModern", "ByPaper", "run_together", "train_modern", "train_paper"]
 
 Say = Callable[[Event], None]
 
@@ -155,13 +154,25 @@ def train_modern(
         mixed = fast_bfloat16(device)
     if resume is not None:
         folder = resume if resume.is_dir() else resume.parent
+    start = None
+    if weights is not None:
+        start = starting_weights(architectures.definition(arch), arch, weights)
+    further = start is not None
+    recipe = recipe_for(arch, iterations, seed, mixed, encoders, further, encoder, ema)
+
+    def begun(group: Group) -> Run:
+        return TunnelRun(arch, images, recipe, folder, device, group, start)
+
+    return run_together(begun, device, say, resume is not None)
+
+
+def run_together(
+    begun: Callable[[Group], Run], device: str, say: Say, resumed: bool
+) -> ByModern | None:
+    """Run a training with the processes that torchrun started; None in every one but the first."""
     with join(device) as group:
-        start = None if weights is None else starting_weights(arch, weights)
-        recipe = recipe_for(
-            arch, iterations, seed, mixed, encoders, start is not None, encoder, ema
-        )
-        run = TunnelRun(arch, images, recipe, folder, device, group, start)
-        card = train_arch(run, say if group.first else lambda _: None, resume is not None)
+        run = begun(group)
+        card = run.finished(say if group.first else lambda _: None, resumed)
         if not group.first:
             return None
-        return ByModern(arch, folder, card, run.kept if card is None else None)
+        return ByModern(run.arch, run.files.folder, card, run.kept if card is None else None)

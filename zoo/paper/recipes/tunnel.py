@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ import converters
 import prototxt
 import runtime
 from prototxt.files import is_there
-from zoo import __version__
 from zoo.paper import architectures
 from zoo.paper.coding import add_tables
 from zoo.paper.recipes.encoders import Encoder
@@ -24,13 +22,12 @@ from zoo.paper.recipes.images import Images
 from zoo.paper.recipes.learned import Learned
 from zoo.paper.recipes.modern import Modern, Recipe, Trials, keep_switches
 from zoo.paper.recipes.paper import BATCH
-from zoo.paper.recipes.run import Files, Run, part
+from zoo.paper.recipes.run import Files, Run, part, stated
 from zoo.paper.recipes.switches import SwitchStore
-from zoo.training.curves import draw_curve
 from zoo.training.distributed import ALONE, Group
 from zoo.training.solver import Event, Solver
 
-__all__ = ["TunnelRun", "export", "score", "starting_weights"]
+__all__ = ["TunnelRun", "export", "score"]
 
 COUNTED = 400
 """About on how many images it is counted how switches follow one another."""
@@ -60,6 +57,7 @@ class TunnelRun(Run):
         architectures.channels(arch)
         files = Files(folder, architectures.model_name(arch, recipe.encoder))
         super().__init__(arch, images, recipe, files, device, group)
+        self.title = f"{files.name}, modern recipe"
         self.start, self.share = start, share
         self.encoder_seed: int | None = None
         self.kind = Learned if recipe.encoder == "learned" else Modern
@@ -94,6 +92,21 @@ class TunnelRun(Run):
         if saved is None and self.start is not None:
             self.training.decoder.load_blobs(self.start, 255)
 
+    def export(self, mean: str) -> dict[str, Any]:
+        """ARCH.prototxt, ARCH.caffemodel and ARCH.onnx."""
+        training, held = self.training, self.images.held
+        assert training is not None
+        export(self.arch, training.weights(), mean, self.files, photographs(self.images))
+        rmse = score(self.files.onnx, held, self.images.mean) if len(held) else None
+        recipe = {
+            "recipe": "modern",
+            **dataclasses.asdict(self.recipe),
+            "encoder_seed": self.encoder_seed,
+            "mean": self.images.mean.ravel().tolist(),
+            "seconds": round(self.seconds, 1),
+        }
+        return card(self.arch, self.images, rmse, recipe)
+
     def stopped(self) -> bool:
         """Whether trials of encoders are done."""
         return bool(self.trials.found)
@@ -117,14 +130,6 @@ class TunnelRun(Run):
         super().remember(about)
         self.trials.found = {tuple(place): rmse for *place, rmse in about.get("trials", [])}
         self.encoder_seed = about.get("encoder_seed")
-
-
-def starting_weights(arch: str, path: Path) -> dict[str, list[np.ndarray]]:
-    """The weights of a network to go on from; ZooError where they are another network's."""
-    stored = prototxt.read_weights(path)
-    net = prototxt.parse_net(architectures.definition(arch), arch)
-    converters.convert(net, stored)  # every blob there, and of its shape
-    return stored
 
 
 def free_memory() -> float:
@@ -174,15 +179,10 @@ def card(arch: str, images: Images, rmse: float | None, recipe: dict[str, Any]) 
         "name": architectures.model_name(arch, recipe["encoder"]),
         "arch": arch,
         **recipe,
-        "data": images.source,
-        "training_images": images.count,
-        "pool": len(images.pool),
-        "held_out": len(images.held),
         "rmse_held_out": None if rmse is None else round(rmse, 6),
         "published": architectures.published(arch, recipe.get("encoder") == "pretrained"),
         "bits_per_pixel": architectures.bits_per_pixel(arch),
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "version": __version__,
+        **stated(images),
     }
 
 
@@ -240,32 +240,4 @@ def finish_paper(
         recipe["pretraining"] = pretraining
     about = card(arch, images, rmse, recipe)
     prototxt.atomic_write(files.json, json.dumps(about, indent=2) + "\n")
-    return about
-
-
-def train_arch(
-    run: TunnelRun, say: Callable[[Event], None], resume: bool = False
-) -> dict[str, Any] | None:
-    """Train, export, measure, draw; the card, or None where Ctrl-C came first."""
-    if not run.to_its_end(say, resume):
-        return None
-    if not run.group.first:
-        return {}
-    training = run.training
-    assert training is not None
-    mean = ",".join(f"{value:g}" for value in run.images.mean.ravel())
-    export(run.arch, training.weights(), mean, run.files, photographs(run.images))
-    held = run.images.held
-    rmse = score(run.files.onnx, held, run.images.mean) if len(held) else None
-    title = f"{run.files.name}, modern recipe"
-    draw_curve(run.files.log, run.files.curve, title, held_out=rmse)
-    recipe = {
-        "recipe": "modern",
-        **dataclasses.asdict(run.recipe),
-        "encoder_seed": run.encoder_seed,
-        "mean": run.images.mean.ravel().tolist(),
-        "seconds": round(run.seconds, 1),
-    }
-    about = card(run.arch, run.images, rmse, recipe)
-    prototxt.atomic_write(run.files.json, json.dumps(about, indent=2) + "\n")
     return about

@@ -20,7 +20,7 @@ from zoo.paper.recipes.images import Images
 from zoo.paper.recipes.learned import Learned, soft_switches
 from zoo.paper.recipes.modern import Modern, Recipe, recipe_for
 from zoo.paper.recipes.switches import Soft, pool_switches, soft_unpool
-from zoo.paper.recipes.tunnel import TunnelRun, train_arch
+from zoo.paper.recipes.tunnel import TunnelRun
 
 ARCH = "5_6_7"
 RECIPE = Recipe(
@@ -103,13 +103,13 @@ def test_killed_and_resumed_it_ends_the_same(tmp_path, pool, mean, monkeypatch):
         return TunnelRun("2_3_4", images, RECIPE, tmp_path / folder)
 
     whole = run("whole")
-    card = train_arch(whole, lambda _: None)
+    card = whole.finished(lambda _: None)
     assert card and card["name"] == "2_3_4-learned" and card["encoder"] == "learned"
     for event in run("broken").run():
         if event.kind == "snapshot" and event.iteration >= 5:
             break
     resumed = run("broken")
-    assert train_arch(resumed, lambda _: None, resume=True)
+    assert resumed.finished(lambda _: None, resume=True)
     for ours, theirs in zip(whole.training.parameters, resumed.training.parameters, strict=True):
         assert torch.equal(ours, theirs)
     assert len(whole.training.parameters) == 2 * 6 + 1 + 2 * 6

@@ -27,7 +27,7 @@ from zoo.paper.recipes.encoders import draw
 from zoo.paper.recipes.images import Images, load_images
 from zoo.paper.recipes.modern import Modern, Recipe, Trials, keep_switches, recipe_for
 from zoo.paper.recipes.switches import SwitchStore, pool_switches, unpool
-from zoo.paper.recipes.tunnel import TunnelRun, export, score, train_arch
+from zoo.paper.recipes.tunnel import TunnelRun, export, score
 from zoo.training.curves import read_metrics
 from zoo.training.solver import Event
 
@@ -146,14 +146,14 @@ def test_trials_that_are_done_are_kept(tmp_path, pool, mean, kind, number, kept)
     """Stopped among the trials, or before the training begins: they are not run again."""
     images = Images(pool, pool[:2], mean, "pool", 8)
     whole = TunnelRun("2_3_4", images, RECIPE, tmp_path / "whole")
-    assert train_arch(whole, lambda _: None)
+    assert whole.finished(lambda _: None)
     broken = TunnelRun("2_3_4", images, RECIPE, tmp_path / "broken")
     told = stopped_after(broken, kind, number)
     assert told[-1] == "snapshot" and "train" not in told and broken.kept is not None
     resumed = TunnelRun("2_3_4", images, RECIPE, tmp_path / "broken")
     assert resumed.load() is None and len(resumed.trials.found) == kept
     events: list[Event] = []
-    assert train_arch(resumed, events.append, resume=True)
+    assert resumed.finished(events.append, resume=True)
     assert sum(e.kind == "trying" for e in events) == (2 - kept) * RECIPE.trial
     assert content(resumed.files.state) == content(whole.files.state)
 
@@ -161,7 +161,7 @@ def test_trials_that_are_done_are_kept(tmp_path, pool, mean, kind, number, kept)
 def test_nothing_takes_the_place_of_a_state(tmp_path, pool, mean):
     """Stopped before anything is done that could be kept, an older state stays."""
     images = Images(pool, pool[:2], mean, "pool", 8)
-    assert train_arch(TunnelRun("2_3_4", images, RECIPE, tmp_path), lambda _: None)
+    assert TunnelRun("2_3_4", images, RECIPE, tmp_path).finished(lambda _: None)
     state = (tmp_path / "state.npz").read_bytes()
     again = TunnelRun("2_3_4", images, RECIPE, tmp_path)
     assert stopped_after(again, "trials", 1) == ["trials", "trying"]
@@ -236,7 +236,7 @@ def test_averaged_weights_are_what_is_measured_and_exported(tmp_path, pool, mean
     recipe = dataclasses.replace(RECIPE, ema=0.9)
     run = TunnelRun("2_3_4", images, recipe, tmp_path)
     events: list[Event] = []
-    card = train_arch(run, events.append)
+    card = run.finished(events.append)
     training = run.training
     assert training is not None and training.average is not None and card is not None
     last = training.blobs()["deconv1_2"][0]
@@ -299,13 +299,13 @@ def test_killed_and_resumed_it_ends_the_same(tmp_path, pool, mean, moment, ema, 
         return TunnelRun("2_3_4", images, recipe, tmp_path / folder)
 
     whole = run("whole")
-    assert train_arch(whole, lambda _: None)
+    assert whole.finished(lambda _: None)
     broken = run("broken")
     for event in broken.run():
         if event.kind == "snapshot" and event.iteration == moment:
             break
     resumed = run("broken")
-    assert train_arch(resumed, lambda _: None, resume=True)
+    assert resumed.finished(lambda _: None, resume=True)
     for ours, theirs in zip(
         whole.training.decoder.parameters(), resumed.training.decoder.parameters(), strict=True
     ):
