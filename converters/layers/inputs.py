@@ -121,9 +121,17 @@ class MemoryDataParams:
 
 @dataclass
 class InputParams:
-    """InputParameter."""
+    """InputParameter; what states no shape is asked as a data layer is."""
 
     shape: list[BlobShape] = field(default_factory=list)
+
+    def stated_size(self) -> tuple[int, int] | None:
+        """No height and width."""
+        return None
+
+    def channels(self, index: int = 0) -> int | None:
+        """No channels."""
+        return None
 
 
 @dataclass

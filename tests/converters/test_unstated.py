@@ -46,6 +46,17 @@ def test_a_size_that_nothing_fixes_is_assumed_and_told(
     )
 
 
+@pytest.mark.parametrize(
+    "inputs", ["input: 'data'", "input: 'data' input: 'z'", "layer { type: 'Input' top: 'data' }"]
+)
+def test_an_input_without_a_shape_is_as_a_data_layer(inputs: str) -> None:
+    """Caffe reads it too: whoever runs the network is to reshape the blob."""
+    assert convert(inputs + CONV).graph.inputs[0].shape == ("batch", 3, "height", "width")
+    assert convert(inputs + CONV + FLAT).graph.inputs[0].shape == ("batch", 3, 224, 224)
+    known = convert(inputs + CONV + FLAT, shapes={"data": (2, 1, 9, 8)})
+    assert known.graph.inputs[0].shape == (2, 1, 9, 8)
+
+
 def test_a_size_stays_open_where_the_network_does_with_any() -> None:
     found = convert(data() + CONV)
     assert found.graph.inputs[0].shape == ("batch", 3, "height", "width")

@@ -14,6 +14,7 @@ import prototxt
 from tests.converters.checker import Case
 from tests.converters.test_goldens import CASES, case_id
 from tests.gpu.test_provider import PROOF
+from tests.zoo.training.small import batches, classifier, feed_of, shapes_of
 from zoo.paper import architectures
 from zoo.paper.recipes.images import load_images
 from zoo.paper.recipes.modern import recipe_for
@@ -22,21 +23,10 @@ from zoo.training.network import Network
 from zoo.training.run import choose_device
 from zoo.training.solver import Solver
 
-BATCHES = np.random.default_rng(0).normal(0, 5, (3, 4, 3, 16, 16)).astype(np.float32)
-
-NORMALIZED = """
-layer { name: "in" type: "Input" top: "data" top: "label"
-  input_param { shape { dim: 4 dim: 3 dim: 16 dim: 16 } shape { dim: 4 } } }
-layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
-  convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }
-layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "bn" }
-layer { name: "relu" type: "ReLU" bottom: "bn" top: "bn" }
-layer { name: "pool" type: "Pooling" bottom: "bn" top: "pool"
-  pooling_param { kernel_size: 3 stride: 2 } }
-layer { name: "ip" type: "InnerProduct" bottom: "pool" top: "ip"
-  inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
-layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
-"""
+NORMALIZED = classifier(
+    """layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "conv" }
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }"""
+)
 
 
 def check_rebuilt(folder: Path, device: str) -> None:
@@ -58,18 +48,11 @@ def test_rebuilt(folder: Path, provider: str) -> None:
 
 
 def solver_of(text: str, device: str, folder: Path) -> Solver:
-    shapes = {"data": BATCHES.shape[1:]}
-    if "label" in text:
-        shapes["label"] = BATCHES.shape[1:2]
-
-    def feed(number: int) -> dict[str, np.ndarray]:
-        data = BATCHES[number % len(BATCHES)]
-        return {"data": data, "label": (np.arange(len(data)) % 2).astype(np.float32)}
-
     rules = 'base_lr: 0.001 lr_policy: "fixed" type: "Adam" momentum: 0.9 test_interval: 4'
     definition = dataclasses.replace(
         prototxt.parse_solver(rules), max_iter=8, test_iter=[2], snapshot_after_train=False
     )
+    shapes, feed = shapes_of(text, 4), feed_of(batches(4))
     nets = [Network(prototxt.parse_net(text).select(p), shapes, None, 5) for p in ("TRAIN", "TEST")]
     tests = [(nets[1], feed)]
     prefix = folder / "net"

@@ -7,43 +7,32 @@ import pytest
 import torch
 
 import prototxt
+from tests.zoo.training.small import batches, classifier, feed_of, shapes_of
 from zoo.paper import architectures
 from zoo.training import frozen
 from zoo.training.network import Network
 from zoo.training.solver import Solver
 
-BATCHES = np.random.default_rng(0).normal(0, 5, (3, 2, 3, 16, 16)).astype(np.float32)
+BATCHES = batches(2)
 
-FINE_TUNED = """
-layer { name: "in" type: "Input" top: "data" top: "label"
-  input_param { shape { dim: 2 dim: 3 dim: 16 dim: 16 } shape { dim: 2 } } }
-layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" param { lr_mult: 0 }
-  param { lr_mult: 0 }
-  convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }
-layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
-layer { name: "drop" type: "Dropout" bottom: "conv" top: "drop" }
-layer { name: "pool" type: "Pooling" bottom: "drop" top: "pool"
-  pooling_param { kernel_size: 2 stride: 2 } }
-layer { name: "ip" type: "InnerProduct" bottom: "pool" top: "ip"
-  inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
-layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
-"""
+FINE_TUNED = classifier(
+    """layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+layer { name: "drop" type: "Dropout" bottom: "conv" top: "conv" }""",
+    "param { lr_mult: 0 } param { lr_mult: 0 }",
+)
 
 
 def solver_of(text: str, period: int | None, caffe: str = "1.0") -> Solver:
     net = prototxt.parse_net(text).select("TRAIN")
-    shapes = {"data": BATCHES.shape[1:]}
-    if "label" in text:
-        shapes["label"] = BATCHES.shape[1:2]
-
-    def feed(number: int) -> dict[str, np.ndarray]:
-        data = BATCHES[number % len(BATCHES)]
-        return {"data": data, "label": (np.arange(len(data)) % 2).astype(np.float32)}
-
     definition = dataclasses.replace(
         prototxt.parse_solver('base_lr: 0.01 lr_policy: "fixed" type: "AdaGrad"'), max_iter=7
     )
-    return Solver(definition, Network(net, shapes, None, 5, caffe), feed, period=period)
+    return Solver(
+        definition,
+        Network(net, shapes_of(text, 2), None, 5, caffe),
+        feed_of(BATCHES),
+        period=period,
+    )
 
 
 def trained(solver: Solver) -> tuple[list[float], dict[str, list[np.ndarray]]]:
