@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import onnx
 
 from prototxt.preprocessing import Preprocessing
@@ -50,6 +51,7 @@ def to_onnx(
     return to_onnx_file(graph, target, opset, metadata, producer, preprocessing).whole()
 
 
+@np.errstate(all="ignore")  # infinities and what is no number go into the model, as into Caffe
 def to_onnx_file(
     graph: Graph,
     target: str = DEFAULT_TARGET,

@@ -23,6 +23,7 @@ def kind_of(node: Node[Any]) -> LayerType[Any]:
     return kind
 
 
+@np.errstate(all="ignore")  # infinities and what is no number go into the model, as into Caffe
 def fold(graph: Graph) -> Graph:
     """A folded copy of a graph: it computes the same with fewer layers.
 

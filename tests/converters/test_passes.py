@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import converters
+import prototxt
 from converters import ConversionError, Graph
 from converters.layers.convolution import as_convolution
 from tests.converters.checker import Case, close, run_onnx, run_torch
@@ -42,6 +43,31 @@ def test_batch_norm_and_scale_disappear_into_the_convolution() -> None:
     graph = converters.fold(case.graph())
     assert not {"BatchNorm", "Scale", "Dropout"} & {n.type for n in graph.nodes}
     case.compare(graph, run_onnx(converters.to_onnx(graph), case.feeds_of(graph)))
+
+
+@pytest.mark.parametrize("variance", [0, -1, 1e38])
+def test_what_is_no_number_is_no_news_to_numpy(variance: float) -> None:
+    """As in Caffe it goes into the model; pytest makes errors of numpy's warnings."""
+    graph = converters.build_graph(
+        prototxt.parse_net(
+            """input: "x" input_shape { dim: 1 dim: 2 dim: 3 dim: 3 }
+            layer { name: "c" type: "Convolution" bottom: "x" top: "c"
+              convolution_param { num_output: 2 kernel_size: 1 } }
+            layer { name: "b" type: "BatchNorm" bottom: "c" top: "c" batch_norm_param { eps: 0 } }
+            layer { name: "s" type: "Scale" bottom: "c" top: "c" }""",
+            "n",
+        ).select(),
+        {
+            "c": [np.full((2, 2, 1, 1), 3e38, np.float32), np.ones(2, np.float32)],
+            "b": [np.ones(2, np.float32), np.full(2, variance, np.float32), np.ones(1, np.float32)],
+            "s": [np.full(2, 1e38, np.float32)],
+        },
+    )
+    x = np.ones((1, 2, 3, 3), np.float32)
+    (plain,), (folded,) = (
+        run_onnx(converters.to_onnx(g), {"x": x}) for g in (graph, converters.fold(graph))
+    )
+    assert not np.isfinite(plain).any() and not np.isfinite(folded).any()
 
 
 def test_folding_changes_no_shared_or_watched_layer() -> None:
