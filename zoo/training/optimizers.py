@@ -212,15 +212,5 @@ SOLVERS: dict[str, type[CaffeOptimizer]] = {
 
 
 def make_optimizer(solver: SolverDefinition, groups: Iterable[dict[str, Any]]) -> CaffeOptimizer:
-    """The optimizer that a solver asks for; ZooError for a type or a rule that Caffe lacks."""
-    if solver.type not in SOLVERS:
-        raise ZooError(
-            f"unknown solver type {solver.type!r}", remedy=f"one of {', '.join(SOLVERS)}"
-        )
-    if solver.regularization_type not in ("L1", "L2"):
-        raise ZooError(
-            f"unknown regularization_type {solver.regularization_type!r}", remedy="L1, L2"
-        )
-    if solver.type in ("AdaGrad", "RMSProp") and solver.momentum:
-        raise ZooError(f"{solver.type} takes no momentum", remedy="set momentum: 0")
+    """The optimizer that a solver asks for (see `rules.check_solver`)."""
     return SOLVERS[solver.type](groups, solver)

@@ -5,23 +5,10 @@ from __future__ import annotations
 import math
 
 from prototxt import SolverDefinition
-from prototxt.errors import ZooError
 
-__all__ = ["POLICIES", "check_policy", "learning_rate"]
+__all__ = ["POLICIES", "current_step", "learning_rate"]
 
 POLICIES = ("fixed", "step", "exp", "inv", "multistep", "poly", "sigmoid")
-
-
-def check_policy(solver: SolverDefinition) -> None:
-    """Refuse a solver whose policy lacks what it needs, before any data is read."""
-    if solver.lr_policy not in POLICIES:
-        raise ZooError(
-            f"unknown lr_policy {solver.lr_policy!r}", remedy=f"one of {', '.join(POLICIES)}"
-        )
-    if solver.lr_policy == "step" and solver.stepsize <= 0:
-        raise ZooError("lr_policy step needs a stepsize above 0")
-    if solver.lr_policy == "poly" and solver.max_iter <= 0:
-        raise ZooError("lr_policy poly needs a max_iter above 0")
 
 
 def learning_rate(solver: SolverDefinition, iteration: int) -> float:

@@ -24,6 +24,7 @@ from zoo.training.distributed import ALONE, Group, join
 from zoo.training.feeds import LayersFeed, MissingSource, beside, layers_feed, npz_feed
 from zoo.training.log import Log
 from zoo.training.network import CAFFES, Network
+from zoo.training.rules import check_solver
 from zoo.training.solver import Best, Event, Feed, Solver
 
 __all__ = [
@@ -146,6 +147,7 @@ def open_solver(
     definition = prototxt.read_solver(path)
     if iterations is not None:
         definition = dataclasses.replace(definition, max_iter=iterations)
+    check_solver(definition, prototxt.read_text(path), path)
     net = load_net(definition, path)
     seed = max(definition.random_seed, 0)
     feed, shapes = open_feed(net, data, path, definition.iter_size, seed)

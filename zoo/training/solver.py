@@ -24,7 +24,8 @@ from zoo.training.distributed import ALONE, Group
 from zoo.training.frozen import FrozenStart
 from zoo.training.network import Network
 from zoo.training.optimizers import make_optimizer
-from zoo.training.policies import check_policy, current_step, learning_rate
+from zoo.training.policies import current_step, learning_rate
+from zoo.training.rules import check_solver
 
 __all__ = ["Best", "Event", "Feed", "Solver", "is_told", "spacing"]
 
@@ -127,7 +128,7 @@ class Solver:
         computed once for each. It ends early where so many tests as `patience` were no better than
         one before them.
         """
-        check_policy(definition)
+        check_solver(definition)
         self.definition, self.network, self.feed = definition, network, feed
         self.tests, self.device, self.seed = tests or [], torch.device(device), seed
         self.prefix = prefix or Path(definition.snapshot_prefix or "snapshot")

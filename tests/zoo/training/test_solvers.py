@@ -11,7 +11,8 @@ import pytest
 import prototxt
 from prototxt import SolverDefinition
 from prototxt.errors import ZooError
-from zoo.training.policies import check_policy, current_step, learning_rate
+from zoo.training.policies import current_step, learning_rate
+from zoo.training.rules import check_solver
 
 GOLDENS = Path(__file__).parents[2] / "goldens"
 SOLVERS = sorted(p.parent for p in (GOLDENS / "solvers").glob("*/io.npz"))
@@ -175,7 +176,7 @@ def test_snapshots_of_other_networks_are_refused(tmp_path: Path) -> None:
 )
 def test_policies(text: str, rates: list[float]) -> None:
     solver = prototxt.parse_solver(f'net: "n" base_lr: 1 {text}')
-    check_policy(solver)
+    check_solver(solver)
     assert [learning_rate(solver, i) for i in range(3)] == pytest.approx(rates)
 
 
@@ -185,25 +186,27 @@ def test_steps_passed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("solver", "message"),
+    ("solver", "said"),
     [
-        (SolverDefinition(lr_policy="slow"), "unknown lr_policy 'slow'"),
-        (SolverDefinition(lr_policy="step"), "needs a stepsize above 0"),
-        (SolverDefinition(lr_policy="poly"), "needs a max_iter above 0"),
+        ('lr_policy: "slow"', "s:1:1: unknown lr_policy 'slow'; one of fixed, step, "),
+        ("", "s: lr_policy is missing; one of fixed, step, "),
+        ('lr_policy: "step"', "s: lr_policy step needs a stepsize above 0"),
+        ('lr_policy: "poly"\nmax_iter: 0', "s:2:1: lr_policy poly needs a max_iter above 0"),
+        ('lr_policy: "fixed" type: "LBFGS"', "s:1:20: unknown solver type 'LBFGS'; one of SGD, "),
+        (
+            'lr_policy: "fixed" type: "AdaGrad" momentum: 0.9',
+            "s:1:36: AdaGrad takes no momentum; set momentum: 0",
+        ),
+        (
+            'lr_policy: "fixed" regularization_type: "L3"',
+            "s:1:20: unknown regularization_type 'L3'; one of L1, L2",
+        ),
+        ('lr_policy: "fixed" iter_size: 0', "s:1:20: iter_size is 0, must be above 0"),
     ],
 )
-def test_solvers_that_cannot_be(solver: SolverDefinition, message: str) -> None:
-    with pytest.raises(ZooError, match=message):
-        check_policy(solver)
-
-
-def test_optimizers_that_cannot_be() -> None:
-    from zoo.training.optimizers import make_optimizer
-
-    for solver, message in (
-        (SolverDefinition(type="LBFGS"), "unknown solver type 'LBFGS'"),
-        (SolverDefinition(type="AdaGrad", momentum=0.9), "AdaGrad takes no momentum"),
-        (SolverDefinition(regularization_type="L3"), "unknown regularization_type 'L3'"),
-    ):
-        with pytest.raises(ZooError, match=message):
-            make_optimizer(solver, [])
+def test_solvers_that_cannot_be(solver: str, said: str) -> None:
+    with pytest.raises(ZooError) as caught:
+        check_solver(prototxt.parse_solver(solver, "s"), prototxt.parse_text(solver, "s"), "s")
+    assert str(caught.value).startswith(said)
+    with pytest.raises(ZooError):
+        check_solver(prototxt.parse_solver(solver, "s"))
