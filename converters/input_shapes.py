@@ -189,18 +189,19 @@ def guess(
     notes: list[str],
 ) -> Shape:
     """The C×H×W of a data layer's top, by what reads it."""
-    params = sizes.params[id(record)]
+    params, kind = sizes.params[id(record)], record.kind
+    assert kind is not None
     blob, where = version.blob, record.layer.position
     if (row := sizes.stored.get(blob)) is not None:
-        plane = params.stated_size() if len(row) == 3 else None
+        plane = kind.stated_size(params) if len(row) == 3 else None
         shape = (1, row[0], *plane) if plane else (1, *row)
         shown = shape_text(shape[1:])
         crop = ", crop_size" if plane else ""
         notes.append(f"input {blob} {shown}: as the files of layer {record.layer.name} hold{crop}")
         return shape
     channels, why_channels = guess_channels(sizes, record, version)
-    if channels is None and record.kind is not None:
-        channels = record.kind.usual_channels(params, version.index)
+    if channels is None:
+        channels = kind.usual_channels(params, version.index)
         why_channels = "channels taken to be those of colour images"
     usual = usual_images(record)
     if channels is None and not version.index and sizes.assume:
@@ -212,7 +213,7 @@ def guess(
             subject=f"layer {record.layer.name!r}",
             position=where,
         )
-    size = params.stated_size()
+    size = kind.stated_size(params)
     if size is not None:
         notes.append(f"input {blob} {channels}x{size[0]}x{size[1]}: crop_size, {why_channels}")
         return (1, channels, *size)
@@ -351,7 +352,8 @@ def guess_channels(sizes: Sizes, record: Record, version: Version) -> tuple[int 
         channels = reader.kind.input_channels(sizes.params[id(reader)], stored)
         if channels is not None:
             return channels, f"channels by the weights of {reader.layer.name}"
-    if (channels := params.channels(version.index)) is not None:
+    assert record.kind is not None
+    if (channels := record.kind.stated_channels(params, version.index)) is not None:
         return channels, f"channels by layer {record.layer.name}"
     if (partner := record.partner) is not None:
         return partner[1], f"channels by {partner[0]}, its partner in the loss"

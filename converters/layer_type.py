@@ -181,6 +181,14 @@ class LayerType(Generic[P]):
         """Of an input layer: what of `top_shape` is neither stated nor certain, for a note."""
         return None
 
+    def stated_channels(self, params: P, index: int) -> int | None:
+        """Of an input layer: the channels that it states of a top whose shape it does not."""
+        return None
+
+    def stated_size(self, params: P) -> tuple[int, int] | None:
+        """Of an input layer: height and width that it states where it states no shape."""
+        return None
+
     def usual_channels(self, params: P, index: int) -> int | None:
         """Of an input layer: how many channels to take a top to have where nothing tells."""
         return None

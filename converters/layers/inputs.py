@@ -121,17 +121,9 @@ class MemoryDataParams:
 
 @dataclass
 class InputParams:
-    """InputParameter; what states no shape is asked as a data layer is."""
+    """InputParameter."""
 
     shape: list[BlobShape] = field(default_factory=list)
-
-    def stated_size(self) -> tuple[int, int] | None:
-        """No height and width."""
-        return None
-
-    def channels(self, index: int = 0) -> int | None:
-        """No channels."""
-        return None
 
 
 @dataclass
@@ -209,6 +201,12 @@ class DataLayer(InputLayer[S]):
     def top_shape(self, params: S, index: int) -> tuple[int, ...] | None:
         """Labels are one number an image."""
         return (1,) if index else None
+
+    def stated_channels(self, params: S, index: int) -> int | None:
+        return params.channels(index)
+
+    def stated_size(self, params: S) -> tuple[int, int] | None:
+        return params.stated_size()
 
 
 class UnknownData(DataLayer[Source[NoParams]]):

@@ -47,7 +47,13 @@ def test_a_size_that_nothing_fixes_is_assumed_and_told(
 
 
 @pytest.mark.parametrize(
-    "inputs", ["input: 'data'", "input: 'data' input: 'z'", "layer { type: 'Input' top: 'data' }"]
+    "inputs",
+    [
+        "input: 'data'",
+        "input: 'data' input: 'z'",
+        "layer { type: 'Input' top: 'data' }",
+        "layer { type: 'DummyData' top: 'data' top: 'z' }",
+    ],
 )
 def test_an_input_without_a_shape_is_as_a_data_layer(inputs: str) -> None:
     """Caffe reads it too: whoever runs the network is to reshape the blob."""

@@ -136,7 +136,12 @@ class ConstantSource:
                 )
             fillers = params.data_filler or [Filler()]
             filler = fillers[index if len(fillers) > 1 else 0]
-            self.arrays[top] = fill(filler, shape, seed, layer.name, index)
+            try:
+                self.arrays[top] = fill(filler, shape, seed, layer.name, index)
+            except ValueError as error:
+                raise ZooError(
+                    str(error), subject=f"layer {layer.name!r}", position=layer.position
+                ) from None
 
     def batch(self, number: int) -> dict[str, np.ndarray]:
         return self.arrays
