@@ -364,6 +364,8 @@ def infer_shapes(
             if not (kind.keeps_types or index in masks):
                 node.inputs[index] = as_numbers(graph, value)
         node.outputs = [Value(v.blob, (), node) for v in record.outputs]
+        if kind.counts_images and (scalar := next((v for v in node.inputs if not v.shape), None)):
+            raise node.error(f"its bottom {scalar.name!r} is a single number, without axes")
         try:
             kind.prepare(node)
             shapes = kind.shapes(node)

@@ -74,6 +74,8 @@ class LayerType(Generic[P]):
     """Its tops are inputs of the network (Data, Input, ...)."""
     labelled: ClassVar[bool] = True
     """Of an input layer: its tops after the first are labels, or the like, of the first."""
+    counts_images: ClassVar[bool] = False
+    """It looks at how many images its bottoms are of, so that none is a scalar (losses, ArgMax)."""
     is_loss: ClassVar[bool] = False
     """Pruned from an inference graph unless it is asked for (losses, Accuracy)."""
     loss_weight: ClassVar[float] = 0.0

@@ -106,6 +106,7 @@ class Filter(LayerType[NoParams]):
     How many that are is known only when it runs.
     """
 
+    counts_images = True
     bottoms = (2, None)
     tops = (1, None)
 

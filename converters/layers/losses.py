@@ -72,6 +72,7 @@ class Loss(LayerType[P]):
     """Compares a prediction with a target; gives one number."""
 
     bottoms: ClassVar[tuple[int, int | None]] = (2, 2)
+    counts_images = True
     is_loss = True
     loss_weight = 1.0
 

@@ -324,6 +324,8 @@ class Scale(Broadcast[ScaleParams]):
         return specs
 
     def affine(self, node: Node[ScaleParams]) -> tuple[np.ndarray, np.ndarray] | None:
+        if not node.inputs[0].shape:
+            return None
         axis = node.params.axis % len(node.inputs[0].shape)
         if len(node.inputs) != 1 or axis != 1 or node.blobs[0].ndim != 1 or node.shared:
             return None

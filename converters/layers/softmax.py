@@ -66,6 +66,7 @@ class ArgMaxParams:
 class ArgMax(LayerType[ArgMaxParams]):
     """The indices (as floats) of the greatest values; of equal ones the largest index is first."""
 
+    counts_images = True
     Params = ArgMaxParams
 
     def prepare(self, node: Node[ArgMaxParams]) -> None:
