@@ -165,6 +165,7 @@ except KeyboardInterrupt:
     process = started(body, tmp_path)
     assert process.stdout is not None
     child = int(process.stdout.readline())
+    time.sleep(0.5)  # until it sleeps: Python's sleep is not cut short by a signal just before
     process.send_signal(number)
     if number == signal.SIGINT:
         time.sleep(0.1)
