@@ -324,10 +324,10 @@ class Scale(Broadcast[ScaleParams]):
         return specs
 
     def affine(self, node: Node[ScaleParams]) -> tuple[np.ndarray, np.ndarray] | None:
-        if not node.inputs[0].shape:
+        rank = len(node.inputs[0].shape)
+        if len(node.inputs) != 1 or rank < 2 or node.params.axis % rank != 1:
             return None
-        axis = node.params.axis % len(node.inputs[0].shape)
-        if len(node.inputs) != 1 or axis != 1 or node.blobs[0].ndim != 1 or node.shared:
+        if node.blobs[0].ndim != 1 or node.shared:
             return None
         factor = node.blobs[0].astype(np.float64)
         offset = node.blobs[1].astype(np.float64) if len(node.blobs) > 1 else 0 * factor

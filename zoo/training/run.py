@@ -17,6 +17,7 @@ import prototxt
 from prototxt import Message, NetDefinition, SolverDefinition, decode
 from prototxt.errors import Argument, Sentence, ZooError
 from prototxt.net import from_message
+from prototxt.solver import from_message as solver_from_message
 from zoo import extras
 from zoo.processes import ENDING
 from zoo.training.curves import draw_curve, read_metrics
@@ -144,10 +145,11 @@ def open_solver(
     `caffe` is whose solvers are followed, one of `CAFFES`; `ema` and `mixed` are as `Solver` has
     them.
     """
-    definition = prototxt.read_solver(path)
+    message = prototxt.read_text(path)
+    definition = solver_from_message(message, str(path))
     if iterations is not None:
         definition = dataclasses.replace(definition, max_iter=iterations)
-    check_solver(definition, prototxt.read_text(path), path)
+    check_solver(definition, message, path)
     net = load_net(definition, path)
     seed = max(definition.random_seed, 0)
     feed, shapes = open_feed(net, data, path, definition.iter_size, seed)

@@ -162,7 +162,7 @@ class Solver:
 
     def step(self) -> float:
         """One iteration; the loss before its update, averaged over `iter_size` batches."""
-        for _, _, blob, _ in self.network.blobs:
+        for blob in self.optimizer.blobs:
             blob.grad = None
         # Dropout draws anew from here in each iteration, so that a resumed training is the same.
         torch.manual_seed(self.seed * 1_000_003 + self.iteration)
@@ -181,7 +181,7 @@ class Solver:
             loss.backward()
             total += self.group.mean(loss.detach())
             self.images = len(inputs[0]) * size * self.group.size if inputs else 0
-        self.group.average(p for _, _, p, _ in self.network.blobs)
+        self.group.average(self.optimizer.blobs)
         rate = learning_rate(self.definition, self.iteration)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
