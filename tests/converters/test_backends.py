@@ -135,6 +135,29 @@ def test_every_source_of_an_overlapping_unpool_gets_its_targets_gradient() -> No
     assert x.grad.flatten().tolist() == [4, 1, 4]
 
 
+def test_unpooling_gives_the_same_in_either_layout() -> None:
+    """Training is in channels last, all else in Caffe's order."""
+    import torch
+    from torch.nn import functional as F
+
+    from converters.layers.torch.pooling import MaxUnpool
+
+    source = torch.randn(2, 5, 6, 8, generator=torch.Generator().manual_seed(3))
+    pooled, mask = F.max_pool2d(source, 2, return_indices=True)
+    weight = torch.arange(source.numel()).reshape(source.shape).float()
+    found = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        x = pooled.clone(memory_format=layout).requires_grad_()
+        for switches in (mask, mask.clone(memory_format=torch.channels_last)):
+            y = MaxUnpool(None, True, (2, 2))(x, switches)
+            (gradient,) = torch.autograd.grad((y * weight).sum(), x)
+            found.append((y.detach(), gradient))
+    expected = F.max_unpool2d(pooled, mask, [2, 2])
+    for y, gradient in found:
+        assert torch.equal(y, expected)
+        assert torch.equal(gradient, weight.flatten(2).gather(2, mask.flatten(2)).view_as(pooled))
+
+
 def slow_pooled(size: int, kernel: int, pad: int, stride: int) -> int:
     """pooling_layer.cpp, word for word."""
     out = int(np.ceil((size + 2 * pad - kernel) / stride)) + 1
