@@ -22,7 +22,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from prototxt.errors import Argument, Sentence
@@ -149,8 +149,14 @@ def supervised() -> int | None:
     words = mmap.mmap(-1, 1 << 16)
     reader, writer = os.pipe()
     temporary = _temporary()
+    # From before the child is there, so that none that comes meanwhile is lost.
+    handed = {n for n in ENDED_BY_OTHERS if signal.getsignal(n) != signal.SIG_IGN}
+    child_ends = signal.signal(signal.SIGCHLD, lambda *_: None)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*handed, signal.SIGCHLD})
     child = os.fork()
     if child == 0:
+        signal.signal(signal.SIGCHLD, child_ends)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(writer)
         if temporary:
             os.environ["TMPDIR"] = tempfile.tempdir = temporary
@@ -158,7 +164,7 @@ def supervised() -> int | None:
         return None
     os.close(reader)
     try:
-        code = _outlived(child)
+        code = _outlived(child, handed)
     finally:
         if temporary:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -166,6 +172,7 @@ def supervised() -> int | None:
         return code
     if -code in ENDED_BY_OTHERS:
         signal.signal(-code, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {-code})
         os.kill(os.getpid(), -code)
     raise _epitaph(-code, words)
 
@@ -178,17 +185,21 @@ def _temporary() -> str | None:
         return None
 
 
-def _outlived(child: int) -> int:
-    """The exit status of a child, or less than 0 the signal that ended it."""
+def _outlived(child: int, handed: Iterable[int]) -> int:
+    """The exit status of a child, or less than 0 the signal that ended it.
 
-    def hand_on(number: int, _: object) -> None:
-        with contextlib.suppress(ProcessLookupError):  # it has ended in this moment
-            os.kill(child, number)
-
-    for number in ENDED_BY_OTHERS:
-        if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, hand_on)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    Signals that are `handed` on are blocked, as is that of its end: a handler would miss one that
+    comes just before the wait begins.
+    """
+    while True:
+        number = signal.sigwait({*handed, signal.SIGCHLD})
+        if number != signal.SIGCHLD:
+            with contextlib.suppress(ProcessLookupError):  # it has ended in this moment
+                os.kill(child, number)
+            continue
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
 
 
 def _limit(words: mmap.mmap, lifeline: int) -> None:

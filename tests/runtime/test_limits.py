@@ -24,6 +24,8 @@ import os, signal, sys, tempfile, time
 from runtime import limits
 from prototxt.errors import ZooError
 
+# Who starts the tests in the background of a script has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 limits.SECONDS, limits.PATIENCE = {seconds}, {patience}
 try:
     status = limits.supervised()
@@ -165,7 +167,7 @@ except KeyboardInterrupt:
     process = started(body, tmp_path)
     assert process.stdout is not None
     child = int(process.stdout.readline())
-    time.sleep(0.5)  # until both wait: a signal just before does not cut that short
+    time.sleep(0.5)  # until it sleeps: Python's sleep is not cut short by a signal just before
     process.send_signal(number)
     if number == signal.SIGINT:
         time.sleep(0.1)
@@ -173,6 +175,18 @@ except KeyboardInterrupt:
     assert process.wait(30) == (130 if number == signal.SIGINT else -signal.SIGTERM)
     process.stdout.close()
     assert ended(child)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_signal_is_lost(tmp_path: Path) -> None:
+    """Not even the one that comes as the child begins."""
+    before = "import os, signal\nfork = os.fork\n"
+    before += "def late():\n    child = fork()\n    if child:\n"
+    before += "        os.kill(os.getpid(), signal.SIGTERM)\n    return child\nos.fork = late\n"
+    script = before + SCRIPT.format(body="time.sleep(60)", seconds=10, patience=10)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, timeout=30)
+    assert done.returncode == -signal.SIGTERM
     assert list(tmp_path.iterdir()) == []
 
 
