@@ -73,6 +73,7 @@ def narrow(channels: int, outputs: int, size: tuple[int, int], more: str) -> str
     return inputs(x=(2, channels, *size)) + layer("Convolution", "x", params)
 
 
+@pytest.mark.slow
 @COMMON
 @given(
     st.tuples(st.integers(4, 9), st.integers(4, 9)),

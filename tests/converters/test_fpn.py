@@ -33,6 +33,7 @@ def pyramid(size: tuple[int, int], seed: int = 0) -> dict[str, np.ndarray]:
     return feeds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strides", [[4, 8, 16, 32, 64], [16, 64]])
 def test_pyramid_proposals(strides: list[int]) -> None:
     """Of a map only the cells within the image are read."""

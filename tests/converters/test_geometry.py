@@ -75,6 +75,7 @@ def inside(size, kernel, pad, stride) -> bool:
     return True
 
 
+@pytest.mark.slow
 @COMMON
 @given(sizes, pair, pads, pair, seeds)
 def test_max_pooling_with_switches_and_back(size, kernel, pad, stride, seed):
@@ -95,6 +96,7 @@ def test_max_pooling_with_switches_and_back(size, kernel, pad, stride, seed):
     compare(text, {"x": x}, {"u": windows.unpool(y, mask, size)})
 
 
+@pytest.mark.slow
 @COMMON
 @given(sizes, pair, pads, pair, seeds)
 def test_average_pooling(size, kernel, pad, stride, seed):
@@ -107,6 +109,7 @@ def test_average_pooling(size, kernel, pad, stride, seed):
     compare(text, {"x": x}, {"y": y})
 
 
+@pytest.mark.slow
 @COMMON
 @given(sizes, pair, pads, pair, pair, st.integers(1, 2), st.booleans(), seeds)
 def test_convolution_and_deconvolution(

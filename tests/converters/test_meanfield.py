@@ -55,6 +55,7 @@ def net(classes: int, text: str, channels: int = 3) -> str:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(9, 11), (8, 10)], ids=["odd", "fours"])
 @pytest.mark.parametrize(
     ("count", "classes", "thetas", "iterations"),
@@ -76,6 +77,7 @@ def test_meanfield(
     agree(net(classes, params(*thetas, iterations)), feeds, {"y": expected}, {"l": blobs})
 
 
+@pytest.mark.slow
 def test_without_weights_and_of_four_channels() -> None:
     """Diagonal kernels and Potts' compatibility; of the image three channels count."""
     feeds = case(1, 3, 5, 7)

@@ -48,6 +48,7 @@ def test_combination() -> None:
 MASKS = "au_mask_based_land_param {{ img_size: {0} spatial_ratio: {1} spatial_scale: {2} {3} }}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "ratio", "scale", "coefficient", "fill_value"),
     [(176, 0.14, 0.25, 0.04, 0.0), (40, 0.3, 0.5, 0.075, 0.0), (40, 0.3, 0.5, 0.02, 0.25)],

@@ -201,6 +201,7 @@ assert "converters.registry" not in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_another_process_computes_the_same(tmp_path: Path) -> None:
     """It needs the modules alone: neither the layer types nor the prototxt."""
     sent = [rebuilt(name) for name in [PAPER, *GOLDENS, *FORKS]]
@@ -241,6 +242,7 @@ def test_it_compiles_to_machine_code() -> None:
         torch.testing.assert_close(found[name], value, msg=name)
 
 
+@pytest.mark.slow
 @of_caffe
 @pytest.mark.usefixtures("compiler")
 def test_it_exports(name: str) -> None:
@@ -248,6 +250,7 @@ def test_it_exports(name: str) -> None:
     same(torch.export.export(module, inputs).module()(*inputs), module(*inputs))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("compiler")
 def test_the_papers_network_exports_for_images_of_any_size() -> None:
     from torch.export import Dim

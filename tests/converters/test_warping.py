@@ -53,6 +53,7 @@ def test_sampler() -> None:
     agree(text, {"x": images, "flow": flows}, {"y": sample(images, flows, 2, 3)})
 
 
+@pytest.mark.slow
 def test_warping_layer() -> None:
     image, flow = normal(1, 3, 256, 256), normal(1, 2, 256, 256, seed=1, scale=4)
     columns, rows = np.arange(256), np.arange(256)[:, None]

@@ -37,6 +37,7 @@ print(json.dumps({name: kills.each_change(root, name, materials) for name in nam
 """
 
 
+@pytest.mark.slow
 def test_killed_before_each_change_old_or_new_is_there_and_the_command_goes_again(tmp_path):
     """`fewer` are what the instant may leave in which several files take their names."""
     names = ["prototxt", "convert --split", "data build"]

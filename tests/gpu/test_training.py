@@ -117,6 +117,7 @@ def test_the_rebuilt_test_works_on_the_cpu(folder: Path) -> None:
     check_rebuilt(folder, "cpu")
 
 
+@pytest.mark.slow
 def test_the_training_tests_work_on_the_cpu(tmp_path: Path) -> None:
     for text in TEXTS.values():
         check_solver(text, "cpu", tmp_path)

@@ -205,6 +205,7 @@ def test_utf_16_is_named(tmp_path: Path) -> None:
         prototxt.read_net(path)
 
 
+@pytest.mark.slow
 def test_all_of_caffes_own(shared: Path) -> None:
     paths = sorted((shared / "caffe").rglob("*.prototxt"))
     assert len(paths) > 250

@@ -221,6 +221,7 @@ def test_a_bomb_takes_no_memory(tmp_path):
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coding", codec.CODINGS)
 def test_memory_beside_the_masks_is_bounded(tmp_path, coding):
     modelled = coding in codec.MODELLED

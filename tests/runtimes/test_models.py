@@ -61,6 +61,7 @@ def test_goldens(folder: Path, name: str, tmp_path: Path) -> None:
     pytest.fail(f"{name} can by now: {reason}", pytrace=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_published_networks(shared: Path, name: str, tmp_path: Path) -> None:
     for path in sorted((shared / "caffe" / "trained").glob("*/io.npz")):

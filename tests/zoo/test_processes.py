@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
 from zoo.figures import new_figure, write_figure
@@ -15,6 +17,7 @@ import torch._dynamo
 """
 
 
+@pytest.mark.slow
 def test_torch_is_loaded_where_there_is_no_place_for_temporary_files():
     script = """
 import tempfile
@@ -30,6 +33,7 @@ import torch._dynamo.package
     assert not (ROOT / "zoo/dynamo").exists()
 
 
+@pytest.mark.slow
 def test_libraries_write_nothing_in_home_or_beside_others(tmp_path):
     for name in ("home", "tmp", "work"):
         (tmp_path / name).mkdir()

@@ -265,6 +265,7 @@ CONTESTANTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suite", report.SUITES)
 def test_the_suites(zoo, tmp_path, suite):
     data = zoo("bench", "--suite", suite, "--quick", "--threads", 1, "-o", "out", "--json").json

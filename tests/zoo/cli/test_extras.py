@@ -199,6 +199,7 @@ def test_a_package_of_the_base_is_named_as_well(folder):
     assert run.returncode == 1
 
 
+@pytest.mark.slow
 def test_the_base_does_what_it_is_for(folder):
     """Not one package of an extra is there."""
     for line in (

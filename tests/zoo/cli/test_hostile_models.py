@@ -163,6 +163,7 @@ LATE = "m.onnx: takes more than 1 seconds of processor time to be {}; if you tru
 LARGE = "m.onnx: needs more than the "
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds to limits of memory")
 @pytest.mark.parametrize(
     ("made", "command", "said"),

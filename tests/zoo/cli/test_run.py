@@ -185,6 +185,7 @@ def test_accuracy_of_a_detector(zoo: Zoo, folder: Path) -> None:
     assert "there is no red_1.xml in boxes" in refusal
 
 
+@pytest.mark.slow
 def test_squeezenet_over_photographs(zoo: Zoo, shared: Path) -> None:
     """As measured when it was converted first: 65.4 and 84.6 % of 500."""
     source = shared / "caffe" / "trained" / "squeezenet"

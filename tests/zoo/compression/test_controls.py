@@ -60,6 +60,7 @@ def test_gumbel_draws_by_the_chances():
         np.testing.assert_allclose(network.code(values.contiguous())[1][0, 2], 1, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_they_are_compared():
     pool = cut_pool([image for _, image in runtime.sample_images()], 4, 32)
     images = Images(pool, pool[:4], pool.mean((0, 2, 3)).reshape(3, 1, 1), "pool", 4)

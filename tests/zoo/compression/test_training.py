@@ -38,6 +38,7 @@ def run_in(folder, pool: np.ndarray, **how) -> RateRun:
     return RateRun(NAME, images, dataclasses.replace(RECIPE, **how), folder)
 
 
+@pytest.mark.slow
 def test_it_learns(pool):
     """Error and bits both fall, and weigh as the rate says."""
     mean = pool.mean((0, 2, 3)).reshape(3, 1, 1)
@@ -54,6 +55,7 @@ def test_it_learns(pool):
         assert values["loss"] == pytest.approx(cost)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 @pytest.mark.parametrize("moment", [5, RECIPE.iterations])
 def test_killed_and_resumed_it_ends_the_same(tmp_path, pool, moment, ema, monkeypatch):
@@ -72,6 +74,7 @@ def test_killed_and_resumed_it_ends_the_same(tmp_path, pool, moment, ema, monkey
         assert len({json.dumps(content(file), default=str) for file in files}) == 1, kind
 
 
+@pytest.mark.slow
 def test_the_file_is_the_network_that_learned(tmp_path, pool):
     run = run_in(tmp_path, pool)
     about = run.finished(lambda _: None)
@@ -95,6 +98,7 @@ def test_the_file_is_the_network_that_learned(tmp_path, pool):
     assert stored["pattern"][0].shape == (1, 3, 8, 8)
 
 
+@pytest.mark.slow
 def test_it_is_published(tmp_path, pool, zoo):
     """By its files alone, and what was measured before is measured again."""
     run, hub = run_in(tmp_path / "runs" / NAME, pool), tmp_path / "hub"

@@ -25,7 +25,7 @@ from zoo.gallery import build
 from zoo.paper.coding import add_tables
 from zoo.paper.reconstruction import reconstruct
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from zoo.gallery.live import describe
 from zoo.gallery.showing import predictor
 from zoo.hub.server import Server
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

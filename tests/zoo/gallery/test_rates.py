@@ -19,7 +19,7 @@ from zoo.compression.training import export
 from zoo.gallery import build
 from zoo.paper.recipes.run import Files
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 NAMES = {"3_4_6-rate-2": 0.7, "3_4_5-rate-1": 0.4}
 """What is published, the bits first of the second."""

@@ -153,6 +153,7 @@ def test_an_answer_that_means_harm(zoo, cache, web, monkeypatch, name, where):
     assert refused(zoo, web, where, fault).startswith(said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["index.json", "net.onnx"])
 @pytest.mark.parametrize("name", SLOW)
 def test_an_answer_that_does_not_come(zoo, hasty, web, name, where):

@@ -114,6 +114,7 @@ def outcomes(result: dict[str, Any]) -> dict[str, tuple[str, str]]:
     return {Path(r["weights"] or r["definition"]).name: (r["outcome"], r["name"]) for r in rows}
 
 
+@pytest.mark.slow
 def test_what_becomes_of_a_folder(zoo: Zoo, models: Path) -> None:
     """Models with all that is known of them; the others with their reason; then it is done."""
     result = zoo("import", models, "--hub", "hub", "--json").json
@@ -167,6 +168,7 @@ def test_weights_that_are_only_an_address(zoo: Zoo, models: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_an_address_is_fetched_where_that_is_allowed(
     zoo: Zoo, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,6 +197,7 @@ def test_a_folder_that_is_none(zoo: Zoo) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_published_networks(zoo: Zoo, shared: Path) -> None:
     """A classifier, a detector: found, made, verified; its labels are the list beside it."""
     for name in ("squeezenet", "wq_detect"):

@@ -45,6 +45,7 @@ PUBLISHED = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_parameters_and_macs(zoo, tmp_path, name):
     body, size, parameters, statistics, macs = PUBLISHED[name]

@@ -249,6 +249,7 @@ def test_scale_and_order_of_colours(zoo, tmp_path):
     np.testing.assert_array_equal(drawn[12 : 12 + 4 * height, -12 - 4 * width : -12], rebuilt)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arch", "every"), [("8_8_8", 1), ("16_16_16-learned", 5)])
 def test_five_hundred_photographs(shared, tmp_path, arch, every):
     """Encoded and decoded they are, bit for bit, what the network whole makes of them."""

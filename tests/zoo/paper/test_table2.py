@@ -80,6 +80,7 @@ def test_a_sheet_for_each_image(monkeypatch) -> None:
     assert sheets[1][0][0][0] is grey[2] and sheets[1][0][1][0] is grey[3]
 
 
+@pytest.mark.slow
 def test_the_command(zoo, tmp_path) -> None:
     """With one image that is broken: the others are measured and drawn."""
     (tmp_path / "photos").mkdir()

@@ -278,6 +278,7 @@ SLOW = (
 )
 
 
+@pytest.mark.slow
 def test_every_item_is_made_of_small_data(data, tmp_path, monkeypatch):
     """All but what trains, what runs many networks, and what others are like."""
     monkeypatch.setattr(objects, "RULES", objects.RULES[:1])

@@ -28,6 +28,7 @@ def folder(zoo, tmp_path: Path) -> Path:
     return tmp_path / "trained"
 
 
+@pytest.mark.slow
 def test_they_are_measured_beside_the_authors_weights(zoo, folder, tmp_path):
     """The authors' weights are here those of the random encoder, under their file's name."""
     photos, one = next(p for p in tmp_path.iterdir() if p.name != "trained"), folder / "random"

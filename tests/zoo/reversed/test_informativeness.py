@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pytest
 import torch
 
 from zoo.paper.recipes.encoders import LAYERS, draw
@@ -46,6 +47,7 @@ def test_without_thresholds_the_three_are_trained_likewise():
     assert both[0]["switches"] != both[1]["switches"]
 
 
+@pytest.mark.slow
 def test_both_tell_more_than_either():
     recipe = Recipe(iterations=200, batch=8, crop=32, rate=1e-2)
     found = {kind: rmse for kind, rmse in compare("4_4_4", images(), recipe) if rmse is not None}
@@ -53,6 +55,7 @@ def test_both_tell_more_than_either():
     assert found["both"] < min(found["switches"], found["masks"])
 
 
+@pytest.mark.slow
 def test_the_command(zoo, tmp_path):
     (tmp_path / "photos").mkdir()
     for number, image in enumerate(images().pool[:4]):

@@ -43,6 +43,7 @@ for (const name of job.models) {
 """
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 @pytest.mark.skipif(NODE is None, reason="needs node")
 @pytest.mark.skipif(

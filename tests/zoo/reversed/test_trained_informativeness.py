@@ -84,6 +84,7 @@ def test_weights_are_scaled_to_the_images(network) -> None:
     assert not torch.equal(made, rebuilder(other).detach())
 
 
+@pytest.mark.slow
 def test_masks_at_full_size_tell_more_than_switches(network) -> None:
     """Of this encoder, whose masks are 9,216 bits for 6,630 of switches."""
     seen: list[tuple[int, int]] = []

@@ -27,6 +27,7 @@ def test_hdf5_trainings_from_their_own_files(zoo, case, tmp_path):
     assert run.json["snapshot"] is None  # snapshot_after_train: false
 
 
+@pytest.mark.slow
 def test_the_authors_network_from_an_lmdb(shared):
     """20 iterations of [8,8,8] that Caffe ran on a database that convert_imageset wrote.
 

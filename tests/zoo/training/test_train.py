@@ -120,6 +120,7 @@ def same_weights(a: Path, b: Path) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_is_bit_for_bit_the_same(zoo, tmp_path):
     """`kill -9` in the midst of work, with a snapshot every second iteration."""
     solver = long_solver(tmp_path, iterations=600, snapshot=2)
@@ -140,6 +141,7 @@ def test_killed_and_resumed_is_bit_for_bit_the_same(zoo, tmp_path):
     assert iterations == sorted(set(iterations))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
 def test_ctrl_c_takes_a_snapshot_and_says_how_to_go_on(tmp_path):
     solver = long_solver(tmp_path, iterations=1_000_000, snapshot=50)

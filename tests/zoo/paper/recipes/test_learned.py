@@ -81,6 +81,7 @@ def test_what_is_told_are_the_switches_of_the_encoder(pool, mean):
         assert torch.equal(soft.positions, hard)
 
 
+@pytest.mark.slow
 def test_it_does_better_than_a_random_encoder(pool, mean):
     found = []
     for kind in (Modern, Learned):
@@ -115,6 +116,7 @@ def test_killed_and_resumed_it_ends_the_same(tmp_path, pool, mean, monkeypatch):
     assert len(whole.training.parameters) == 2 * 6 + 1 + 2 * 6
 
 
+@pytest.mark.slow
 def test_the_command_and_the_hub(zoo, tmp_path):
     """Trained, published, found by its name; an arch alone still means the random encoder."""
     folder = folder_of(tmp_path)
@@ -133,6 +135,7 @@ def test_the_command_and_the_hub(zoo, tmp_path):
     assert hub.locate("2_3_4", "hub", encoder="learned").name == "2_3_4-learned.onnx"
 
 
+@pytest.mark.slow
 def test_learned_networks_come_along(zoo, tmp_path):
     """Each rebuilds better than its twin of the same bits, here on scikit-image's photographs."""
     for arch in architectures.ARCHES:

@@ -113,6 +113,7 @@ def test_more_iterations_rebuild_better(pool, mean):
     assert found[1] < 0.8 * found[0]
 
 
+@pytest.mark.slow
 def test_the_encoder_is_the_best_of_several(pool, mean):
     recipe = dataclasses.replace(RECIPE, candidates=4, trial=10)
     choice = Trials(ARCH, pool, mean, recipe)
@@ -139,6 +140,7 @@ def stopped_after(run: TunnelRun, kind: str, number: int) -> list[str]:
     return told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "number", "kept"), [("trial", 1, 1), ("trying", 3, 1), ("encode", 1, 2)]
 )
@@ -173,6 +175,7 @@ def test_nothing_takes_the_place_of_a_state(tmp_path, pool, mean):
     assert (tmp_path / "state.npz").read_bytes() == state
 
 
+@pytest.mark.slow
 def test_what_the_command_says_of_trials(zoo, tmp_path):
     folder = folder_of(tmp_path)
     options = ["--arch", "2_3_4", "--data", folder, "--iterations", 2, "--device", "cpu"]
@@ -285,6 +288,7 @@ def test_the_command(zoo, tmp_path):
     assert again["images"] == 10 and 0 < again["rmse"] < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ema", [0.0, 0.99])
 @pytest.mark.parametrize("moment", [5, RECIPE.iterations])
 def test_killed_and_resumed_it_ends_the_same(tmp_path, pool, mean, moment, ema, monkeypatch):
@@ -315,6 +319,7 @@ def test_killed_and_resumed_it_ends_the_same(tmp_path, pool, mean, moment, ema, 
     assert content(resumed.files.state) == content(whole.files.state)
 
 
+@pytest.mark.slow
 def test_states_of_other_trainings_are_refused(zoo, tmp_path):
     folder = folder_of(tmp_path)
     options = ["--arch", "2_3_4", "--data", folder, "--iterations", 2, "--device", "cpu"]
@@ -364,6 +369,7 @@ def test_wide_networks_draw_fewer_encoders():
     )
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_done(tmp_path):
     folder = folder_of(tmp_path)
     arguments = ["train", "--arch", "2_3_4", "--data", folder, "--iterations", 2000]
@@ -389,6 +395,7 @@ def test_ctrl_c_keeps_what_is_done(tmp_path):
     assert (tmp_path / "2_3_4/state.npz").is_file()
 
 
+@pytest.mark.slow
 def test_a_trained_network_goes_on(zoo, tmp_path, pool, mean):
     """Its own weights come back to the bit, and with no rate to speak of they stay."""
     first = Modern(ARCH, draw(ARCH, 0, sample(pool, mean)), pool, mean, RECIPE)

@@ -275,6 +275,7 @@ layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "label" top: "lo
 """
 
 
+@pytest.mark.slow
 def test_two_processes_are_one(tmp_path: Path):
     """Gloo, two processes: the weights of one process at the same global batch."""
     (tmp_path / "script.py").write_text(SCRIPT)
