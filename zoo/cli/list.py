@@ -18,8 +18,9 @@ def list_models(
 ) -> None:
     """List the models of a hub.
 
-    Each with its newest version, what it costs and how far off it is, and in which numbers it is
-    there; --json has every version and file, and what fewer bits changed.
+    Each with its newest version, how many bits for each pixel and colour channel its code takes and
+    how far off it is, and in which numbers it is there; --json has every version and file, and what
+    fewer bits changed.
     """
     from zoo import formatting
     from zoo.cli.console import Printer
@@ -38,16 +39,23 @@ def list_models(
     say.line(f"{count} in {opened.name}")
 
 
-def _row(entry: Entry, size: str) -> list[Any]:
+def _bits(entry: Entry) -> float | str:
+    """Of the code, for each pixel and colour channel: as counted, or measured with its coding."""
     from zoo.paper import architectures
 
-    rebuilds = entry.arch is not None and entry.task == "reconstruct"
+    if entry.arch is not None and entry.task == "reconstruct":
+        return architectures.bits_per_pixel(entry.arch)
+    measured = entry.metric("bits_per_pixel")
+    return round(measured.value / 3, 3) if measured else ""
+
+
+def _row(entry: Entry, size: str) -> list[Any]:
     rmse = entry.metric("rmse")
     return [
         entry.name,
         entry.version,
         entry.task,
-        architectures.bits_per_pixel(entry.arch) if rebuilds and entry.arch else "",
+        _bits(entry),
         f"{rmse.value:.4f}" if rmse else "",
         ",".join(entry.targets),
         ",".join(entry.precisions),

@@ -28,7 +28,10 @@ def test_list(zoo, cache, hub, web):
         assert run.out.splitlines()[-1].startswith("1 model in ")
         data = zoo("list", "--hub", where, "--json").json
         assert {file["name"] for file in data["models"][0]["files"]} == FILES
-    assert zoo("list").out.splitlines()[-1].endswith(" in the embedded hub")
+    own = zoo("list").out.splitlines()
+    assert own[-1].endswith(" in the embedded hub")
+    bits = {row.split()[0]: row.split()[3] for row in own[1:-1]}
+    assert bits["8_8_8"] == "1.75" and bits["16_32_32-rate-1"] == "0.061"  # 0.183 of three channels
 
 
 def test_the_hub_of_the_environment(zoo, cache, hub, monkeypatch):
