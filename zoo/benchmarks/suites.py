@@ -74,15 +74,12 @@ def measure(
     return report.document(suite, vars(settings), rows, load)
 
 
-def write(documents: Sequence[Mapping[str, Any]], folder: Path) -> None:
-    """SUITE.json and SUITE.md of each, all or none, into a folder that is made if need be."""
+def write(document: Mapping[str, Any], folder: Path) -> None:
+    """SUITE.json and SUITE.md, both or none, into a folder that is made if need be."""
     folder.mkdir(parents=True, exist_ok=True)
-    contents: list[tuple[str | Path, Any]] = []
-    for document in documents:
-        path = folder / f"{document['suite']}.json"
-        contents.append((path, json.dumps(document, indent=1, default=str) + "\n"))
-        contents.append((path.with_suffix(".md"), report.markdown(document)))
-    atomic_write_all(contents)
+    path = folder / f"{document['suite']}.json"
+    text = json.dumps(document, indent=1, default=str) + "\n"
+    atomic_write_all([(path, text), (path.with_suffix(".md"), report.markdown(document))])
 
 
 def settings_of(

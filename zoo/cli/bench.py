@@ -103,7 +103,8 @@ def bench(
 
     Everyone runs in a process of its own, and they take turns; figures are medians over the rounds.
     A ratio is the time of a contestant over that of the first one. The suite precision measures
-    networks of the paper, or a Caffe network with its --weights, in float32, float16 and int8.
+    networks of the paper, or a Caffe network with its --weights, in float32, float16 and int8. As
+    a suite ends, what it found is printed and written.
     """
     from prototxt.preprocessing import Preprocessing
     from zoo.benchmarks import precision, report, suites
@@ -138,10 +139,10 @@ def bench(
                 network=network,
                 on_round=bar,
             )
+        # At once: what is measured stays where the next suite is ended before its time.
         found.append(document)
-    if output is not None:
-        suites.write(found, output)
-    say.result({"suites": found})
-    for document in found:
+        if output is not None:
+            suites.write(document, output)
         say.line(f"{document['suite']}: {report.about(document)}")
         say.table(*report.table(document))
+    say.result({"suites": found})

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +14,12 @@ import pytest
 import converters
 import prototxt
 from prototxt.errors import ZooError
-from zoo.benchmarks import converting, machine, networks, report, running, training
+from zoo.benchmarks import converting, machine, networks, report, running, suites, training
 from zoo.benchmarks.crew import Measurement, Worker, compete
 from zoo.benchmarks.timing import Timing, calls_per_turn, interleave, seconds_per_call
 from zoo.processes import environment
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def clock(*times: float):
@@ -278,6 +281,22 @@ def test_the_suites(zoo, tmp_path, suite):
     text = (tmp_path / f"out/{suite}.md").read_text()
     assert text.count("\n| ") == len(document["rows"]) + 1
     assert document["machine"]["processor"] in text
+
+
+def test_what_a_suite_found_is_there_as_it_ends(zoo, tmp_path, monkeypatch):
+    document = json.loads((ROOT / "benchmarks/run.json").read_text())
+
+    def measure(name, **_):
+        if name == "train":
+            raise ZooError("no more time")
+        return document
+
+    monkeypatch.setattr(suites, "measure", measure)
+    run = zoo("bench", "--suite", "run", "--suite", "train", "-o", "out")
+    assert run.status == 1 and run.err == "error: no more time\n"
+    assert run.out.startswith("run: ") and "48_96_192" in run.out
+    assert json.loads((tmp_path / "out/run.json").read_text()) == document
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"run.json", "run.md"}
 
 
 def test_wrong_options(zoo):
