@@ -294,7 +294,7 @@ def test_what_a_suite_found_is_there_as_it_ends(zoo, tmp_path, monkeypatch):
     monkeypatch.setattr(suites, "measure", measure)
     run = zoo("bench", "--suite", "run", "--suite", "train", "-o", "out")
     assert run.status == 1 and run.err == "error: no more time\n"
-    assert run.out.startswith("run: ") and "48_96_192" in run.out
+    assert run.out.startswith("run: ") and "caffenet" in run.out
     assert json.loads((tmp_path / "out/run.json").read_text()) == document
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"run.json", "run.md"}
 
