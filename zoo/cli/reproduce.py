@@ -56,7 +56,7 @@ def reproduce(
     """Make the tables and figures of four papers again, in one report.
 
     report.html is a page with pictures, report.md and report.json have the same. Without --data all
-    is made that the package holds the data of, in some ten minutes. What lacks data or fails is
+    is made that the package holds the data of, in two minutes. What lacks data or fails is
     told in its row, with the command that makes it alone; the others go on.
     """
     from zoo.cli.console import Printer
