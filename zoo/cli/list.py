@@ -46,7 +46,7 @@ def _bits(entry: Entry) -> float | str:
     if entry.arch is not None and entry.task == "reconstruct":
         return architectures.bits_per_pixel(entry.arch)
     measured = entry.metric("bits_per_pixel")
-    return round(measured.value / 3, 3) if measured else ""
+    return round(measured.value / 3, 3) if measured else ""  # a figure of all three channels
 
 
 def _row(entry: Entry, size: str) -> list[Any]:

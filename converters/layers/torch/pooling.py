@@ -156,8 +156,8 @@ class MaxUnpool(nn.Module):
         area = size[0] * size[1]
         if self.disjoint and x.is_contiguous(memory_format=torch.channels_last):
             # Two to three times as fast as to bring each channel together and apart again.
-            places, last = (t.permute(0, 2, 3, 1).reshape(n, -1, c) for t in (mask, x))
-            plane = last.new_zeros(n, area, c).scatter(1, places.long(), last)
+            index, values = (t.permute(0, 2, 3, 1).reshape(n, -1, c) for t in (mask, x))
+            plane = values.new_zeros(n, area, c).scatter(1, index.long(), values)
             return plane.reshape(n, *size, c).permute(0, 3, 1, 2)
         index, values = mask.reshape(n, c, -1).long(), x.reshape(n, c, -1)
         if self.disjoint:
