@@ -133,7 +133,7 @@ class Modern(Learning):
         if self.store is None:
             with torch.no_grad():
                 return self.bottleneck(images)
-        return ([s.to(self.device) for s in self.store.get(places, self.recipe.crop)],)
+        return (self.store.get(places, self.recipe.crop, self.device),)
 
     def error(
         self, images: torch.Tensor, places: list[tuple[int, int, int]]

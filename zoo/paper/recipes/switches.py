@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import torch
@@ -101,6 +102,14 @@ class _SoftUnpool(torch.autograd.Function):
         return chosen.to(x.dtype).permute(0, 3, 1, 2), None, back, None
 
 
+@functools.cache
+def quads(device: torch.device) -> torch.Tensor:
+    """The four positions of each byte, as the four bytes of an int32: 256 of them."""
+    shifts = torch.tensor([0, 2, 4, 6], dtype=torch.uint8)
+    positions = (torch.arange(256, dtype=torch.uint8)[:, None] >> shifts) & 3
+    return positions.view(torch.int32).flatten().to(device)
+
+
 class SwitchStore:
     """The switches of many images of one size, four to a byte (of four channels)."""
 
@@ -126,9 +135,13 @@ class SwitchStore:
                 packed |= parts[..., place] << 2 * place
             level[start : start + len(found)] = packed
 
-    def get(self, places: list[tuple[int, int, int]], size: int) -> list[torch.Tensor]:
-        """Positions in the `size`×`size` parts at (image, top, left), all multiples of 8."""
-        shifts = torch.tensor([0, 2, 4, 6], dtype=torch.uint8)
+    def get(
+        self, places: list[tuple[int, int, int]], size: int, device: torch.device
+    ) -> list[torch.Tensor]:
+        """Positions in the `size`×`size` parts at (image, top, left), all multiples of 8.
+
+        They are there as bytes of four, and on `device` as bytes each.
+        """
         result = []
         for depth, (level, width) in enumerate(zip(self.levels, self.widths, strict=True), 1):
             side = size >> depth
@@ -138,6 +151,7 @@ class SwitchStore:
                     for image, top, left in places
                 ]
             )
-            unpacked = (packed[..., None] >> shifts) & 3
-            result.append(unpacked.flatten(3)[..., :width])
+            packed = packed.to(device)
+            found = quads(device).index_select(0, packed.flatten().int())
+            result.append(found.view(packed.shape).view(torch.uint8)[..., :width])
         return result

@@ -56,7 +56,7 @@ def test_two_bits_each_and_back():
     ]
     store.put(0, positions)
     assert store.nbytes == 3 * 2 * (16 * 16 + 8 * 8 + 4 * 4)
-    found = store.get([(2, 8, 16), (0, 0, 0)], 16)
+    found = store.get([(2, 8, 16), (0, 0, 0)], 16, torch.device("cpu"))
     for level, (whole, part) in enumerate(zip(positions, found, strict=True), 1):
         side, top, left = 16 >> level, 8 >> level, 16 >> level
         assert torch.equal(part[0], whole[2, top : top + side, left : left + side])
