@@ -41,3 +41,12 @@ def shape(dims: Sequence[int | str]) -> str:
 def value(described: Mapping[str, Any]) -> str:
     """An input or output as 'data 1x3x128x128 float32'."""
     return f"{described['name']} {shape(described['shape'])} {described['dtype']}"
+
+
+def on_gpu(card: Mapping[str, Any]) -> str:
+    """On which GPU a network was trained, by its card, as it goes on after the time: ' on G'.
+
+    Nothing for a CPU; earlier cards do not tell.
+    """
+    device = card.get("device", "cpu")
+    return "" if device == "cpu" else f" on {device}"

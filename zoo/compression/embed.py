@@ -25,6 +25,7 @@ import prototxt
 from runtime.encoder_decoder import load_encoder_decoder
 from runtime.switch_predictor import SwitchPredictor
 from zoo.compression.training import export, measured
+from zoo.formatting import on_gpu
 from zoo.hub.index import Metric
 from zoo.hub.places import EMBEDDED
 from zoo.paper.recipes.crops import cut_middle
@@ -55,7 +56,7 @@ level of an encoder of convolutions and max pooling.
 | outputs | `image`; `pool3_mask`, the switches |
 | trained | error and bits together, one squared grey level for {weight:g} bits; straight through |
 | recipe | {iterations:,} × {batch} parts of {crop}×{crop} pixels, seed {seed}{from_another} |
-| time | {minutes} minutes |
+| time | {minutes} minutes{where} |
 | data | {training_images} photographs of `{data}`, {pool:,} parts at half to their own scale |
 | date | {date} |
 """
@@ -72,6 +73,7 @@ def card(about: Mapping[str, Any]) -> str:
         "minutes": round(about["seconds"] / 60),
         "side": SIDE,
         "weight": RATES[about["number"] - 1],
+        "where": on_gpu(about),
     }
     return CARD.format(**{**about, **more})
 

@@ -80,7 +80,7 @@ class RateRun(Run):
             "bits_per_pixel_held_out": None,
             **(measured(self.files.onnx, images.held) if len(images.held) else {}),
             "published": None,
-            **stated(images),
+            **stated(images, self.device),
         }
 
 

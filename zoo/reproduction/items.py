@@ -31,8 +31,8 @@ SOURCES: Mapping[str, Source] = {
             "Tunnel Effect in CNNs: Image Reconstruction From Max-Switch Locations",
             "IEEE Signal Processing Letters, 2017, and its authors' talk",
             (
-                "of the pretrained encoders that of 8_8_8 alone was pretrained here, the others "
-                "are the authors'",
+                "the pretrained encoders of 32_32_32 and 24_48_96 are the authors', not pretrained "
+                "here",
                 "the authors' weights of 48_96_192 are not at hand",
             ),
         ),

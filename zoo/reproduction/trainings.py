@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prototxt.errors import ZooError
+from zoo.formatting import on_gpu
 from zoo.paper import architectures
 from zoo.paper.table2_rows import Row, rows
 from zoo.progress import OnProgress, counted
@@ -74,7 +75,8 @@ class Training:
         told = (
             f"`zoo train --arch {card['arch']} --recipe paper{pretrained} --data ... "
             f"--hold-out {card['held_out']} --seed {card['seed']}` on {card['training_images']} "
-            f"photographs ({card['data']}): {card['iterations']:,} iterations{took(card)}"
+            f"photographs ({card['data']}): {card['iterations']:,} iterations"
+            f"{took(card)}{on_gpu(card)}"
         )
         before = card.get("pretraining")
         if before:

@@ -32,6 +32,7 @@ __all__ = [
     "Trained",
     "choose_device",
     "convolving_as_caffe",
+    "device_name",
     "load_net",
     "open_solver",
     "run_solver",
@@ -58,6 +59,11 @@ def choose_device(wanted: str) -> str:
     if wanted.partition(":")[0] not in ("cpu", "cuda"):
         raise ZooError(f"unknown device {wanted!r}", remedy="one of auto, cpu, cuda, cuda:N")
     return wanted
+
+
+def device_name(device: str) -> str:
+    """``cpu``, or what the GPU is called."""
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
 
 
 def load_net(definition: SolverDefinition, path: Path) -> NetDefinition:

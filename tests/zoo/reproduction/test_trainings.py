@@ -69,3 +69,14 @@ def test_other_files_are_passed_by_and_broken_ones_told(tmp_path):
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(ZooError, match=r"broken\.json: no JSON"):
         list(trainings.trainings(tmp_path))
+
+
+def test_a_note_names_the_gpu():
+    card = {
+        "arch": "8_8_8", "encoder": "random", "held_out": 100, "seed": 0, "data": "photographs",
+        "training_images": 600, "iterations": 50_000, "seconds": 520.0,
+    }  # fmt: skip
+    told = trainings.Training(Path(), card).told
+    assert told.endswith("50,000 iterations in 9 minutes")
+    assert trainings.Training(Path(), {**card, "device": "cpu"}).told == told
+    assert trainings.Training(Path(), {**card, "device": "G"}).told == f"{told} on G"

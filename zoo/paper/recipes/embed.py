@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.formatting import on_gpu
 from zoo.hub.index import Metric
 from zoo.hub.places import EMBEDDED
 
@@ -50,7 +51,7 @@ channel), after *Tunnel Effect in CNNs: Image Reconstruction From Max-Switch Loc
 | outputs | `deconv1_2`, the image; `pool1_mask`, `pool2_mask`, `pool3_mask`, the switches |
 | encoder | {encoder_origin} |
 | decoder | recipe `{recipe}`: {iterations:,} × {batch} parts of {crop}×{crop} pixels, seed {seed} |
-| time | {minutes} minutes |
+| time | {minutes} minutes{where} |
 | data | {training_images} photographs of `{data}` and random parts of them ({pool:,} in all) |
 | date | {date} |
 
@@ -69,7 +70,7 @@ def card(about: Mapping[str, Any], authors: float | None) -> str:
     stated = "not at hand" if authors is None else f"{authors:.4f}"
     mean = ", ".join(f"{value:g}" for value in about["mean"])
     origin = ORIGIN[about["encoder"]].format(**about)
-    more = {"authors": stated, "mean": mean, "encoder_origin": origin}
+    more = {"authors": stated, "mean": mean, "encoder_origin": origin, "where": on_gpu(about)}
     return CARD.format(**{**about, **more, "minutes": round(about["seconds"] / 60)})
 
 

@@ -24,7 +24,7 @@ from zoo.paper.recipes.learning import Course, Learning
 from zoo.training.curves import draw_curve
 from zoo.training.distributed import ALONE, Group
 from zoo.training.log import Log
-from zoo.training.run import interruptible
+from zoo.training.run import device_name, interruptible
 from zoo.training.solver import Event, spacing
 
 __all__ = ["STATE", "Files", "Run", "starting_weights", "stated"]
@@ -235,13 +235,14 @@ def starting_weights(definition: str, name: str, path: Path) -> dict[str, list[n
     return stored
 
 
-def stated(images: Images) -> dict[str, Any]:
-    """What every card says of the images that were learned from, and of when that was."""
+def stated(images: Images, device: str) -> dict[str, Any]:
+    """What every card says of the images that were learned from, and of where and when."""
     return {
         "data": images.source,
         "training_images": images.count,
         "pool": len(images.pool),
         "held_out": len(images.held),
+        "device": device_name(device),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "version": __version__,
     }

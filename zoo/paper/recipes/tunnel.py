@@ -105,7 +105,7 @@ class TunnelRun(Run):
             "mean": self.images.mean.ravel().tolist(),
             "seconds": round(self.seconds, 1),
         }
-        return card(self.arch, self.images, rmse, recipe)
+        return card(self.arch, self.images, rmse, recipe, self.device)
 
     def stopped(self) -> bool:
         """Whether trials of encoders are done."""
@@ -173,7 +173,9 @@ def score(model: Path, images: np.ndarray, mean: np.ndarray) -> float:
     return runtime.evaluate(loaded, pairs, mean, size=images.shape[-2:]).rmse
 
 
-def card(arch: str, images: Images, rmse: float | None, recipe: dict[str, Any]) -> dict[str, Any]:
+def card(
+    arch: str, images: Images, rmse: float | None, recipe: dict[str, Any], device: str
+) -> dict[str, Any]:
     """What a person should know of a trained network, as JSON."""
     return {
         "name": architectures.model_name(arch, recipe["encoder"]),
@@ -182,7 +184,7 @@ def card(arch: str, images: Images, rmse: float | None, recipe: dict[str, Any]) 
         "rmse_held_out": None if rmse is None else round(rmse, 6),
         "published": architectures.published(arch, recipe.get("encoder") == "pretrained"),
         "bits_per_pixel": architectures.bits_per_pixel(arch),
-        **stated(images),
+        **stated(images, device),
     }
 
 
@@ -238,6 +240,6 @@ def finish_paper(
     }
     if pretraining is not None:
         recipe["pretraining"] = pretraining
-    about = card(arch, images, rmse, recipe)
+    about = card(arch, images, rmse, recipe, str(solver.device))
     prototxt.atomic_write(files.json, json.dumps(about, indent=2) + "\n")
     return about

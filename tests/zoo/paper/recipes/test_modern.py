@@ -250,6 +250,7 @@ def test_averaged_weights_are_what_is_measured_and_exported(tmp_path, pool, mean
     told = [event.values["rmse"] for event in events if event.kind == "held_out"]
     assert told[-1] == pytest.approx(training.rmse(images.held))
     assert card["rmse_held_out"] == pytest.approx(told[-1], abs=1e-4)
+    assert card["device"] == "cpu"
     assert [row["rmse"] for row in read_metrics(run.files.log, "held_out")] == told
 
 
