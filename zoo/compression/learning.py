@@ -42,8 +42,6 @@ class RateRecipe(Course):
     """Share of the iterations in which the bits come to count in full."""
     temperature: float = 1.0
     """Of the windows on the way back."""
-    started_from: str | None = None
-    """What the network is called whose weights it goes on from."""
 
 
 class RateLearning(Learning):

@@ -50,7 +50,7 @@ channel), after *Tunnel Effect in CNNs: Image Reconstruction From Max-Switch Loc
 | input | `data`, N×3×H×W, BGR, 0..255 minus the mean colour {mean}; H and W are left open |
 | outputs | `deconv1_2`, the image; `pool1_mask`, `pool2_mask`, `pool3_mask`, the switches |
 | encoder | {encoder_origin} |
-| decoder | recipe `{recipe}`: {iterations:,} × {batch} parts of {crop}×{crop} pixels, seed {seed} |
+| decoder | recipe `{recipe}`: {course} |
 | time | {minutes} minutes{where} |
 | data | {training_images} photographs of `{data}` and random parts of them ({pool:,} in all) |
 | date | {date} |
@@ -59,18 +59,31 @@ Trained on few photographs: a demonstration, and a yardstick for your own traini
 """
 
 ORIGIN = {
-    "random": "the best of {candidates} random draws (seed {encoder_seed}); never trained",
+    "random": "{begun}; never trained",
     "learned": "learned its switches together with the decoder, by straight-through gradients; "
-    "begun as a random draw (seed {encoder_seed})",
+    "begun as {begun}",
 }
+COURSE = "{iterations:,} × {batch} parts of {crop}×{crop} pixels, seed {seed}"
 
 
 def card(about: Mapping[str, Any], authors: float | None) -> str:
     """The Markdown card of a network that the `modern` recipe trained."""
     stated = "not at hand" if authors is None else f"{authors:.4f}"
     mean = ", ".join(f"{value:g}" for value in about["mean"])
-    origin = ORIGIN[about["encoder"]].format(**about)
-    more = {"authors": stated, "mean": mean, "encoder_origin": origin, "where": on_gpu(about)}
+    course, begun = COURSE.format(**about), "a random draw (seed {encoder_seed})"
+    if about["encoder"] == "random":
+        begun = "the best of {candidates} random draws (seed {encoder_seed})"
+    if about.get("started_from"):
+        begun = "that of an earlier `{started_from}`"
+        course += ", going on from that one's weights"
+    origin = ORIGIN[about["encoder"]].format(begun=begun.format(**about))
+    more = {
+        "authors": stated,
+        "course": course,
+        "encoder_origin": origin,
+        "mean": mean,
+        "where": on_gpu(about),
+    }
     return CARD.format(**{**about, **more, "minutes": round(about["seconds"] / 60)})
 
 

@@ -38,6 +38,8 @@ class Course:
     """Of the averaged weights, which are those that are measured and exported (see `Average`);
     0 for the last ones.
     """
+    started_from: str | None = None
+    """What the file of the weights is called that it goes on from."""
 
 
 class Learning:

@@ -61,15 +61,15 @@ def recipe_for(
     seed: int,
     bfloat16: bool,
     candidates: int | None = None,
-    further: bool = False,
+    started_from: str | None = None,
     encoder: str = "random",
     ema: float = 0.0,
 ) -> Recipe:
     """The recipe for an arch: wide networks vary less from draw to draw, and cost more.
 
     A learned encoder need not be drawn well (of four draws of 8_8_8 the best in brief trials ended
-    no better than the first); it needs short steps and more of them. `further` is for a network
-    that was trained before: a third of the rate.
+    no better than the first); it needs short steps and more of them. One that was trained
+    before, as `started_from` says, takes a third of the rate.
     """
     width = sum(architectures.channels(arch))
     narrow = width < 60
@@ -84,8 +84,9 @@ def recipe_for(
         recipe = replace(recipe, iterations=many, clip=0.03, rate=rate)
     elif width > 300:
         recipe = replace(recipe, iterations=12_000)
-    if further:
-        recipe = replace(recipe, rate=recipe.rate / 3, candidates=0)
+    if started_from is not None:
+        shorter = recipe.rate / 3
+        recipe = replace(recipe, rate=shorter, candidates=0, started_from=started_from)
     if iterations is not None:
         recipe = replace(recipe, iterations=iterations, trial=min(recipe.trial, iterations))
     return recipe

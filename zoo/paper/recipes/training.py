@@ -154,11 +154,13 @@ def train_modern(
         mixed = fast_bfloat16(device)
     if resume is not None:
         folder = resume if resume.is_dir() else resume.parent
-    start = None
+    start = origin = None
     if weights is not None:
-        start = starting_weights(architectures.definition(arch), arch, weights)
-    further = start is not None
-    recipe = recipe_for(arch, iterations, seed, mixed, encoders, further, encoder, ema)
+        start, origin = (
+            starting_weights(architectures.definition(arch), arch, weights),
+            weights.stem,
+        )
+    recipe = recipe_for(arch, iterations, seed, mixed, encoders, origin, encoder, ema)
 
     def begun(group: Group) -> Run:
         return TunnelRun(arch, images, recipe, folder, device, group, start)

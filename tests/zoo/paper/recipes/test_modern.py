@@ -414,6 +414,7 @@ def test_a_trained_network_goes_on(zoo, tmp_path, pool, mean):
     weights = tmp_path / "2_3_4/2_3_4.caffemodel"
     result = zoo("train", *options, "--weights", weights, "-o", "further", "--json").json
     assert result["candidates"] == 0 and result["encoder_seed"] is None
+    assert result["started_from"] == "2_3_4"
     ours, theirs = (
         prototxt.read_weights(path)["conv2_1"][0]
         for path in (weights, tmp_path / "further/2_3_4.caffemodel")
