@@ -25,11 +25,10 @@ import prototxt
 from runtime.encoder_decoder import load_encoder_decoder
 from runtime.switch_predictor import SwitchPredictor
 from zoo.compression.training import export, measured
-from zoo.formatting import on_gpu
 from zoo.hub.index import Metric
 from zoo.hub.places import EMBEDDED
 from zoo.paper.recipes.crops import cut_middle
-from zoo.paper.recipes.embed import publish_trained
+from zoo.paper.recipes.embed import common, publish_trained
 from zoo.paper.recipes.images import told
 from zoo.paper.recipes.run import Files
 
@@ -55,8 +54,8 @@ level of an encoder of convolutions and max pooling.
 | input | `data`, N×3×H×W, BGR, 0..255 minus the mean colour {mean}; H and W are multiples of 8 |
 | outputs | `image`; `pool3_mask`, the switches |
 | trained | error and bits together, one squared grey level for {weight:g} bits; straight through |
-| recipe | {iterations:,} × {batch} parts of {crop}×{crop} pixels, seed {seed}{from_another} |
-| time | {minutes} minutes{where} |
+| recipe | {course}{from_another} |
+| time | {time} |
 | data | {training_images} photographs of `{data}`, {pool:,} parts at half to their own scale |
 | date | {date} |
 """
@@ -69,13 +68,10 @@ def card(about: Mapping[str, Any]) -> str:
     origin = about["started_from"]
     more = {
         "from_another": f", going on from the weights of `{origin}`" if origin else "",
-        "mean": ", ".join(f"{value:g}" for value in about["mean"]),
-        "minutes": round(about["seconds"] / 60),
         "side": SIDE,
         "weight": RATES[about["number"] - 1],
-        "where": on_gpu(about),
     }
-    return CARD.format(**{**about, **more})
+    return CARD.format(**{**common(about), **more})
 
 
 def embed(runs: Path, images: list[np.ndarray], data: str, hub: Path = EMBEDDED) -> list[str]:

@@ -128,7 +128,7 @@ def train_rate(
     start = None
     if weights is not None:
         start = starting_weights(definitions.definition(name), name, weights)
-        recipe = dataclasses.replace(recipe, rate=recipe.rate / 3, started_from=weights.stem)
+        recipe = recipe.going_on(weights.stem)
     if iterations is not None:
         recipe = dataclasses.replace(recipe, iterations=iterations)
     if resume is not None:

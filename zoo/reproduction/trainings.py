@@ -75,8 +75,7 @@ class Training:
         told = (
             f"`zoo train --arch {card['arch']} --recipe paper{pretrained} --data ... "
             f"--hold-out {card['held_out']} --seed {card['seed']}` on {card['training_images']} "
-            f"photographs ({card['data']}): {card['iterations']:,} iterations"
-            f"{took(card)}{on_gpu(card)}"
+            f"photographs ({card['data']}): {card['iterations']:,} iterations{took(card)}"
         )
         before = card.get("pretraining")
         if before:
@@ -89,8 +88,8 @@ class Training:
 
 
 def took(card: Mapping[str, Any]) -> str:
-    """How long it took, where that is known."""
-    return f" in {card['seconds'] / 60:.0f} minutes" if card.get("seconds") else ""
+    """How long it took and on which GPU, where that is known."""
+    return f" in {card['seconds'] / 60:.0f} minutes{on_gpu(card)}" if card.get("seconds") else ""
 
 
 def trainings(folder: Path) -> Iterator[Training]:

@@ -50,8 +50,8 @@ channel), after *Tunnel Effect in CNNs: Image Reconstruction From Max-Switch Loc
 | input | `data`, N×3×H×W, BGR, 0..255 minus the mean colour {mean}; H and W are left open |
 | outputs | `deconv1_2`, the image; `pool1_mask`, `pool2_mask`, `pool3_mask`, the switches |
 | encoder | {encoder_origin} |
-| decoder | recipe `{recipe}`: {course} |
-| time | {minutes} minutes{where} |
+| decoder | recipe `{recipe}`: {course}{further} |
+| time | {time} |
 | data | {training_images} photographs of `{data}` and random parts of them ({pool:,} in all) |
 | date | {date} |
 
@@ -59,32 +59,37 @@ Trained on few photographs: a demonstration, and a yardstick for your own traini
 """
 
 ORIGIN = {
-    "random": "{begun}; never trained",
+    "random": "the best of {candidates} random draws (seed {encoder_seed}); never trained",
     "learned": "learned its switches together with the decoder, by straight-through gradients; "
-    "begun as {begun}",
+    "begun as a random draw (seed {encoder_seed})",
 }
+ORIGIN_OF_ANOTHER = {
+    "random": "that of an earlier `{started_from}`; never trained",
+    "learned": "learned its switches together with the decoder, by straight-through gradients; "
+    "begun as that of an earlier `{started_from}`",
+}
+"""Of one that goes on from other weights."""
 COURSE = "{iterations:,} × {batch} parts of {crop}×{crop} pixels, seed {seed}"
+
+
+def common(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What every card says: all of `about`, its mean in words, the `course` and its `time`."""
+    return {
+        **about,
+        "mean": ", ".join(f"{value:g}" for value in about["mean"]),
+        "course": COURSE.format(**about),
+        "time": f"{round(about['seconds'] / 60)} minutes{on_gpu(about)}",
+    }
 
 
 def card(about: Mapping[str, Any], authors: float | None) -> str:
     """The Markdown card of a network that the `modern` recipe trained."""
     stated = "not at hand" if authors is None else f"{authors:.4f}"
-    mean = ", ".join(f"{value:g}" for value in about["mean"])
-    course, begun = COURSE.format(**about), "a random draw (seed {encoder_seed})"
-    if about["encoder"] == "random":
-        begun = "the best of {candidates} random draws (seed {encoder_seed})"
-    if about.get("started_from"):
-        begun = "that of an earlier `{started_from}`"
-        course += ", going on from that one's weights"
-    origin = ORIGIN[about["encoder"]].format(begun=begun.format(**about))
-    more = {
-        "authors": stated,
-        "course": course,
-        "encoder_origin": origin,
-        "mean": mean,
-        "where": on_gpu(about),
-    }
-    return CARD.format(**{**about, **more, "minutes": round(about["seconds"] / 60)})
+    goes_on = about.get("started_from")
+    origin = (ORIGIN_OF_ANOTHER if goes_on else ORIGIN)[about["encoder"]].format(**about)
+    further = ", going on from that one's weights" if goes_on else ""
+    more = {"authors": stated, "encoder_origin": origin, "further": further}
+    return CARD.format(**{**common(about), **more})
 
 
 def publish_trained(

@@ -85,8 +85,7 @@ def recipe_for(
     elif width > 300:
         recipe = replace(recipe, iterations=12_000)
     if started_from is not None:
-        shorter = recipe.rate / 3
-        recipe = replace(recipe, rate=shorter, candidates=0, started_from=started_from)
+        recipe = replace(recipe.going_on(started_from), candidates=0)
     if iterations is not None:
         recipe = replace(recipe, iterations=iterations, trial=min(recipe.trial, iterations))
     return recipe

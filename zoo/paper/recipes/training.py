@@ -156,10 +156,8 @@ def train_modern(
         folder = resume if resume.is_dir() else resume.parent
     start = origin = None
     if weights is not None:
-        start, origin = (
-            starting_weights(architectures.definition(arch), arch, weights),
-            weights.stem,
-        )
+        origin = weights.stem
+        start = starting_weights(architectures.definition(arch), arch, weights)
     recipe = recipe_for(arch, iterations, seed, mixed, encoders, origin, encoder, ema)
 
     def begun(group: Group) -> Run:
